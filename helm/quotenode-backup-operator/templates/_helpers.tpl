@@ -1,0 +1,77 @@
+{{- define "qn.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Cluster-scoped objects carry the namespace too: two releases of one name do not fight over them. */}}
+{{- define "qn.clusterName" -}}
+{{- printf "%s.%s" (include "qn.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "qn.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "qn.labels" -}}
+{{ include "qn.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "qn.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" .repository .tag -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The watched namespaces as a JSON list; empty means all of them. */}}
+{{- define "qn.watchedNamespaces" -}}
+{{- if and .Values.watch.allNamespaces .Values.watch.namespaces -}}
+{{- fail "watch.namespaces lists namespaces and watch.allNamespaces asks for all of them: set only one of the two." -}}
+{{- else if .Values.watch.allNamespaces -}}
+[]
+{{- else -}}
+{{- .Values.watch.namespaces | default (list .Release.Namespace) | sortAlpha | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator may do, once, for the Roles and for the ClusterRole. No Secret, ConfigMap, exec or log is in it. */}}
+{{- define "qn.operatorRules" -}}
+- apiGroups: [backup.quotenode.io]
+  resources: [quotenodebackups]
+  verbs: [get, list, watch]
+- apiGroups: [backup.quotenode.io]
+  resources: [quotenodebackups/status]
+  verbs: [patch]
+# Needed to own Jobs with blockOwnerDeletion where the API server enforces that right.
+- apiGroups: [backup.quotenode.io]
+  resources: [quotenodebackups/finalizers]
+  verbs: [update]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
+{{- end -}}
