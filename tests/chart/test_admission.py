@@ -1,0 +1,114 @@
+"""The policy asks about everything that a resource can name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, NAMESPACE, Manifest, of_kind, render, the
+
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+
+
+def validations() -> list[dict[str, str]]:
+    found: list[dict[str, str]] = the(render(), POLICY)["spec"]["validations"]
+    return found
+
+
+def references(schema: dict[str, Any], path: str = "object.spec") -> Iterator[tuple[str, str]]:
+    """Each field of the schema that names a Secret or a claim, list items by index."""
+    for name, inner in schema.get("properties", {}).items():
+        here = f"{path}.{name}"
+        if name.endswith("SecretRef"):
+            yield "secrets", f"{here}.name"
+        elif name == "claimName":
+            yield "persistentvolumeclaims", here
+        elif inner.get("type") == "array":
+            for index in range(inner["maxItems"]):
+                yield from references(inner["items"], f"{here}[{index}]")
+        else:
+            yield from references(inner, here)
+
+
+def spec_schema() -> dict[str, Any]:
+    (path,) = (CHART / "files" / "crds").glob("quotenodebackups.yaml")
+    crd = yaml.safe_load(path.read_text())
+    schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return schema
+
+
+def check_of(resource: str, name: str) -> str:
+    scope = f"authorizer.group('').resource('{resource}').namespace(request.namespace)"
+    return f"{scope}.name({name}).check('get').allowed()"
+
+
+def test_each_reference_of_the_schema_is_asked_about_once() -> None:
+    asked = [
+        rule["expression"].rsplit("|| ", 1)[-1] for rule in validations() if "'get'" in rule["expression"]
+    ]
+    assert sorted(asked) == sorted(check_of(*reference) for reference in references(spec_schema()))
+
+
+def test_the_requester_must_be_allowed_to_create_pods() -> None:
+    asked = "authorizer.group('').resource('pods').namespace(request.namespace).check('create').allowed()"
+    assert asked in [rule["expression"] for rule in validations()]
+
+
+def test_each_refusal_names_field_requester_and_remedy() -> None:
+    for rule in validations():
+        assert rule["reason"] == "Forbidden"
+        assert "request.userInfo.username" in rule["messageExpression"]
+        assert "sk for a Role that allows it" in rule["message"]
+
+
+def test_it_fails_closed_and_denies() -> None:
+    objects = render()
+    assert the(objects, POLICY)["spec"]["failurePolicy"] == "Fail"
+    assert the(objects, BINDING)["spec"]["validationActions"] == ["Deny"]
+    assert the(objects, BINDING)["spec"]["policyName"] == the(objects, POLICY)["metadata"]["name"]
+
+
+def test_it_asks_on_writes_of_the_spec_only() -> None:
+    spec = the(render(), POLICY)["spec"]
+    (rule,) = spec["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["CREATE", "UPDATE"], ["quotenodebackups"])
+    conditions = {condition["name"]: condition["expression"] for condition in spec["matchConditions"]}
+    assert conditions["spec-changed"] == "request.operation == 'CREATE' || object.spec != oldObject.spec"
+
+
+def test_only_the_operators_own_account_is_exempt() -> None:
+    conditions = the(render(release="mine"), POLICY)["spec"]["matchConditions"]
+    account = f"system:serviceaccount:{NAMESPACE}:mine-quotenode-backup-operator"
+    assert f"request.userInfo.username != '{account}'" in [
+        condition["expression"] for condition in conditions
+    ]
+
+
+def bound_namespaces(objects: list[Manifest]) -> list[str] | None:
+    bound = the(objects, BINDING)["spec"].get("matchResources")
+    if bound is None:
+        return None
+    (expression,) = bound["namespaceSelector"]["matchExpressions"]
+    assert (expression["key"], expression["operator"]) == ("kubernetes.io/metadata.name", "In")
+    values: list[str] = expression["values"]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"),
+    [
+        pytest.param((), [NAMESPACE], id="default: the release namespace"),
+        pytest.param(('watch.namespaces=["b","a"]',), ["a", "b"], id="the listed ones"),
+        pytest.param(("watch.allNamespaces=true",), None, id="all: no selector"),
+    ],
+)
+def test_it_holds_in_the_watched_namespaces(values: tuple[str, ...], namespaces: list[str] | None) -> None:
+    assert bound_namespaces(render(*values)) == namespaces
+
+
+def test_it_can_be_switched_off() -> None:
+    objects = render("admission.enabled=false")
+    assert not of_kind(objects, POLICY) + of_kind(objects, BINDING)
