@@ -46,9 +46,7 @@ def check_of(resource: str, name: str) -> str:
 
 
 def test_each_reference_of_the_schema_is_asked_about_once() -> None:
-    asked = [
-        rule["expression"].rsplit("|| ", 1)[-1] for rule in validations() if "'get'" in rule["expression"]
-    ]
+    asked = [rule["expression"].rsplit("|| ", 1)[-1] for rule in validations() if "'get'" in rule["expression"]]
     assert sorted(asked) == sorted(check_of(*reference) for reference in references(spec_schema()))
 
 
@@ -82,9 +80,7 @@ def test_it_asks_on_writes_of_the_spec_only() -> None:
 def test_only_the_operators_own_account_is_exempt() -> None:
     conditions = the(render(release="mine"), POLICY)["spec"]["matchConditions"]
     account = f"system:serviceaccount:{NAMESPACE}:mine-quotenode-backup-operator"
-    assert f"request.userInfo.username != '{account}'" in [
-        condition["expression"] for condition in conditions
-    ]
+    assert f"request.userInfo.username != '{account}'" in [condition["expression"] for condition in conditions]
 
 
 def bound_namespaces(objects: list[Manifest]) -> list[str] | None:

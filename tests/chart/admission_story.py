@@ -1,0 +1,170 @@
+"""The admission policy on a real API server: `pytest tests/chart/admission_story.py` with a KUBECONFIG of a cluster that has the CRD.
+
+Each requester may do everything but one thing. Writes are dry runs, which admission sees like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import CHART, OLDEST_KUBERNETES, helm
+
+CLAIMS = [f"files-{index}" for index in range(8)]
+KINDS = {"Secret": "secrets", "PersistentVolumeClaim": "persistentvolumeclaims"}
+# The field of the spec, the kind and the name of what it names.
+REFERENCES = [
+    ("database.credentialsSecretRef.name", "Secret", "login"),
+    ("database.caSecretRef.name", "Secret", "authority"),
+    *((f"files[{index}].claimName", "PersistentVolumeClaim", claim) for index, claim in enumerate(CLAIMS)),
+    ("storage.local.claimName", "PersistentVolumeClaim", "bundles"),
+]
+EVERYTHING = frozenset(name for _, _, name in REFERENCES) | {"pods"}
+
+
+def backup(namespace: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "backup.quotenode.io/v1beta1",
+        "kind": "QuoteNodeBackup",
+        "metadata": {"name": "night", "namespace": namespace},
+        "spec": {
+            "database": {
+                "host": "db.invalid",
+                "name": "quotenode",
+                "credentialsSecretRef": {"name": "login"},
+                "caSecretRef": {"name": "authority"},
+            },
+            "files": [{"name": claim, "claimName": claim} for claim in CLAIMS],
+            "storage": {"local": {"claimName": "bundles"}},
+        },
+    }
+
+
+def kubectl(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = ["kubectl", "--request-timeout=30s", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+def done(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def apply(*objects: object) -> None:
+    done(
+        kubectl(
+            "apply",
+            "--server-side",
+            "-f",
+            "-",
+            stdin=json.dumps({"kind": "List", "apiVersion": "v1", "items": objects}),
+        )
+    )
+
+
+def rules(granted: frozenset[str]) -> list[dict[str, Any]]:
+    """Every right on backups, and `get` on exactly these Secrets and claims."""
+    ours = {"apiGroups": ["backup.quotenode.io"], "resources": ["quotenodebackups"], "verbs": ["*"]}
+    pods = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}] if "pods" in granted else []
+    named = [
+        {"apiGroups": [""], "resources": [KINDS[kind]], "resourceNames": [name], "verbs": ["get"]}
+        for _, kind, name in REFERENCES
+        if name in granted
+    ]
+    return [ours, *pods, *named]
+
+
+def grant(namespace: str, user: str, granted: frozenset[str]) -> None:
+    metadata = {"name": user, "namespace": namespace}
+    group = "rbac.authorization.k8s.io"
+    apply(
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": rules(granted)},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": user},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        },
+    )
+
+
+def write(namespace: str, user: str) -> subprocess.CompletedProcess[str]:
+    as_user = ("create", f"--as={user}", "--dry-run=server", "-f", "-")
+    return kubectl(*as_user, stdin=json.dumps(backup(namespace)))
+
+
+def wait_for_the_policy(namespace: str) -> None:
+    """The API server takes up a new policy within seconds, not at once."""
+    grant(namespace, "nobody", frozenset())
+    deadline = time.monotonic() + 60
+    while write(namespace, "nobody").returncode == 0:
+        assert time.monotonic() < deadline, "the policy was never enforced"
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    """A namespace with the rights and the policy of a release of its own, without its operator."""
+    name = f"admission-{secrets.token_hex(4)}"
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    parts = ("serviceaccount", "rbac-operator", "admission")
+    shown = [flag for part in parts for flag in ("--show-only", f"templates/{part}.yaml")]
+    release = helm("template", name, str(CHART), "-n", name, "--kube-version", OLDEST_KUBERNETES, *shown)
+    done(kubectl("apply", "-f", "-", stdin=release))
+    try:
+        wait_for_the_policy(name)
+        yield name
+    finally:
+        done(kubectl("delete", "--wait=false", "--ignore-not-found", "-f", "-", stdin=release))
+        done(kubectl("delete", "--wait=false", "namespace", name))
+
+
+@pytest.fixture(scope="module")
+def operator(namespace: str) -> str:
+    return f"system:serviceaccount:{namespace}:{namespace}-quotenode-backup-operator"
+
+
+def test_who_may_read_all_of_it_may_write_the_backup(namespace: str) -> None:
+    grant(namespace, "trusted", EVERYTHING)
+    done(write(namespace, "trusted"))
+
+
+@pytest.mark.parametrize(("field", "kind", "name"), REFERENCES, ids=[field for field, _, _ in REFERENCES])
+def test_who_may_not_read_one_thing_is_refused(namespace: str, field: str, kind: str, name: str) -> None:
+    user = f"without-{name}"
+    grant(namespace, user, EVERYTHING - {name})
+    refused = write(namespace, user)
+    assert refused.returncode != 0
+    assert (
+        f"denied request: spec.{field}: {user} may not get {kind} {name} in namespace {namespace}. "
+        "Name another, or ask for a Role that allows it."
+    ) in refused.stderr
+
+
+def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
+    grant(namespace, "without-pods", EVERYTHING - {"pods"})
+    assert (
+        f"denied request: without-pods may not create pods in namespace {namespace}, and a backup runs in one. "
+        "Ask for a Role that allows it."
+    ) in write(namespace, "without-pods").stderr
+
+
+def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str, operator: str) -> None:
+    apply(backup(namespace))
+    target = ("patch", "quotenodebackup", "night", "-n", namespace, "--type=merge")
+    done(kubectl(*target, "--as=nobody", "-p", '{"metadata":{"labels":{"seen":"yes"}}}'))
+    status = ("--subresource=status", "-p", '{"status":{"phase":"Pending"}}')
+    done(kubectl(*target, f"--as={operator}", *status))
+
+
+@pytest.mark.parametrize("resource", ["secrets", "configmaps", "pods/exec", "pods/log"])
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create"])
+def test_the_operator_may_not(namespace: str, operator: str, verb: str, resource: str) -> None:
+    asked = kubectl("auth", "can-i", verb, resource, "-n", namespace, f"--as={operator}")
+    assert asked.stdout.strip() == "no"
