@@ -1,0 +1,76 @@
+"""Field types that several parts of the resources share. Each description is read in `kubectl explain`."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+def rule(expression: str, message: str) -> dict[str, str]:
+    """A CEL rule: the API server refuses the object, with this message, where the expression is false."""
+    return {"rule": expression, "message": message}
+
+
+def rules(*validations: dict[str, str]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(validations)}
+
+
+class SpecModel(BaseModel):
+    """Part of a spec. Unknown fields are the API server's to refuse (or to prune), not ours to trip over."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class StatusModel(BaseModel):
+    """Part of a status. Fields of another release are left alone."""
+
+    model_config = SpecModel.model_config
+
+
+ObjectName = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    ),
+]
+"""The name of an object in the same namespace."""
+
+SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+
+SubPath = Annotated[
+    str,
+    StringConstraints(max_length=255, pattern=r"^([^/\x00]+(/[^/\x00]+)*)?$"),
+    Field(
+        json_schema_extra=rules(
+            rule(
+                "!('/' + self + '/').contains('/../') && !('/' + self + '/').contains('/./')",
+                "a subPath is a path inside the claim: relative, without . and ..",
+            )
+        )
+    ),
+]
+
+LabelKey = Annotated[
+    str,
+    StringConstraints(max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"),
+]
+LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+
+Quantity = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
+            "maxLength": 32,
+        }
+    ),
+]

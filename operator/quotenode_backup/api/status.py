@@ -1,0 +1,153 @@
+"""The status of a QuoteNodeBackup. Conditions are the truth; `phase` is derived from them for people."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from quotenode_backup.api.fields import StatusModel
+
+MESSAGE_LIMIT = 1024
+ATTEMPTS_KEPT = 5
+
+Word = Annotated[str, StringConstraints(max_length=63)]
+Sentence = Annotated[str, StringConstraints(max_length=MESSAGE_LIMIT)]
+Sha256 = Annotated[str, StringConstraints(max_length=64)]
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+class ConditionType(StrEnum):
+    """Job's words where it has them, so that `kubectl wait` reads alike."""
+
+    ACCEPTED = "Accepted"
+    PROGRESSING = "Progressing"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    VERIFIED = "Verified"
+    LOCAL_BUNDLE_PRESENT = "LocalBundlePresent"
+
+
+class Condition(StatusModel):
+    """One observation, as Kubernetes has it everywhere."""
+
+    type: Word
+    """What is observed."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Word
+    """One word why."""
+    message: Sentence
+    """One sentence why."""
+    last_transition_time: datetime
+    """When `status` last changed."""
+    observed_generation: int
+    """Generation of the resource that this is about."""
+
+
+class Component(StatusModel):
+    """A part of the bundle, as stored."""
+
+    size_bytes: int
+    """Size in bytes."""
+    checksum: Sha256
+    """SHA-256."""
+
+
+class Components(StatusModel):
+    """The parts of the bundle."""
+
+    database: Component
+    """backup.dump"""
+    files: Component | None = None
+    """files.tar.gz; absent when the spec names no files."""
+
+
+class Attempt(StatusModel):
+    """One Job of this run."""
+
+    number: int
+    """Counts from 1."""
+    job_name: Annotated[str, StringConstraints(max_length=63)]
+    """Name of the Job; its pod's log tells the whole story for a day."""
+    start_time: datetime
+    """When the attempt was begun."""
+    completion_time: datetime | None = None
+    """When it was known to be over."""
+    reason: Word | None = None
+    """How it ended."""
+    message: Sentence | None = None
+    """How it ended, in a sentence."""
+    exit_code: int | None = None
+    """Exit code of the runner, where it lived to have one."""
+
+
+class Destination(StatusModel):
+    """A place that holds the bundle."""
+
+    type: Literal["Local"]
+    """Kind of the place."""
+    claim_name: Annotated[str, StringConstraints(max_length=253)]
+    """PersistentVolumeClaim."""
+    path: Annotated[str, StringConstraints(max_length=1024)]
+    """Path of the bundle inside the claim."""
+
+
+class BackupStatus(StatusModel):
+    """What has become of the backup."""
+
+    phase: Phase | None = None
+    """Pending, Running, Completed or Failed: a summary of the conditions."""
+    initiated_by: Word | None = None
+    """Admin (this object was made by somebody) or Scheduler."""
+    reason: Word | None = None
+    """One word why the run is where it is."""
+    message: Sentence | None = None
+    """One sentence: what happened and what to do next."""
+    start_time: datetime | None = None
+    """When the run got the database's lock. The deadline counts from here."""
+    completion_time: datetime | None = None
+    """When the run ended, well or not."""
+    size_bytes: int | None = None
+    """Size of the bundle in bytes."""
+    size: Word | None = None
+    """Size of the bundle, for people."""
+    checksum: Sha256 | None = None
+    """SHA-256 of the bundle, read back from the storage."""
+    destinations: Annotated[list[Destination], Field(max_length=2)] = []
+    """Where the bundle is."""
+    components: Components | None = None
+    """The parts of the bundle."""
+    job_name: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """The newest Job."""
+    attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_KEPT)] = []
+    """The last attempts, oldest first."""
+    failures: int = 0
+    """How many attempts count against `backoffLimit`. Waiting for a lock does not."""
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = []
+    """The truth, for `kubectl wait`."""
+    observed_generation: int | None = None
+    """Generation of the resource that this status is about."""
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        return next((c for c in self.conditions if c.type == kind), None)
+
+    def holds(self, kind: ConditionType) -> bool:
+        found = self.condition(kind)
+        return found is not None and found.status == "True"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.holds(ConditionType.COMPLETE) or self.holds(ConditionType.FAILED)

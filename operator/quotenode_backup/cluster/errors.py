@@ -1,0 +1,50 @@
+"""What the API server can answer, as far as a caller can act on it. The client library's own errors never leave `cluster`."""
+
+import json
+from http import HTTPStatus
+
+
+class ApiError(Exception):
+    """The API server did not do what it was asked for."""
+
+
+class NotFound(ApiError):
+    """The object is not there."""
+
+
+class AlreadyExists(ApiError):
+    """Somebody made an object of this name before."""
+
+
+class Conflict(ApiError):
+    """The object has changed since it was read. Read again and decide again."""
+
+
+class Refused(ApiError):
+    """Asking again will not change the answer: not allowed, invalid, or the namespace is going away."""
+
+
+class Unavailable(ApiError):
+    """The API server could not be reached, or asks for patience."""
+
+
+def error_of(doing: str, status: int, body: bytes) -> ApiError:
+    """The answer as an error. Of the body only the server's own sentence is kept, and cut: bodies can hold anything."""
+    reason, message = _said(body)
+    sentence = f"{doing}: {message or HTTPStatus(status).phrase} ({status})"
+    match status:
+        case 404:
+            return NotFound(sentence)
+        case 409:
+            return AlreadyExists(sentence) if reason == "AlreadyExists" else Conflict(sentence)
+        case 400 | 401 | 403 | 405 | 413 | 415 | 422:
+            return Refused(sentence)
+    return Unavailable(sentence)
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    try:
+        status = json.loads(body)
+        return str(status.get("reason", "")), str(status.get("message", ""))[:300]
+    except (ValueError, AttributeError):
+        return "", ""

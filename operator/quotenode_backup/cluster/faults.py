@@ -1,0 +1,32 @@
+"""A place to die at, for the tests that kill the operator before and after every write it makes."""
+
+import logging
+import os
+import signal
+
+logger = logging.getLogger(__name__)
+
+
+class CrashPoint:
+    """Kills this process (SIGKILL) before or after its n-th write: `before:3`, `after:3`. Empty: never.
+
+    Every write is logged with its number, so that a test can tell when the list of writes has changed.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        side, _, number = where.partition(":")
+        self._side, self._number = side, int(number or 0)
+        self._count = 0
+
+    def before(self, method: str, path: str) -> None:
+        self._count += 1
+        logger.debug("Write %d: %s %s", self._count, method, path)
+        self._die_at("before")
+
+    def after(self) -> None:
+        self._die_at("after")
+
+    def _die_at(self, side: str) -> None:
+        if self._side == side and self._count == self._number:
+            logger.warning("Crash point: killed %s write %d", side, self._count)
+            os.kill(os.getpid(), signal.SIGKILL)

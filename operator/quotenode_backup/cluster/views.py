@@ -1,0 +1,233 @@
+"""The few facts about Kubernetes objects that a decision rests on, parsed once into values."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.manifests import labels
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A QuoteNodeBackup."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    spec: BackupSpec | None
+    """Absent when it does not fit our types: made under another release's CRD."""
+    status: BackupStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    name: str
+    uid: str
+    owner_uid: str | None
+    run_uid: str | None
+    created: datetime
+    complete: bool
+    failed: bool
+    failed_reason: str
+    ttl_set: bool
+    deleting: bool
+
+    @property
+    def is_finished(self) -> bool:
+        return self.complete or self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    name: str
+    job_name: str | None
+    phase: str
+    reason: str
+    """Why the pod as a whole ended, such as `Evicted`."""
+    node: str | None
+    created: datetime
+    deleting: bool
+    unscheduled_message: str
+    """What the scheduler says while it finds no node; empty otherwise."""
+    waiting_reason: str
+    """Such as `ErrImagePull`; empty when the container runs or has ended."""
+    waiting_message: str
+    exit_code: int | None
+    terminated_reason: str
+    termination_message: str
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase in {"Succeeded", "Failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mounter:
+    """A live pod that has a claim mounted: where it is, and as whom it reads."""
+
+    pod: str
+    node: str
+    user: int | None
+    tolerations: tuple[Json, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    name: str
+    access_modes: frozenset[str]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether pods on several nodes can have it."""
+        return bool(self.access_modes & {"ReadWriteMany", "ReadOnlyMany"})
+
+    @property
+    def is_single_pod(self) -> bool:
+        return self.access_modes == {"ReadWriteOncePod"}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lock of one database."""
+
+    name: str
+    resource_version: str
+    holder_uid: str
+    """Empty when it is free."""
+    holder_name: str
+    transitions: int
+    break_for: str
+    """The holder that an admin allows to be replaced though its pod can't be seen to have ended."""
+
+
+def run_of(body: Json) -> Run:
+    meta = body["metadata"]
+    try:
+        spec = BackupSpec.model_validate(body.get("spec", {}))
+    except ValidationError:
+        spec = None
+    return Run(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=meta.get("generation", 1),
+        created=_time(meta["creationTimestamp"]),
+        deleting="deletionTimestamp" in meta,
+        spec=spec,
+        status=BackupStatus.model_validate(body.get("status") or {}),
+    )
+
+
+def job_of(body: Json) -> Job:
+    meta = body["metadata"]
+    holding = {c["type"]: c for c in body.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    return Job(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=next((o["uid"] for o in meta.get("ownerReferences", []) if o.get("controller")), None),
+        run_uid=meta.get("labels", {}).get(labels.RUN_UID),
+        created=_time(meta["creationTimestamp"]),
+        complete="Complete" in holding,
+        failed="Failed" in holding,
+        failed_reason=holding.get("Failed", {}).get("reason", ""),
+        ttl_set="ttlSecondsAfterFinished" in body["spec"],
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def pod_of(body: Json) -> Pod:
+    meta, status = body["metadata"], body.get("status", {})
+    state = _container_state(status)
+    waiting, terminated = state.get("waiting", {}), state.get("terminated", {})
+    return Pod(
+        name=meta["name"],
+        job_name=meta.get("labels", {}).get("batch.kubernetes.io/job-name"),
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", ""),
+        node=body["spec"].get("nodeName"),
+        created=_time(meta["creationTimestamp"]),
+        deleting="deletionTimestamp" in meta,
+        unscheduled_message=_unscheduled(status),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        exit_code=terminated.get("exitCode"),
+        terminated_reason=terminated.get("reason", ""),
+        termination_message=terminated.get("message", ""),
+    )
+
+
+def _container_state(status: Json) -> Json:
+    containers = status.get("containerStatuses", [])
+    return containers[0].get("state", {}) if containers else {}
+
+
+def _unscheduled(status: Json) -> str:
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return str(condition.get("message", ""))
+    return ""
+
+
+def mounter_of(body: Json, claim: str) -> Mounter | None:
+    """The pod as one that has the claim mounted, or None."""
+    node = body["spec"].get("nodeName")
+    if not node or body.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
+        return None
+    volumes = {
+        volume["name"]
+        for volume in body["spec"].get("volumes", [])
+        if volume.get("persistentVolumeClaim", {}).get("claimName") == claim
+    }
+    for container in body["spec"]["containers"]:
+        if any(mount["name"] in volumes for mount in container.get("volumeMounts", [])):
+            return Mounter(
+                pod=body["metadata"]["name"],
+                node=node,
+                user=_user(body, container),
+                tolerations=tuple(body["spec"].get("tolerations", ())),
+            )
+    return None
+
+
+def _user(body: Json, container: Json) -> int | None:
+    """As whom the container runs: what its template says, else what the kubelet reports."""
+    for context in (container.get("securityContext", {}), body["spec"].get("securityContext", {})):
+        if "runAsUser" in context:
+            return int(context["runAsUser"])
+    for status in body.get("status", {}).get("containerStatuses", []):
+        if status["name"] == container["name"]:
+            reported = status.get("user", {}).get("linux", {}).get("uid")
+            return None if reported is None else int(reported)
+    return None
+
+
+def claim_of(body: Json) -> Claim:
+    return Claim(name=body["metadata"]["name"], access_modes=frozenset(body["spec"].get("accessModes", ())))
+
+
+def lease_of(body: Json) -> Lease:
+    meta, spec = body["metadata"], body.get("spec", {})
+    annotations = meta.get("annotations") or {}
+    return Lease(
+        name=meta["name"],
+        resource_version=meta["resourceVersion"],
+        holder_uid=spec.get("holderIdentity") or "",
+        holder_name=annotations.get(labels.HOLDER, ""),
+        transitions=spec.get("leaseTransitions") or 0,
+        break_for=annotations.get(labels.BREAK_LOCK, ""),
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,150 @@
+"""What the operator and the runner say to each other.
+
+The plan goes in as an annotation of the pod, the result comes out as the termination message. The two programs
+can be of different releases for as long as a run takes, so a plan is read strictly (a runner that does not know a field must not
+guess) and a result leniently.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from quotenode_backup.domain.errors import Reason
+
+PLAN_VERSION = 1
+RESULT_LIMIT = 3500
+"""Bytes: the kubelet cuts a termination message at 4096."""
+DETAIL_LIMIT = 512
+"""Characters of a sentence in a result."""
+
+PLAN_PATH = "/plan/plan.json"
+RESULT_PATH = "/dev/termination-log"
+DATABASE_SECRET = "/secrets/database"
+"""Holds `username` and `password`, whatever the keys of the Secret are called."""
+CA_FILE = "/secrets/ca/ca.crt"
+SOURCES = "/source"
+"""`files[i]` of the plan is the whole claim, mounted read-only at `/source/<i>`."""
+DESTINATION = "/destination"
+"""The whole claim of `storage.local`."""
+PRIVATE = "/run/quotenode"
+"""Small, in memory, writable: HOME, TMPDIR and the copies of secrets that tools want as files."""
+
+
+class Compression(StrEnum):
+    ZSTD = "Zstd"
+    GZIP = "Gzip"
+    NONE = "None"
+
+
+class InitiatedBy(StrEnum):
+    SCHEDULER = "Scheduler"
+    ADMIN = "Admin"
+
+
+class Outcome(StrEnum):
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class Plan(BaseModel):
+    """Everything an attempt needs to know. Holds no secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    version: int = PLAN_VERSION
+    run_uid: str
+    namespace: str
+    name: str
+    attempt: int
+    """Counts from 1."""
+    initiated_by: InitiatedBy
+    started: datetime
+    """When the run got its lock: the same in every attempt, and what the bundle is named after."""
+    deadline: datetime
+    """When the runner must have ended and cleaned up. The Job's own deadline comes later."""
+    database: "PlannedDatabase"
+    files: "tuple[PlannedFiles, ...]"
+    local: "PlannedClaim"
+
+
+class PlannedDatabase(BaseModel):
+    model_config = Plan.model_config
+
+    host: str
+    port: int
+    name: str
+    ssl_mode: str
+    """One of libpq's words, such as `verify-full`."""
+    compression: Compression
+    credentials_secret: str
+    """The Secret's name and keys are here only so that a message can name them."""
+    username_key: str
+    password_key: str
+    ca_secret: str | None = None
+    ca_key: str | None = None
+
+
+class PlannedFiles(BaseModel):
+    model_config = Plan.model_config
+
+    name: str
+    """The folder inside `files.tar.gz`; `.` is the archive's root."""
+    claim_name: str
+    sub_path: str = ""
+
+
+class PlannedClaim(BaseModel):
+    model_config = Plan.model_config
+
+    claim_name: str
+    sub_path: str = ""
+
+
+class Result(BaseModel):
+    """How an attempt ended. A hint: the commit record on the volume is the truth."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    run_uid: str
+    attempt: int
+    outcome: Outcome
+    reason: Reason
+    message: str
+    """One sentence, at most `DETAIL_LIMIT` characters."""
+    bundle: "StoredBundle | None" = None
+    notes: int = 0
+    """How many oddities (files that came or went, sockets left out) the manifest lists."""
+
+
+class StoredBundle(BaseModel):
+    """A bundle that was committed and read back."""
+
+    model_config = Result.model_config
+
+    path: str
+    """Below the root of the claim."""
+    size_bytes: int
+    sha256: str
+    database: "StoredComponent"
+    files: "StoredComponent | None" = None
+    """Absent when the plan names no files."""
+    completed: datetime
+
+
+class StoredComponent(BaseModel):
+    model_config = Result.model_config
+
+    size_bytes: int
+    """As stored, compressed."""
+    sha256: str
+
+
+def to_line(result: Result) -> bytes:
+    """The result as one JSON line within `RESULT_LIMIT`."""
+    line = result.model_dump_json(by_alias=True, exclude_none=True).encode()
+    if len(line) <= RESULT_LIMIT:
+        return line
+    shortened = result.message.encode("ascii", "replace").decode()[: DETAIL_LIMIT // 2]
+    return result.model_copy(update={"message": shortened}).model_dump_json(by_alias=True, exclude_none=True).encode()

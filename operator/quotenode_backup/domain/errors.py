@@ -1,0 +1,133 @@
+"""Why a run is not (yet) what was asked for: one enum, and what each reason means for exit code and retry.
+
+The words are part of the API: they appear in `status.reason`, conditions, Events and alerts.
+Exit codes follow sysexits.h, as far as it has a word for the thing.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Exit(IntEnum):
+    """The runner's exit codes."""
+
+    OK = 0
+    BAD_REQUEST = 64
+    CORRUPT_DATA = 65
+    UNAVAILABLE = 69
+    INTERNAL = 70
+    NO_SPACE = 73
+    IO_ERROR = 74
+    BUSY = 75
+    REFUSED = 77
+    BAD_CONFIG = 78
+    DEADLINE = 124  # as timeout(1)
+    KILLED = 137  # as a shell reports SIGKILL
+    TERMINATED = 143  # as a shell reports SIGTERM
+
+
+class Reason(StrEnum):
+    """Everything that `status.reason` can say."""
+
+    # The way of a run that goes well.
+    WAITING_FOR_TARGET = "WaitingForTarget"
+    JOB_CREATED = "JobCreated"
+    JOB_RUNNING = "JobRunning"
+    RETRYING = "Retrying"
+    COMPLETED = "Completed"
+
+    # Said by the runner.
+    PLAN_INVALID = "PlanInvalid"
+    SECRET_MISSING = "SecretMissing"
+    CREDENTIALS_REFUSED = "CredentialsRefused"
+    DATABASE_NOT_FOUND = "DatabaseNotFound"
+    SOURCE_UNREACHABLE = "SourceUnreachable"
+    SOURCE_CONNECTION_LOST = "SourceConnectionLost"
+    PERMISSION_DENIED = "PermissionDenied"
+    POOLER_REFUSED = "PoolerRefused"
+    SERVER_TOO_NEW = "ServerTooNew"
+    LOCK_BUSY = "LockBusy"
+    TABLE_LOCKED = "TableLocked"
+    DUMP_FAILED = "DumpFailed"
+    SOURCE_PATH_MISSING = "SourcePathMissing"
+    FILE_UNREADABLE = "FileUnreadable"
+    FILE_CHANGED = "FileChanged"
+    DESTINATION_NOT_WRITABLE = "DestinationNotWritable"
+    NO_SPACE = "NoSpace"
+    IO_ERROR = "IOError"
+    READ_BACK_MISMATCH = "ReadBackMismatch"
+    CHILD_KILLED = "ChildKilled"
+    INTERRUPTED = "Interrupted"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    INTERNAL_ERROR = "InternalError"
+
+    # Seen by the operator.
+    CLAIM_MISSING = "ClaimMissing"
+    CLAIMS_APART = "ClaimsApart"
+    RUN_AS_USER_NEEDED = "RunAsUserNeeded"
+    IMAGE_PULL = "ImagePull"
+    POD_REJECTED = "PodRejected"
+    UNSCHEDULABLE = "Unschedulable"
+    OOM_KILLED = "OOMKilled"
+    POD_LOST = "PodLost"
+    RESULT_MISSING = "ResultMissing"
+    NODE_UNREACHABLE = "NodeUnreachable"
+    NAME_COLLISION = "NameCollision"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reason of failure means: the runner's exit code, and whether another attempt can help."""
+
+    exit_code: Exit
+    retryable: bool
+
+
+_RETRY, _FINAL = True, False
+
+VERDICTS: dict[Reason, Verdict] = {
+    Reason.PLAN_INVALID: Verdict(Exit.BAD_REQUEST, _FINAL),
+    Reason.SECRET_MISSING: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.CREDENTIALS_REFUSED: Verdict(Exit.REFUSED, _FINAL),
+    Reason.DATABASE_NOT_FOUND: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.SOURCE_UNREACHABLE: Verdict(Exit.UNAVAILABLE, _RETRY),
+    Reason.SOURCE_CONNECTION_LOST: Verdict(Exit.UNAVAILABLE, _RETRY),
+    Reason.PERMISSION_DENIED: Verdict(Exit.REFUSED, _FINAL),
+    Reason.POOLER_REFUSED: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.SERVER_TOO_NEW: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.LOCK_BUSY: Verdict(Exit.BUSY, _RETRY),
+    Reason.TABLE_LOCKED: Verdict(Exit.UNAVAILABLE, _RETRY),
+    Reason.DUMP_FAILED: Verdict(Exit.IO_ERROR, _RETRY),
+    Reason.SOURCE_PATH_MISSING: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.FILE_UNREADABLE: Verdict(Exit.IO_ERROR, _FINAL),
+    Reason.FILE_CHANGED: Verdict(Exit.IO_ERROR, _RETRY),
+    Reason.DESTINATION_NOT_WRITABLE: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.NO_SPACE: Verdict(Exit.NO_SPACE, _FINAL),
+    Reason.IO_ERROR: Verdict(Exit.IO_ERROR, _RETRY),
+    Reason.READ_BACK_MISMATCH: Verdict(Exit.CORRUPT_DATA, _RETRY),
+    Reason.CHILD_KILLED: Verdict(Exit.KILLED, _RETRY),
+    Reason.INTERRUPTED: Verdict(Exit.TERMINATED, _RETRY),
+    Reason.DEADLINE_EXCEEDED: Verdict(Exit.DEADLINE, _FINAL),
+    Reason.INTERNAL_ERROR: Verdict(Exit.INTERNAL, _RETRY),
+    Reason.OOM_KILLED: Verdict(Exit.KILLED, _RETRY),
+    Reason.POD_LOST: Verdict(Exit.KILLED, _RETRY),
+    Reason.RESULT_MISSING: Verdict(Exit.INTERNAL, _RETRY),
+}
+
+
+def is_retryable(reason: Reason) -> bool:
+    """Whether another attempt can end otherwise. What the operator alone sees is never cured by repeating."""
+    verdict = VERDICTS.get(reason)
+    return verdict is not None and verdict.retryable
+
+
+class RunFailed(Exception):
+    """A run, or an attempt of it, ended without a bundle.
+
+    `message` is one sentence for a person: what is wrong, where, and what to do.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

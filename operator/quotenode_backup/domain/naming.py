@@ -1,0 +1,38 @@
+"""Names that are functions of what they name: the same thing always gets the same name, so a retry finds it."""
+
+import hashlib
+from datetime import UTC, datetime
+
+
+def digest(*parts: object, length: int = 20) -> str:
+    """The first `length` hex digits of the sha256 over the NUL-joined parts."""
+    text = "\0".join(str(part) for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def target_digest(host: str, port: int, database: str) -> str:
+    """The identity of a database, as far as one namespace can know it."""
+    return digest("postgresql", host, port, database, length=24)
+
+
+def lease_name(host: str, port: int, database: str) -> str:
+    return f"qn-lock-{target_digest(host, port, database)}"
+
+
+def job_name(run_uid: str, attempt: int) -> str:
+    """`attempt` counts from 1. 27 characters, whatever the resource is called."""
+    return f"qnb-{digest(run_uid)}-{attempt:02d}"
+
+
+def event_name(run_uid: str, reason: str, occurrence: int) -> str:
+    return f"qnb-{digest(run_uid, reason, occurrence)}"
+
+
+def bundle_folder(namespace: str, host: str, port: int, database: str) -> str:
+    """The folder, below `storage.local.subPath`, that holds the bundles of one database and no other's."""
+    return f"{namespace}-{target_digest(host, port, database)}"
+
+
+def bundle_name(started: datetime) -> str:
+    """As QuoteNode names its own. For people: nothing ever parses it back."""
+    return f"quotenode-backup-{started.astimezone(UTC):%Y%m%d-%H%M%S}.tar.gz"
