@@ -1,0 +1,64 @@
+#!/bin/bash
+# A QuoteNode with data, one backup of it, and the bundle opened with plain tools and compared with the live data.
+# Wants a cluster with the operator that watches the namespace:  examples/demo.sh NAMESPACE
+set -euo pipefail
+cd "$(dirname "$0")"
+
+namespace=${1:?usage: demo.sh NAMESPACE}
+backup=demo-$(date -u +%H%M%S)
+
+step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+k() { kubectl --namespace "$namespace" "$@"; }
+
+start_quotenode() {
+    kubectl create namespace "$namespace" --dry-run=client --output=yaml | kubectl apply --filename=-
+    k apply --filename=quotenode/
+    k rollout status --timeout=300s statefulset/quotenode-db deployment/backend deployment/backup-worker
+}
+
+offers_per_second() { # through the API server's proxy: nothing to forward, nothing to expose
+    echo "{\"writesPerSecond\": $1}" |
+        kubectl replace --raw "/api/v1/namespaces/$namespace/services/backend:http/proxy/writer" --filename=- > /dev/null
+}
+
+start_backup() {
+    kubectl create --dry-run=client --output=json --filename=01-backup.yaml |
+        kubectl patch --local --filename=- --type=merge --output=json \
+            --patch="{\"metadata\": {\"name\": \"$backup\"}}" |
+        k apply --filename=-
+}
+
+watch_backup() {
+    k get quotenodebackup "$backup" --watch &
+    trap 'kill %1 2> /dev/null || true' EXIT
+    until [[ $(k get quotenodebackup "$backup" --output=jsonpath='{.status.phase}') =~ Completed|Failed ]]; do
+        sleep 0.5
+    done
+    kill %1 && trap - EXIT
+    k get quotenodebackup "$backup" --output=jsonpath='{.status}' | python3 -m json.tool
+    k wait quotenodebackup "$backup" --for=condition=Complete --timeout=1s > /dev/null
+}
+
+open_bundle() {
+    k delete pod verify --ignore-not-found > /dev/null
+    k create configmap verify --from-file=verify/verify.sh --dry-run=client --output=yaml | k apply --filename=- > /dev/null
+    k set env --local --filename=verify/pod.yaml --output=yaml \
+        "CHECKSUM=$(k get quotenodebackup "$backup" --output=jsonpath='{.status.checksum}')" | k apply --filename=-
+    k wait pod/verify --for=jsonpath='{.status.phase}'=Running --timeout=60s > /dev/null || true
+    k logs --follow verify
+    k wait pod/verify --for=jsonpath='{.status.phase}'=Succeeded --timeout=10s > /dev/null
+}
+
+step "QuoteNode in namespace $namespace: a database, files, backend and backup-worker"
+start_quotenode
+
+step "A backup, while nobody writes, so that it can be compared with the live data afterwards"
+offers_per_second 0
+start_backup
+watch_backup
+
+step "The bundle in a plain Debian"
+open_bundle
+
+offers_per_second 2
+step "Done. Look around: kubectl get qnb --namespace $namespace"
