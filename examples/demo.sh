@@ -22,10 +22,7 @@ offers_per_second() { # through the API server's proxy: nothing to forward, noth
 }
 
 start_backup() {
-    kubectl create --dry-run=client --output=json --filename=01-backup.yaml |
-        kubectl patch --local --filename=- --type=merge --output=json \
-            --patch="{\"metadata\": {\"name\": \"$backup\"}}" |
-        k apply --filename=-
+    sed "s/^  name: first$/  name: $backup/" 01-backup.yaml | k apply --filename=-
 }
 
 watch_backup() {

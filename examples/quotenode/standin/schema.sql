@@ -28,7 +28,7 @@ CREATE TABLE products (
 CREATE TABLE offers (
     id          bigserial PRIMARY KEY,
     number      text NOT NULL UNIQUE DEFAULT 'Q-' || nextval('offer_number_seq'),
-    customer_id bigint NOT NULL REFERENCES customers,
+    customer_id bigint NOT NULL,
     status      offer_status NOT NULL DEFAULT 'draft',
     note        text,
     total       numeric(16, 4) NOT NULL DEFAULT 0,
@@ -37,10 +37,10 @@ CREATE TABLE offers (
 );
 
 CREATE TABLE offer_lines (
-    offer_id   bigint NOT NULL REFERENCES offers,
+    offer_id   bigint NOT NULL,
     position   smallint NOT NULL,
     offered_on date NOT NULL,
-    product_id integer NOT NULL REFERENCES products,
+    product_id integer NOT NULL,
     quantity   numeric(10, 2) NOT NULL CHECK (quantity > 0),
     price      numeric(12, 4) NOT NULL,
     PRIMARY KEY (offer_id, position, offered_on)

@@ -37,7 +37,7 @@ def _offers(scale: str) -> int:
 def _fill(conn: Connection, root: Path, *, offers: int) -> None:
     size = 1024 * int(os.environ.get("FILE_KIB", "24"))
     conn.execute("SELECT set_config('standin.offers', %s, true)", (str(offers),))
-    for script in ("schema.sql", "seed.sql"):
+    for script in ("schema.sql", "seed.sql", "constraints.sql"):
         conn.execute(Path(__file__).with_name(script).read_bytes())
     _images(conn, root, count=min(MOST_FILES, max(5, offers // 30)), size=size)
     _documents(conn, root, count=min(MOST_FILES, offers), size=size)
