@@ -1,0 +1,129 @@
+"""The end-to-end tests trust the fingerprint to see every difference between two databases. Here it has to show it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.standin.quotenode import QuoteNode
+
+NAMESPACE = f"fingerprint-{os.getpid()}"
+
+CHANGES = {
+    "a row's text": "UPDATE customers SET name = name || ' ' WHERE id = 1",
+    "the last digit of a number": "UPDATE offers SET total = total + 0.0001 WHERE id = 1",
+    "a microsecond": "UPDATE customers SET created_at = created_at + interval '1 microsecond' WHERE id = 1",
+    "null and an empty text": "UPDATE offers SET note = '' WHERE id = (SELECT min(id) FROM offers WHERE note IS NULL)",
+    "one combining mark": "UPDATE customers SET name = name || U&'\\0301' WHERE id = 2",
+    "a byte of a bytea": "UPDATE products SET thumbnail = set_byte(thumbnail, 0, get_byte(thumbnail, 0) # 1) WHERE id = 1",
+    "a row less": "DELETE FROM documents WHERE id = 1",
+    "a row twice": "CREATE TABLE t AS SELECT 1 AS x; INSERT INTO t VALUES (1)",
+    "values swapped between rows": "UPDATE offers SET note = CASE id WHEN 1 THEN 'b' ELSE 'a' END WHERE id IN (1, 2)",
+    "a row in another partition": "UPDATE offer_lines SET offered_on = '2030-01-01' WHERE offer_id = 1 AND position = 1",
+    "a byte of a large object": "SELECT lo_put(min(oid), 0, '\\xff') FROM pg_largeobject_metadata",
+    "one large object more": "SELECT lo_from_bytea(0, '')",
+    "a sequence moved on": "SELECT nextval('offer_number_seq')",
+    "a sequence reset but not called": "SELECT setval('offer_number_seq', last_value, false) FROM offer_number_seq",
+    "an identity moved on": "SELECT nextval('customers_id_seq')",
+    "an enum label": "ALTER TYPE offer_status ADD VALUE 'lost' BEFORE 'sent'",
+    "a view": "CREATE OR REPLACE VIEW open_offers AS SELECT id, number, number AS customer, total FROM offers",
+    "the materialised view's rows": "UPDATE offers SET total = total + 1; REFRESH MATERIALIZED VIEW turnover",
+    "an index": "DROP INDEX offers_open",
+    "a foreign key": "ALTER TABLE documents DROP CONSTRAINT documents_offer_id_fkey",
+    "a default": "ALTER TABLE offers ALTER status SET DEFAULT 'sent'",
+    "a trigger switched off": "ALTER TABLE documents DISABLE TRIGGER documents_immutable",
+    "a function's body": "ALTER FUNCTION refuse_change() SECURITY DEFINER",
+    "a comment": "COMMENT ON TABLE customers IS 'others'",
+    "an owner": "ALTER TABLE documents OWNER TO postgres",
+    "a privilege": "GRANT SELECT ON documents TO PUBLIC",
+    "a schema": 'CREATE SCHEMA "an; other"',
+}
+
+FILE_CHANGES = {
+    "a byte": "printf x >> uploads/logos/company.png",
+    "a mode": "chmod 0600 uploads/logos/company.png",
+    "a time": "touch -m -d '2020-01-01 00:00:00.000000001' uploads/logos/company.png",
+    "a name": "mv uploads/logos/company.png $'uploads/logos/company\\xff.png'",
+    "an empty folder": "mkdir uploads/empty",
+    "a link's target": "ln -sf elsewhere uploads/link",
+    "a file less": "rm uploads/logos/company.png",
+}
+
+
+@pytest.fixture(scope="module")
+def quotenode() -> Iterator[QuoteNode]:
+    node = QuoteNode(NAMESPACE)
+    node.kubectl("create", "namespace", NAMESPACE)
+    try:
+        node.deploy()
+        yield node
+    finally:
+        node.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def before(quotenode: QuoteNode) -> str:
+    """A restored copy is what the changes are made to: a template must not be in use, and the live one always is."""
+    quotenode.in_database_pod(
+        "bash",
+        "-euc",
+        "set -o pipefail; createdb --template=template0 --owner=quotenode pristine"
+        " && pg_dump --format=custom quotenode | pg_restore --exit-on-error --dbname=pristine",
+        database="postgres",
+    )
+    assert quotenode.database_fingerprint("pristine") == quotenode.database_fingerprint()
+    return _copy_and(quotenode, "")
+
+
+def test_two_equal_databases_have_the_same_fingerprint(quotenode: QuoteNode, before: str) -> None:
+    assert _copy_and(quotenode, "") == before
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_it_sees_each_change_of_a_database(quotenode: QuoteNode, before: str, change: str) -> None:
+    assert _copy_and(quotenode, change) != before
+
+
+def test_the_order_in_which_rows_lie_does_not_matter(quotenode: QuoteNode, before: str) -> None:
+    assert _copy_and(quotenode, "CLUSTER customers USING customers_pkey; VACUUM FULL offers") == before
+
+
+@pytest.mark.parametrize("change", FILE_CHANGES.values(), ids=FILE_CHANGES.keys())
+def test_it_sees_each_change_of_a_tree_and_reads_a_tar_as_the_tree(quotenode: QuoteNode, change: str) -> None:
+    said = _in_backend(
+        quotenode,
+        "cd $(mktemp --directory -p /app/data/.incoming) && cp -a ../../uploads ../../pdfs . && ln -s before uploads/link"
+        " && fingerprint tree . uploads pdfs | sha256sum"
+        f" && {change} && fingerprint tree . uploads pdfs | sha256sum"
+        " && tar --format=posix -czf t.tar.gz uploads pdfs && fingerprint tar t.tar.gz | sha256sum"
+        " && rm -r $PWD",
+    )
+    before, after, in_tar = said.splitlines()
+    assert before != after == in_tar
+
+
+def test_it_misses_a_file_that_a_row_names(quotenode: QuoteNode) -> None:
+    said = _in_backend(
+        quotenode,
+        "fingerprint named /app/data; mv /app/data/pdfs/2024 /app/data/.incoming/; "
+        "fingerprint named /app/data || echo refused; mv /app/data/.incoming/2024 /app/data/pdfs/",
+    )
+    assert "25 files named by rows, 0 missing or different" in said
+    assert "missing: pdfs/2024/" in said
+    assert "refused" in said
+
+
+def _copy_and(quotenode: QuoteNode, change: str) -> str:
+    """The hash of the fingerprint of a changed copy of the database."""
+    return quotenode.in_database_pod(
+        "bash",
+        "-euc",
+        "dropdb --if-exists --force changed && createdb --template=pristine changed"
+        " && psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null"
+        " && fingerprint database | sha256sum",
+        database="changed",
+        stdin=change,
+    )
+
+
+def _in_backend(quotenode: QuoteNode, script: str) -> str:
+    return quotenode.kubectl("exec", "deployment/backend", "--container=backend", "--", "bash", "-c", script)
