@@ -24,10 +24,14 @@ PAGE_SIZE = 500
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
+def _in_cluster() -> bool:
+    return _SERVICE_ACCOUNT.exists()
+
+
 async def configuration() -> Configuration:
     """Who we are and where the API server is: the pod's service account, else the kubeconfig."""
     found = Configuration()
-    if _SERVICE_ACCOUNT.exists():
+    if _in_cluster():
         load_incluster_config(client_configuration=found)
     else:
         await load_kube_config(client_configuration=found)
@@ -77,7 +81,7 @@ class Connection:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> Json:
-        method, url, headers, body, _ = await self._client.param_serialize(
+        _, url, headers, sent, _ = await self._client.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
@@ -86,7 +90,7 @@ class Connection:
             auth_settings=["BearerToken"],
         )
         try:
-            response = await self._client.call_api(method, url, headers, body, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+            response = await self._client.call_api(method, url, headers, sent, _request_timeout=REQUEST_TIMEOUT_SECONDS)
             answer = await response.read()
         except (TimeoutError, aiohttp.ClientError) as exc:
             raise Unavailable(f"{method} {path}: {type(exc).__name__}") from exc

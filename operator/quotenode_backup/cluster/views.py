@@ -105,6 +105,8 @@ class Lease:
     holder_uid: str
     """Empty when it is free."""
     holder_name: str
+    target: str
+    """For people: which database this is."""
     transitions: int
     break_for: str
     """The holder that an admin allows to be replaced though its pod can't be seen to have ended."""
@@ -127,6 +129,12 @@ def run_of(body: Json) -> Run:
         spec=spec,
         status=BackupStatus.model_validate(body.get("status") or {}),
     )
+
+
+def is_finished(item: Json) -> bool:
+    """Whether a QuoteNodeBackup, not yet parsed, has ended: there can be thousands of those."""
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
 
 
 def job_of(body: Json) -> Job:
@@ -224,6 +232,7 @@ def lease_of(body: Json) -> Lease:
         resource_version=meta["resourceVersion"],
         holder_uid=spec.get("holderIdentity") or "",
         holder_name=annotations.get(labels.HOLDER, ""),
+        target=annotations.get(labels.TARGET, ""),
         transitions=spec.get("leaseTransitions") or 0,
         break_for=annotations.get(labels.BREAK_LOCK, ""),
     )

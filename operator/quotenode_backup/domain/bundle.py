@@ -9,8 +9,16 @@ MANIFEST = "manifest.json"
 
 CHECKSUM_SUFFIX = ".sha256"
 COMMIT_RECORD_SUFFIX = ".manifest.json"
+PARTIAL_PREFIX = ".partial-"
+"""What an attempt writes before it commits. Nothing under this name is a backup."""
 
 
 def checksum_line(sha256: str, name: str) -> str:
     """One line as `sha256sum -c` reads it."""
     return f"{sha256}  {name}\n"
+
+
+def numbered(bundle_name: str, number: int) -> str:
+    """The name for the `number`th bundle of one second: the first has no number."""
+    stem = bundle_name.removesuffix(".tar.gz")
+    return bundle_name if number == 1 else f"{stem}-{number}.tar.gz"

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     """Everything that `status.reason` can say."""
 
     # The way of a run that goes well.
+    ACCEPTED = "Accepted"
     WAITING_FOR_TARGET = "WaitingForTarget"
     JOB_CREATED = "JobCreated"
     JOB_RUNNING = "JobRunning"
@@ -64,6 +65,8 @@ class Reason(StrEnum):
     # Seen by the operator.
     CLAIM_MISSING = "ClaimMissing"
     CLAIMS_APART = "ClaimsApart"
+    CLAIM_IN_USE = "ClaimInUse"
+    SPEC_INVALID = "SpecInvalid"
     RUN_AS_USER_NEEDED = "RunAsUserNeeded"
     IMAGE_PULL = "ImagePull"
     POD_REJECTED = "PodRejected"

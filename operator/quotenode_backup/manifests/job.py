@@ -99,7 +99,7 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 def _pod(plan: Plan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     chosen = pod.model_dump(by_alias=True, exclude_none=True)
-    optional = {key: chosen[key] for key in ("nodeSelector", "priorityClassName") if key in chosen}
+    optional: Manifest = {key: chosen[key] for key in ("nodeSelector", "priorityClassName") if key in chosen}
     return {
         "restartPolicy": "Never",
         "serviceAccountName": settings.service_account,
@@ -170,12 +170,13 @@ def _mounts(plan: Plan, database: Database) -> list[Manifest]:
     def mount(name: str, path: str, *, read_only: bool = True) -> Manifest:
         return {"name": name, "mountPath": path} | ({"readOnly": True} if read_only else {})
 
+    volume = {claim: name for name, claim in _claims(plan)}
     return [
         mount("plan", _folder(PLAN_PATH)),
         mount("database", DATABASE_SECRET),
         *([mount("ca", _folder(CA_FILE))] if database.ca_secret_ref else []),
-        *(mount(f"source-{index}", f"{SOURCES}/{index}") for index in range(len(plan.files))),
-        mount("destination", DESTINATION, read_only=False),
+        *(mount(volume[files.claim_name], f"{SOURCES}/{index}") for index, files in enumerate(plan.files)),
+        mount(volume[plan.local.claim_name], DESTINATION, read_only=False),
         mount("private", PRIVATE, read_only=False),
     ]
 
@@ -185,13 +186,15 @@ def _volumes(plan: Plan, database: Database) -> list[Manifest]:
         _plan_volume(),
         _credentials_volume(database.credentials_secret_ref),
         *([_ca_volume(database.ca_secret_ref)] if database.ca_secret_ref else []),
-        *(
-            {"name": f"source-{index}", "persistentVolumeClaim": {"claimName": files.claim_name}}
-            for index, files in enumerate(plan.files)
-        ),
-        {"name": "destination", "persistentVolumeClaim": {"claimName": plan.local.claim_name}},
+        *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim in _claims(plan)),
         {"name": "private", "emptyDir": {"medium": "Memory", "sizeLimit": PRIVATE_LIMIT}},
     ]
+
+
+def _claims(plan: Plan) -> list[tuple[str, str]]:
+    """Each claim once, with the name of its volume: the kubelet mounts only one of two volumes of the same claim."""
+    claims = dict.fromkeys([*(files.claim_name for files in plan.files), plan.local.claim_name])
+    return [(f"claim-{index}", claim) for index, claim in enumerate(claims)]
 
 
 def _plan_volume() -> Manifest:

@@ -1,0 +1,230 @@
+"""Everything the operator asks of the API server, one method each. `NEEDED` lists the verbs that these methods use."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from quotenode_backup.api import GROUP, VERSION
+from quotenode_backup.api.backup import PLURAL
+from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
+from quotenode_backup.cluster.errors import AlreadyExists, NotFound
+from quotenode_backup.cluster.views import (
+    Claim,
+    Job,
+    Lease,
+    Mounter,
+    Pod,
+    Run,
+    claim_of,
+    is_finished,
+    job_of,
+    lease_of,
+    mounter_of,
+    pod_of,
+    run_of,
+)
+from quotenode_backup.manifests import labels
+
+NEEDED: dict[tuple[str, str], frozenset[str]] = {
+    (GROUP, PLURAL): frozenset({"get", "list", "watch"}),
+    (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
+    ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
+    ("", "pods"): frozenset({"list", "watch"}),
+    ("", "persistentvolumeclaims"): frozenset({"get"}),
+    ("", "events"): frozenset({"list"}),
+    ("events.k8s.io", "events"): frozenset({"create"}),
+    ("coordination.k8s.io", "leases"): frozenset({"get", "list", "create", "update"}),
+}
+"""(API group, resource) -> verbs. The chart's rules are tested against it, and so is what the API server grants at start-up."""
+
+
+class NameTaken(Exception):
+    """An object that is not ours has the name of one of ours. It is never touched."""
+
+
+class Cluster:
+    def __init__(self, connection: Connection) -> None:
+        self._api = connection
+
+    async def read_run(self, namespace: str, name: str) -> Run | None:
+        try:
+            return run_of(await self._api.read(_runs(namespace, name)))
+        except NotFound:
+            return None
+
+    async def unfinished_runs(self, namespace: str | None) -> AsyncIterator[Run]:
+        """Of a namespace, or of all namespaces. Finished ones are not even parsed: there can be thousands."""
+        async for item in self._items(_runs(namespace), {}):
+            if not is_finished(item):
+                yield run_of(item)
+
+    async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
+        """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
+        async for item in self._items(_runs(run.namespace), {}):
+            if item["metadata"]["uid"] != run.uid and _same_target(item, run) and not is_finished(item):
+                yield run_of(item)
+
+    async def write_status(self, run: Run, status: BackupStatus) -> Run:
+        """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now."""
+        body = {
+            "metadata": {"resourceVersion": run.resource_version},
+            "status": _with_gaps_as_null(run.status, status),
+        }
+        answer = await self._api.write("PATCH", f"{_runs(run.namespace, run.name)}/status", body, MERGE_PATCH)
+        return run_of(answer)
+
+    async def jobs_of(self, namespace: str, run_uid: str) -> list[Job]:
+        query = {"labelSelector": labels.of_run(run_uid)}
+        return [job_of(item) async for item in self._items(_jobs(namespace), query)]
+
+    async def owners_of_jobs_to_wind_down(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
+        """Namespace and name of each run that has a Job without a time to live."""
+        async for item in self._items(_jobs(namespace), {"labelSelector": labels.OURS}):
+            name = item["metadata"]["labels"].get(labels.RUN_NAME)
+            if name and "ttlSecondsAfterFinished" not in item["spec"]:
+                yield item["metadata"]["namespace"], name
+
+    async def ensure_job(self, manifest: Json) -> Job:
+        """Create the Job, or adopt the one of this name that the same run made before."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        try:
+            return job_of(await self._api.write("POST", _jobs(namespace), manifest))
+        except AlreadyExists:
+            job = job_of(await self._api.read(_jobs(namespace, name)))
+        if job.owner_uid != manifest["metadata"]["ownerReferences"][0]["uid"]:
+            raise NameTaken(f"Job {name} exists and is not this backup's")
+        return job
+
+    async def delete_job(self, namespace: str, job: Job) -> None:
+        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": job.uid}}
+        try:
+            await self._api.write("DELETE", _jobs(namespace, job.name), body)
+        except NotFound:
+            return
+
+    async def let_job_expire(self, namespace: str, job: Job, seconds: int) -> None:
+        body = {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": seconds}}
+        try:
+            await self._api.write("PATCH", _jobs(namespace, job.name), body, MERGE_PATCH)
+        except NotFound:
+            return
+
+    async def pods_of(self, namespace: str, run_uid: str) -> list[Pod]:
+        query = {"labelSelector": labels.of_run(run_uid)}
+        return [pod_of(item) async for item in self._items(_core(namespace, "pods"), query)]
+
+    async def mounters_of(self, namespace: str, claims: set[str]) -> dict[str, list[Mounter]]:
+        """Which live pods have the claims mounted, ours left out."""
+        found: dict[str, list[Mounter]] = {claim: [] for claim in claims}
+        query = {"labelSelector": f"{labels.MANAGED_BY}!={labels.MANAGER}"}
+        async for item in self._items(_core(namespace, "pods"), query):
+            for claim in claims:
+                mounter = mounter_of(item, claim)
+                if mounter:
+                    found[claim].append(mounter)
+        return found
+
+    async def read_claim(self, namespace: str, name: str) -> Claim | None:
+        try:
+            return claim_of(await self._api.read(_core(namespace, "persistentvolumeclaims", name)))
+        except NotFound:
+            return None
+
+    async def newest_warning(self, namespace: str, kind: str, name: str, reason: str) -> str:
+        """What the newest Event of that reason says about the object; empty when there is none."""
+        query = {"fieldSelector": f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"}
+        events = [item async for item in self._items(_core(namespace, "events"), query)]
+        events.sort(key=_when)
+        return str(events[-1].get("message", "")) if events else ""
+
+    async def tell(self, event: Json) -> None:
+        """Post an Event that may have been posted before."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+        try:
+            await self._api.write("POST", path, event)
+        except AlreadyExists:
+            return
+
+    async def read_lease(self, namespace: str, name: str) -> Lease | None:
+        try:
+            return lease_of(await self._api.read(_leases(namespace, name)))
+        except NotFound:
+            return None
+
+    async def each_lease(self, namespace: str | None) -> AsyncIterator[tuple[str, Lease]]:
+        """Our leases, each with its namespace."""
+        async for item in self._items(_leases(namespace), {"labelSelector": labels.OURS}):
+            yield item["metadata"]["namespace"], lease_of(item)
+
+    async def create_lease(self, manifest: Json) -> Lease:
+        """Raises AlreadyExists when another was first."""
+        return lease_of(await self._api.write("POST", _leases(manifest["metadata"]["namespace"]), manifest))
+
+    async def replace_lease(self, seen: Lease, manifest: Json) -> Lease:
+        """Compare-and-swap: raises Conflict when the Lease is not what was read."""
+        meta = manifest["metadata"] | {"resourceVersion": seen.resource_version}
+        path = _leases(meta["namespace"], seen.name)
+        return lease_of(await self._api.write("PUT", path, manifest | {"metadata": meta}))
+
+    async def _items(self, path: str, query: dict[str, str]) -> AsyncIterator[Json]:
+        async for page in self._api.pages(path, query):
+            for item in page["items"]:
+                yield item
+
+
+def _same_target(item: Json, run: Run) -> bool:
+    if run.spec is None:
+        return False
+    ours, theirs = run.spec.database, item.get("spec", {}).get("database", {})
+    return (theirs.get("host"), theirs.get("port"), theirs.get("name")) == (ours.host, ours.port, ours.name)
+
+
+def _when(event: Json) -> datetime:
+    text = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+    return datetime.fromisoformat(text)
+
+
+def _with_gaps_as_null(old: BackupStatus, new: BackupStatus) -> Json:
+    """The new status as a merge patch, which forgets a field only when it is told so."""
+    before, after = _json(old), _json(new)
+    return {key: None for key in before if key not in after} | after
+
+
+def _json(status: BackupStatus) -> Json:
+    values: Json = status.model_dump(by_alias=True, exclude_none=True)
+    timed: Json = _times_as_text(values)
+    return timed
+
+
+def _times_as_text(value: Any) -> Any:
+    match value:
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        case dict():
+            return {key: _times_as_text(item) for key, item in value.items()}
+        case list():
+            return [_times_as_text(item) for item in value]
+    return value
+
+
+def _collection(prefix: str, namespace: str | None, plural: str, name: str = "") -> str:
+    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"{prefix}{scope}/{plural}" + (f"/{quote(name)}" if name else "")
+
+
+def _runs(namespace: str | None, name: str = "") -> str:
+    return _collection(f"/apis/{GROUP}/{VERSION}", namespace, PLURAL, name)
+
+
+def _jobs(namespace: str | None, name: str = "") -> str:
+    return _collection("/apis/batch/v1", namespace, "jobs", name)
+
+
+def _leases(namespace: str | None, name: str = "") -> str:
+    return _collection("/apis/coordination.k8s.io/v1", namespace, "leases", name)
+
+
+def _core(namespace: str, plural: str, name: str = "") -> str:
+    return _collection("/api/v1", namespace, plural, name)

@@ -1,0 +1,122 @@
+"""The operator as a process: check, connect, then watch, resync and reconcile until something ends it.
+
+Crash-only: whatever ends unexpectedly ends the process, and the kubelet starts it anew. Nothing is kept in memory that matters.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from kubernetes.aio.client import Configuration
+
+from quotenode_backup.cluster.connection import Connection, configuration
+from quotenode_backup.cluster.errors import ApiError, Conflict
+from quotenode_backup.cluster.faults import CrashPoint
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.startup import NotReady, require_resource, require_rights
+from quotenode_backup.controller import logs
+from quotenode_backup.controller.health import Health, Metrics, beat
+from quotenode_backup.controller.http import serve
+from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.resync import resync_for_ever
+from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
+from quotenode_backup.controller.watch import watch
+from quotenode_backup.reconcile.run import Pass, RunReconciler
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 16
+
+
+def main() -> int:
+    """Exit code 0 after SIGTERM, 1 when the cluster or the settings do not allow a start, else an exception."""
+    try:
+        chosen = settings()
+    except SettingsInvalid as exc:
+        logging.basicConfig()
+        logger.error("%s", exc)
+        return 1
+    logs.configure(chosen.log_format, chosen.log_level)
+    try:
+        asyncio.run(_operate(chosen))
+    except (NotReady, ApiError) as exc:
+        logger.error("Not started: %s", exc)
+        return 1
+    return 0
+
+
+async def _operate(chosen: Settings) -> None:
+    config = await configuration()
+    connection = Connection(config, CrashPoint(chosen.crash_at))
+    try:
+        await require_resource(connection)
+        await require_rights(connection, chosen.scopes)
+        logger.info("Watching %s as %s", ", ".join(chosen.namespaces) or "all namespaces", chosen.identity)
+        await _run(chosen, connection, config)
+    finally:
+        await connection.close()
+
+
+async def _run(chosen: Settings, connection: Connection, config: Configuration) -> None:
+    queue, metrics, health = KeyQueue(), Metrics(), Health(chosen.resync_seconds)
+    metrics.observe(queue, health)
+    cluster = Cluster(connection)
+    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity)
+    server = serve(chosen.http_port, health, metrics)
+    helpers = [
+        asyncio.create_task(beat(health, metrics)),
+        asyncio.create_task(resync_for_ever(cluster, chosen.scopes, queue, health)),
+        *(asyncio.create_task(_work(queue, reconciler, metrics)) for _ in range(WORKERS)),
+    ]
+    watching = asyncio.create_task(watch(config, chosen, queue))
+    try:
+        done, _ = await asyncio.wait([watching, *helpers], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await _stopped([watching, *helpers])
+        server.shutdown()
+
+
+async def _stopped(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _work(queue: KeyQueue, reconciler: RunReconciler, metrics: Metrics) -> None:
+    while True:
+        key = await queue.get()
+        result = await _attempt(key, reconciler)
+        if result is None:
+            metrics.passes.labels("error").inc()
+            queue.failed(key)
+            continue
+        metrics.passes.labels("ok").inc()
+        _count(result, metrics)
+        if result.again is not None:
+            queue.add_after(key, result.again.total_seconds())
+        queue.done(key)
+
+
+async def _attempt(key: Key, reconciler: RunReconciler) -> Pass | None:
+    """One pass; None when it has to be made again because of an error."""
+    where = {"namespace": key.namespace, "backup": key.name}
+    try:
+        result = await reconciler.reconcile(key.namespace, key.name)
+    except Conflict:
+        return None
+    except ApiError as exc:
+        logger.warning("%s/%s: %s", key.namespace, key.name, exc, extra=where)
+        return None
+    if result.finished:
+        status = result.finished
+        logger.info("%s/%s: %s, %s", key.namespace, key.name, status.phase, status.message, extra=where)
+    return result
+
+
+def _count(result: Pass, metrics: Metrics) -> None:
+    if result.finished:
+        metrics.runs.labels(result.finished.phase, result.finished.initiated_by or "Admin").inc()

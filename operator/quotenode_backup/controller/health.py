@@ -1,0 +1,65 @@
+"""How the operator itself is doing: the loop's heartbeat and the last resync, as probes and metrics see them."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from quotenode_backup.controller.queue import KeyQueue
+
+HEARTBEAT_SECONDS = 1.0
+LOOP_STUCK_SECONDS = 30.0
+
+
+@dataclass
+class Health:
+    """Monotonic times in seconds. Read by the HTTP thread, written by the loop: single values, so no lock."""
+
+    resync_seconds: int
+    heartbeat: float = field(default_factory=time.monotonic)
+    resynced: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_live(self) -> bool:
+        """The loop runs. The API server's health is no part of it: an outage must not restart us."""
+        return time.monotonic() - self.heartbeat < LOOP_STUCK_SECONDS
+
+    @property
+    def is_ready(self) -> bool:
+        return self.resynced is not None and time.monotonic() - self.resynced < 3 * self.resync_seconds
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.runs = Counter(
+            "quotenode_backup_runs", "Runs that ended", ["phase", "initiated_by"], registry=self.registry
+        )
+        self.passes = Counter("quotenode_backup_reconciles", "Passes", ["result"], registry=self.registry)
+        self.depth = Gauge("quotenode_backup_queue_depth", "Keys that wait for a worker", registry=self.registry)
+        self.oldest = Gauge(
+            "quotenode_backup_queue_oldest_seconds", "Age of the oldest waiting key", registry=self.registry
+        )
+        self.lag = Gauge(
+            "quotenode_backup_loop_lag_seconds", "How late the event loop was last", registry=self.registry
+        )
+        self.resync_age = Gauge(
+            "quotenode_backup_resync_age_seconds", "Time since everything was listed", registry=self.registry
+        )
+
+    def observe(self, queue: KeyQueue, health: Health) -> None:
+        """Ask for these values at each scrape."""
+        self.depth.set_function(lambda: queue.depth)
+        self.oldest.set_function(lambda: queue.oldest_seconds)
+        self.resync_age.set_function(lambda: time.monotonic() - (health.resynced or health.started))
+
+
+async def beat(health: Health, metrics: Metrics) -> None:
+    """Keep the heartbeat going, and measure how late it is."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        health.heartbeat = time.monotonic()
+        metrics.lag.set(max(0.0, health.heartbeat - before - HEARTBEAT_SECONDS))

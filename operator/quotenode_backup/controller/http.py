@@ -1,0 +1,49 @@
+"""Probes and metrics, served by a thread of their own: kopf's liveness answers 200 with nothing watched, and a stuck loop must be seen."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from quotenode_backup.controller.health import Health, Metrics
+
+Answer = tuple[int, str, bytes]
+TEXT = "text/plain; charset=utf-8"
+
+
+def serve(port: int, health: Health, metrics: Metrics) -> ThreadingHTTPServer:
+    """Start serving; the caller shuts it down."""
+
+    class Handler(_Handler):
+        routes: ClassVar[dict[str, Callable[[], Answer]]] = {
+            "/livez": lambda: _probe(health.is_live, "the event loop is stuck"),
+            "/readyz": lambda: _probe(health.is_ready, "the resources have not been listed lately"),
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry)),
+        }
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    return server
+
+
+def _probe(holds: bool, otherwise: str) -> Answer:
+    return (200, TEXT, b"ok\n") if holds else (503, TEXT, f"{otherwise}\n".encode())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    routes: ClassVar[dict[str, Callable[[], Answer]]] = {}
+    timeout = 10
+
+    def do_GET(self) -> None:
+        route = self.routes.get(self.path.partition("?")[0])
+        status, kind, body = route() if route else (404, TEXT, b"not found\n")
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the base class's name
+        """Probes are not news."""

@@ -1,0 +1,42 @@
+"""Every few minutes: list everything, and queue what is not at rest. Lost events, and whatever an earlier process left, heal here."""
+
+import asyncio
+import logging
+import random
+import time
+
+from quotenode_backup.cluster.errors import ApiError
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.controller.health import Health
+from quotenode_backup.controller.queue import Key, KeyQueue
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+
+
+async def resync_for_ever(cluster: Cluster, scopes: tuple[str | None, ...], queue: KeyQueue, health: Health) -> None:
+    while True:
+        pause = await _resync_once(cluster, scopes, queue, health)
+        await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+
+
+async def _resync_once(cluster: Cluster, scopes: tuple[str | None, ...], queue: KeyQueue, health: Health) -> float:
+    try:
+        for scope in scopes:
+            queue.add_all(await unsettled(cluster, scope))
+    except ApiError as exc:
+        logger.warning("Resync: %s", exc)
+        return RETRY_SECONDS
+    health.resynced = time.monotonic()
+    return float(health.resync_seconds)
+
+
+async def unsettled(cluster: Cluster, scope: str | None) -> set[Key]:
+    """Runs that are not finished, finished ones whose Jobs are not wound down, and whoever holds a lock."""
+    keys = {Key(run.namespace, run.name) async for run in cluster.unfinished_runs(scope)}
+    keys |= {Key(namespace, name) async for namespace, name in cluster.owners_of_jobs_to_wind_down(scope)}
+    keys |= {
+        Key(namespace, lease.holder_name) async for namespace, lease in cluster.each_lease(scope) if lease.holder_uid
+    }
+    return keys

@@ -1,0 +1,63 @@
+"""The operator's settings, from environment variables that the chart sets."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quotenode_backup.manifests.job import RunnerSettings
+
+
+class SettingsInvalid(Exception):
+    """A setting is missing or makes no sense. The message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    runner: RunnerSettings
+    namespaces: tuple[str, ...]
+    """Empty: all namespaces."""
+    resync_seconds: int
+    log_format: str
+    log_level: str
+    http_port: int
+    crash_at: str
+    identity: str
+
+    @property
+    def scopes(self) -> tuple[str | None, ...]:
+        """What to list: each watched namespace, or None for all of them at once."""
+        return self.namespaces or (None,)
+
+
+def settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    log_format = environment.get("QN_LOG_FORMAT", "json")
+    if log_format not in {"json", "text"}:
+        raise SettingsInvalid(f"QN_LOG_FORMAT is {log_format!r}: it must be json or text")
+    image = environment.get("QN_RUNNER_IMAGE", "")
+    if not image:
+        raise SettingsInvalid("QN_RUNNER_IMAGE is not set: the image of the backup pods")
+    return Settings(
+        runner=RunnerSettings(
+            image=image,
+            image_pull_policy=environment.get("QN_RUNNER_IMAGE_PULL_POLICY", "IfNotPresent"),
+            service_account=environment.get("QN_RUNNER_SERVICE_ACCOUNT", "default"),
+            log_format=log_format,
+        ),
+        namespaces=tuple(
+            name.strip() for name in environment.get("QN_WATCH_NAMESPACES", "").split(",") if name.strip()
+        ),
+        resync_seconds=_number(environment, "QN_RESYNC_SECONDS", 300),
+        log_format=log_format,
+        log_level=environment.get("QN_LOG_LEVEL", "INFO"),
+        http_port=_number(environment, "QN_HTTP_PORT", 8080),
+        crash_at=environment.get("QN_CRASH_AT", ""),
+        identity=environment.get("POD_NAME") or socket.gethostname(),
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsInvalid(f"{name} is {text!r}: it must be a whole number above 0")
+    return int(text)

@@ -1,0 +1,34 @@
+"""When a run must end, and how long it waits before it tries again."""
+
+from datetime import datetime, timedelta
+
+MARGIN = timedelta(seconds=60)
+"""The runner ends itself this long before the Job's deadline, which kills without a word."""
+NODE_GRACE = timedelta(minutes=5)
+"""How long after the deadline a pod may be unaccounted for before its node is given up."""
+STUCK_AFTER = timedelta(seconds=100)
+"""How long a cause that waiting can't cure may last: the sentence is there within two minutes."""
+FIRST_RETRY = timedelta(seconds=5)
+BUSY_RETRY = timedelta(seconds=15)
+LONGEST_RETRY = timedelta(minutes=1)
+
+
+def deadline(start: datetime, active_seconds: int) -> datetime:
+    """When the Job must have ended."""
+    return start + timedelta(seconds=active_seconds)
+
+
+def runner_deadline(start: datetime, active_seconds: int) -> datetime:
+    """When the runner must have ended and cleaned up: a quarter earlier for the very short, else a minute."""
+    return deadline(start, active_seconds) - min(MARGIN, timedelta(seconds=active_seconds) / 4)
+
+
+def retry_delay(failures: int) -> timedelta:
+    """The pause after the n-th failure that counts."""
+    doublings = min(max(0, failures - 1), 10)
+    return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
+
+
+def busy_delay(attempt: int) -> timedelta:
+    """The pause after the database's lock was held by a run that this namespace can't see."""
+    return min(BUSY_RETRY * attempt, LONGEST_RETRY)

@@ -1,0 +1,224 @@
+"""The whole life of one run, as a function from what is seen to the one thing to do next. Pure: `now` comes in."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.status import Attempt, ConditionType
+from quotenode_backup.cluster.views import Job, Pod, Run
+from quotenode_backup.domain import timing
+from quotenode_backup.domain.errors import Reason, is_retryable
+from quotenode_backup.reconcile.outcome import Ended, outcome
+from quotenode_backup.reconcile.stuck import Pending, with_pod, without_pod
+
+TICK = timedelta(seconds=10)
+"""How often an unfinished run is looked at when nothing happens: Events of Jobs and pods come at once."""
+SOON = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at everything that a decision about a run rests on."""
+
+    run: Run
+    holds_lock: bool
+    jobs: tuple[Job, ...]
+    pods: tuple[Pod, ...]
+    now: datetime
+    warning: str = ""
+    """The newest Event that says why the pod does not come up; read only while it does not."""
+
+    def job(self, name: str) -> Job | None:
+        return next((job for job in self.jobs if job.name == name), None)
+
+    @property
+    def has_live_work(self) -> bool:
+        return any(not pod.is_over for pod in self.pods) or any(not job.is_finished for job in self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Check what the API server can't, then say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Try to take the database's lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginAttempt:
+    """Record the attempt, before its Job exists."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Make the Job of the recorded attempt."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Say what the attempt's pod does, and look again."""
+
+    reason: Reason
+    message: str
+    again: timedelta = TICK
+
+
+@dataclass(frozen=True, slots=True)
+class EndAttempt:
+    """Record that the attempt is over, and how. Its Job may still have to go."""
+
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    again: timedelta = TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    reason: Reason
+    message: str
+
+
+Step = Accept | Claim | BeginAttempt | CreateJob | Observe | EndAttempt | DeleteJob | Wait | Complete | Fail
+
+
+def next_step(seen: Seen) -> Step:
+    """For a run that is neither finished nor being deleted."""
+    spec, status = seen.run.spec, seen.run.status
+    if spec is None:
+        return Fail(
+            Reason.SPEC_INVALID, "The spec does not fit this operator's release: install its CRDs, then recreate"
+        )
+    if not status.holds(ConditionType.ACCEPTED):
+        return Accept()
+    if not seen.holds_lock:
+        return Claim()
+    if not status.attempts:
+        return BeginAttempt(1)
+    attempt = status.attempts[-1]
+    if attempt.completion_time is None:
+        return _during(seen, spec, attempt)
+    return _between(seen, spec, attempt)
+
+
+def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
+    """The newest attempt is not known to be over."""
+    job = seen.job(attempt.job_name)
+    live = [pod for pod in seen.pods if pod.job_name == attempt.job_name and not pod.is_over]
+    if job is None:
+        return Wait(SOON) if live else _late(seen, spec, attempt) or CreateJob(attempt)
+    if job.is_finished and not live:
+        ended = outcome(seen.run.uid, attempt, job, seen.pods)
+        return Complete(ended) if ended.bundle else EndAttempt(ended)
+    if _is_lost(seen, spec):
+        return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
+    return _pending(seen, job, live) or _busy_pod(job, live)
+
+
+def _busy_pod(job: Job, live: list[Pod]) -> Step:
+    if not live or job.is_finished:
+        return Wait(SOON)
+    return Observe(Reason.JOB_RUNNING, f"Pod {live[0].name} is making the backup")
+
+
+def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:
+    if job.is_finished or job.deleting:
+        return None
+    pending = with_pod(live[0], seen.warning) if live else without_pod(seen.warning)
+    if pending is None:
+        return None
+    if not pending.curable and seen.now - job.created >= timing.STUCK_AFTER:
+        return EndAttempt(Ended(pending.reason, pending.message))
+    return Observe(pending.reason, pending.message, again=_until_stuck(seen, job, pending))
+
+
+def _until_stuck(seen: Seen, job: Job, pending: Pending) -> timedelta:
+    left = timing.STUCK_AFTER - (seen.now - job.created)
+    return TICK if pending.curable else max(SOON, min(TICK, left))
+
+
+def _late(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step | None:
+    """An attempt that was recorded but can't begin any more: the operator was away for too long."""
+    start = seen.run.status.start_time or attempt.start_time
+    if seen.now < timing.runner_deadline(start, spec.active_deadline_seconds):
+        return None
+    return EndAttempt(Ended(Reason.DEADLINE_EXCEEDED, _deadline_sentence(spec)))
+
+
+def _between(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
+    """The newest attempt is over: clear away, then try again or give up."""
+    leftover = next((job for job in seen.jobs if not job.is_finished and not job.deleting), None)
+    if leftover:
+        return DeleteJob(leftover)
+    if _is_lost(seen, spec):
+        return Fail(Reason.NODE_UNREACHABLE, _lost_sentence([pod for pod in seen.pods if not pod.is_over]))
+    if seen.has_live_work:
+        return Wait(SOON)
+    reason = Reason(last.reason or Reason.RESULT_MISSING)
+    if not is_retryable(reason) or _is_used_up(seen, spec, reason):
+        return Fail(reason, last.message or "")
+    ready = (last.completion_time or seen.now) + _pause(seen, last, reason)
+    if seen.now < ready:
+        return Wait(ready - seen.now)
+    return _again(seen, spec, last)
+
+
+def _is_used_up(seen: Seen, spec: BackupSpec, reason: Reason) -> bool:
+    return reason is not Reason.LOCK_BUSY and seen.run.status.failures > spec.backoff_limit
+
+
+def _pause(seen: Seen, last: Attempt, reason: Reason) -> timedelta:
+    return (
+        timing.busy_delay(last.number) if reason is Reason.LOCK_BUSY else timing.retry_delay(seen.run.status.failures)
+    )
+
+
+def _again(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
+    start = seen.run.status.start_time
+    if start and seen.now >= timing.runner_deadline(start, spec.active_deadline_seconds):
+        return Fail(
+            Reason.DEADLINE_EXCEEDED,
+            f"{_deadline_sentence(spec)} The last attempt ended with {last.reason}: {last.message}",
+        )
+    return BeginAttempt(last.number + 1)
+
+
+def _is_lost(seen: Seen, spec: BackupSpec) -> bool:
+    """Long after the deadline there is still a pod that nobody has seen end: its node does not answer."""
+    start = seen.run.status.start_time
+    if start is None or all(pod.is_over for pod in seen.pods):
+        return False
+    return seen.now > timing.deadline(start, spec.active_deadline_seconds) + timing.NODE_GRACE
+
+
+def _lost_sentence(pods: list[Pod]) -> str:
+    where = ", ".join(f"pod {pod.name} on node {pod.node}" for pod in pods)
+    return (
+        f"The deadline is long over and {where} has not been seen to end: the node does not answer."
+        " The database stays locked until the pod is gone; remove the pod or the node"
+    )
+
+
+def _deadline_sentence(spec: BackupSpec) -> str:
+    return (
+        f"The deadline of {spec.active_deadline_seconds} s is over:"
+        " raise spec.activeDeadlineSeconds if the data is large."
+    )

@@ -1,0 +1,84 @@
+"""How an attempt ended, from what its Job and pods can still say. Pure, and it believes no more than it must."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from quotenode_backup.api.status import MESSAGE_LIMIT, Attempt
+from quotenode_backup.cluster.views import Job, Pod
+from quotenode_backup.contract import Outcome, Result, StoredBundle
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.text import shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an attempt. A bundle only when it was committed, read back, and every exit code was 0."""
+
+    reason: Reason
+    message: str
+    exit_code: int | None = None
+    bundle: StoredBundle | None = None
+
+
+def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod]) -> Ended:
+    mine = [pod for pod in pods if pod.job_name == attempt.job_name]
+    for pod in mine:
+        result = _result(run_uid, attempt, pod)
+        if result:
+            return _told(result, pod, job)
+    for pod in mine:
+        if pod.exit_code is not None or pod.reason:
+            return _silent(pod)
+    return _gone(job, attempt)
+
+
+def _result(run_uid: str, attempt: Attempt, pod: Pod) -> Result | None:
+    """The pod's termination message, if it is one of ours and about this attempt. It is data from outside."""
+    try:
+        result = Result.model_validate_json(pod.termination_message)
+    except ValidationError:
+        return None
+    return result if (result.run_uid, result.attempt) == (run_uid, attempt.number) else None
+
+
+def _told(result: Result, pod: Pod, job: Job) -> Ended:
+    message = shortened(result.message, MESSAGE_LIMIT)
+    if result.outcome is Outcome.FAILED:
+        return Ended(result.reason, message, pod.exit_code)
+    if result.bundle is None or pod.exit_code != 0 or not job.complete:
+        return Ended(
+            Reason.RESULT_MISSING,
+            f"The runner said it succeeded but ended with exit code {pod.exit_code}: not believed",
+            pod.exit_code,
+        )
+    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle)
+
+
+def _silent(pod: Pod) -> Ended:
+    if pod.terminated_reason == "OOMKilled":
+        return Ended(
+            Reason.OOM_KILLED,
+            f"Pod {pod.name} used more memory than it may: raise spec.pod.resources.limits.memory",
+            pod.exit_code,
+        )
+    if pod.reason or pod.exit_code in {137, 143}:
+        cause = pod.reason or f"exit code {pod.exit_code}"
+        return Ended(
+            Reason.POD_LOST, f"Pod {pod.name} was ended from outside ({cause}) before it could report", pod.exit_code
+        )
+    return Ended(
+        Reason.RESULT_MISSING,
+        f"Pod {pod.name} ended with exit code {pod.exit_code} and without a result: see kubectl logs {pod.name}",
+        pod.exit_code,
+    )
+
+
+def _gone(job: Job, attempt: Attempt) -> Ended:
+    if job.failed_reason == "DeadlineExceeded":
+        return Ended(
+            Reason.DEADLINE_EXCEEDED,
+            f"Job {attempt.job_name} was ended by its deadline: raise spec.activeDeadlineSeconds if the data is large",
+        )
+    return Ended(Reason.POD_LOST, f"The pod of Job {attempt.job_name} was deleted before it could report")

@@ -1,0 +1,248 @@
+"""One pass over one QuoteNodeBackup: look at everything live, decide the one next step, do it.
+
+Each step is safe to repeat, so a pass that dies anywhere is simply made again. Order matters in one way: an Event is told before the
+status that would keep it from being told, and a Job gets its time to live only after its end is in the status.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.status import Attempt, BackupStatus
+from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.views import Claim as ClaimView
+from quotenode_backup.cluster.views import Job, Pod, Run
+from quotenode_backup.domain import timing
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.event import event
+from quotenode_backup.manifests.job import Placement, RunnerSettings, backup_job
+from quotenode_backup.reconcile import locks
+from quotenode_backup.reconcile import status as told
+from quotenode_backup.reconcile.decisions import (
+    SOON,
+    TICK,
+    Accept,
+    BeginAttempt,
+    Claim,
+    Complete,
+    CreateJob,
+    DeleteJob,
+    EndAttempt,
+    Fail,
+    Observe,
+    Seen,
+    Step,
+    Wait,
+    next_step,
+)
+from quotenode_backup.reconcile.outcome import Ended
+from quotenode_backup.reconcile.placement import Misplaced, place
+from quotenode_backup.reconcile.plan import plan_of
+
+NOW = timedelta(0)
+LOCK_TICK = timedelta(seconds=5)
+JOB_KEPT_SECONDS = 86400
+"""A finished Job stays for a day, for its log."""
+QUIET_PERIOD = timedelta(seconds=5)
+"""How long a Job's pod may take to come up before its Events are asked why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a pass came to: when to look again (None: when something happens), and how the run ended if it just did."""
+
+    again: timedelta | None
+    finished: BackupStatus | None = None
+
+
+class RunReconciler:
+    def __init__(
+        self, cluster: Cluster, settings: RunnerSettings, reporter: str, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._reporter = reporter
+        self._clock = clock or (lambda: datetime.now(UTC))
+
+    async def reconcile(self, namespace: str, name: str) -> Pass:
+        run = await self._cluster.read_run(namespace, name)
+        if run is None:
+            is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
+            return Pass(None if is_free else LOCK_TICK)
+        if run.status.is_finished or run.deleting:
+            return Pass(await self._wind_down(run))
+        seen = await self._look(run)
+        return await self._carry_out(next_step(seen), seen)
+
+    async def _look(self, run: Run) -> Seen:
+        lease = await locks.seen_lease(self._cluster, run)
+        has_begun = bool(run.status.attempts)
+        jobs = await self._cluster.jobs_of(run.namespace, run.uid) if has_begun else []
+        pods = await self._cluster.pods_of(run.namespace, run.uid) if has_begun else []
+        return Seen(
+            run=run,
+            holds_lock=lease is not None and lease.holder_uid == run.uid,
+            jobs=tuple(jobs),
+            pods=tuple(pods),
+            now=self._clock(),
+            warning=await self._warning(run, jobs, pods),
+        )
+
+    async def _warning(self, run: Run, jobs: list[Job], pods: list[Pod]) -> str:
+        """Why the newest Job's pod does not come up, as far as only Events say it."""
+        job = next((job for job in jobs if job.name == run.status.job_name and not job.is_finished), None)
+        if job is None or self._clock() - job.created < QUIET_PERIOD:
+            return ""
+        pod = next((pod for pod in pods if pod.job_name == job.name), None)
+        if pod is None:
+            return await self._cluster.newest_warning(run.namespace, "Job", job.name, "FailedCreate")
+        if pod.phase == "Pending" and not pod.unscheduled_message:
+            return await self._cluster.newest_warning(run.namespace, "Pod", pod.name, "FailedMount")
+        return ""
+
+    async def _carry_out(self, step: Step, seen: Seen) -> Pass:
+        run, now = seen.run, seen.now
+        match step:
+            case Accept():
+                return await self._accept(run, now)
+            case Claim():
+                return await self._claim(run, now)
+            case BeginAttempt(number):
+                return await self._write(run, told.attempt_begun(run, number, now))
+            case CreateJob(attempt):
+                return await self._create_job(seen, attempt)
+            case Observe(reason, message, again):
+                return await self._write(run, told.observed(run, reason, message, now), again)
+            case EndAttempt(ended):
+                return await self._end_attempt(run, ended, now)
+            case DeleteJob(job):
+                await self._cluster.delete_job(run.namespace, job)
+                return Pass(SOON)
+            case Wait(again):
+                return Pass(again)
+            case Complete(ended):
+                return await self._complete(run, ended, now)
+            case Fail(reason, message):
+                return await self._fail(run, reason, message, now)
+
+    async def _accept(self, run: Run, now: datetime) -> Pass:
+        placement = await self._placement(run)
+        if isinstance(placement, Placement):
+            return await self._write(run, told.accepted(run, now))
+        if placement.may_pass and now - run.created < timing.STUCK_AFTER:
+            status = told.waiting(run, placement.reason, placement.message, now)
+            return await self._write(run, status, LOCK_TICK)
+        return await self._fail(run, placement.reason, placement.message, now)
+
+    async def _claim(self, run: Run, now: datetime) -> Pass:
+        busy = await locks.claim(self._cluster, run, now)
+        if busy is None:
+            return Pass(NOW)
+        message = f"Waiting for {busy.holder}, which is backing up the same database or waits for it too"
+        if run.status.reason != Reason.WAITING_FOR_TARGET:
+            await self._tell(run, Reason.WAITING_FOR_TARGET, message, now, warning=False)
+        return await self._write(run, told.waiting(run, Reason.WAITING_FOR_TARGET, message, now), LOCK_TICK)
+
+    async def _create_job(self, seen: Seen, attempt: Attempt) -> Pass:
+        run, now = seen.run, seen.now
+        placement = await self._placement(run)
+        if isinstance(placement, Misplaced):
+            return await self._end_attempt(run, Ended(placement.reason, placement.message), now)
+        try:
+            await self._cluster.ensure_job(self._job(run, _spec(run), attempt, placement, now))
+        except NameTaken as exc:
+            return await self._end_attempt(run, Ended(Reason.NAME_COLLISION, f"{exc}: remove or rename it"), now)
+        except Refused as exc:
+            return await self._refused(run, attempt, str(exc), now)
+        await self._tell(run, Reason.JOB_CREATED, f"Created Job {attempt.job_name}", now, warning=False)
+        return Pass(TICK)
+
+    async def _refused(self, run: Run, attempt: Attempt, answer: str, now: datetime) -> Pass:
+        message = f"The cluster refuses the backup's Job: {answer}. Raise the quota or the policy"
+        if now - attempt.start_time >= timing.STUCK_AFTER:
+            return await self._end_attempt(run, Ended(Reason.POD_REJECTED, message), now)
+        return await self._write(run, told.observed(run, Reason.POD_REJECTED, message, now), LOCK_TICK)
+
+    def _job(
+        self, run: Run, spec: BackupSpec, attempt: Attempt, placement: Placement, now: datetime
+    ) -> dict[str, object]:
+        plan = plan_of(run, spec, attempt)
+        left = timing.deadline(plan.started, spec.active_deadline_seconds) - now
+        return backup_job(plan, spec.database, spec.pod, placement, self._settings, int(left.total_seconds()))
+
+    async def _placement(self, run: Run) -> Placement | Misplaced:
+        spec = _spec(run)
+        names = {files.claim_name for files in spec.files} | {spec.storage.local.claim_name}
+        claims: dict[str, ClaimView | None] = {
+            name: await self._cluster.read_claim(run.namespace, name) for name in sorted(names)
+        }
+        return place(spec, claims, await self._cluster.mounters_of(run.namespace, names))
+
+    async def _end_attempt(self, run: Run, ended: Ended, now: datetime) -> Pass:
+        await self._tell(run, ended.reason, ended.message, now, warning=ended.reason is not Reason.LOCK_BUSY)
+        return await self._write(run, told.attempt_ended(run, ended, now))
+
+    async def _complete(self, run: Run, ended: Ended, now: datetime) -> Pass:
+        if ended.bundle is None:
+            raise ValueError("a run is complete only with a bundle")
+        await self._tell(run, Reason.COMPLETED, ended.message, now, warning=False)
+        return await self._finish(run, told.completed(run, ended.bundle, ended, now))
+
+    async def _fail(self, run: Run, reason: Reason, message: str, now: datetime) -> Pass:
+        await self._tell(run, reason, message, now, warning=True)
+        return await self._finish(run, told.failed(run, reason, message, now))
+
+    async def _finish(self, run: Run, status: BackupStatus) -> Pass:
+        await self._cluster.write_status(run, status)
+        return Pass(NOW, finished=status)
+
+    async def _write(self, run: Run, status: BackupStatus, again: timedelta = NOW) -> Pass:
+        """Write the status if it says anything new."""
+        if status != run.status:
+            await self._cluster.write_status(run, status)
+        return Pass(again)
+
+    async def _wind_down(self, run: Run) -> timedelta | None:
+        """After the end, or on the way out: no live work, Jobs that expire, a free lock."""
+        jobs = await self._cluster.jobs_of(run.namespace, run.uid)
+        pods = await self._cluster.pods_of(run.namespace, run.uid)
+        unfinished = [job for job in jobs if not job.is_finished]
+        for job in unfinished:
+            if not job.deleting:
+                await self._cluster.delete_job(run.namespace, job)
+        if unfinished or any(not pod.is_over for pod in pods):
+            return await self._break_lock(run)
+        for job in jobs:
+            if not job.ttl_set and not job.deleting:
+                await self._cluster.let_job_expire(run.namespace, job, JOB_KEPT_SECONDS)
+        await locks.release(self._cluster, run, self._clock())
+        return None
+
+    async def _break_lock(self, run: Run) -> timedelta:
+        lease = await locks.seen_lease(self._cluster, run)
+        if lease and lease.break_for == lease.holder_uid == run.uid:
+            await locks.release(self._cluster, run, self._clock())
+        return LOCK_TICK if run.status.reason == Reason.NODE_UNREACHABLE else SOON
+
+    async def _tell(self, run: Run, reason: Reason, message: str, now: datetime, *, warning: bool) -> None:
+        await self._cluster.tell(
+            event(
+                namespace=run.namespace,
+                run_name=run.name,
+                run_uid=run.uid,
+                reason=reason,
+                message=message,
+                occurrence=run.status.attempts[-1].number if run.status.attempts else 0,
+                warning=warning,
+                reporter=self._reporter,
+                now=now,
+            )
+        )
+
+
+def _spec(run: Run) -> BackupSpec:
+    if run.spec is None:
+        raise ValueError("decisions give a run without a valid spec nothing to do")
+    return run.spec

@@ -1,0 +1,153 @@
+"""The next status as a value: each function takes a run and says what its status is after one thing has happened. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from quotenode_backup.api.status import (
+    ATTEMPTS_KEPT,
+    MESSAGE_LIMIT,
+    Attempt,
+    BackupStatus,
+    Component,
+    Components,
+    Condition,
+    ConditionType,
+    Destination,
+    Phase,
+)
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.contract import InitiatedBy, StoredBundle, StoredComponent
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.naming import job_name
+from quotenode_backup.domain.phase import phase
+from quotenode_backup.domain.text import readable_size, shortened
+from quotenode_backup.reconcile.outcome import Ended
+
+Changes = Mapping[ConditionType, bool]
+
+
+def accepted(run: Run, now: datetime) -> BackupStatus:
+    status = run.status.model_copy(update={"initiated_by": InitiatedBy.ADMIN})
+    changes = {ConditionType.ACCEPTED: True, ConditionType.PROGRESSING: False}
+    return _told(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
+
+
+def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
+    """Pending on something outside: another run's lock, or a pod that has not come up."""
+    return _told(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
+
+
+def attempt_begun(run: Run, number: int, now: datetime) -> BackupStatus:
+    name = job_name(run.uid, number)
+    attempt = Attempt(number=number, job_name=name, start_time=now)
+    status = run.status.model_copy(
+        update={
+            "start_time": run.status.start_time or now,
+            "job_name": name,
+            "attempts": [*run.status.attempts, attempt][-ATTEMPTS_KEPT:],
+        }
+    )
+    return _told(
+        run, status, {ConditionType.PROGRESSING: True}, Reason.JOB_CREATED, f"Attempt {number}: Job {name}", now
+    )
+
+
+def observed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
+    """What the attempt's pod does at the moment."""
+    return _told(run, run.status, {ConditionType.PROGRESSING: True}, reason, message, now)
+
+
+def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
+    """The newest attempt is over. A busy lock uses up nothing, and the deadline counts anew from the next attempt."""
+    last = run.status.attempts[-1].model_copy(
+        update={
+            "completion_time": now,
+            "reason": ended.reason,
+            "message": shortened(ended.message, MESSAGE_LIMIT),
+            "exit_code": ended.exit_code,
+        }
+    )
+    is_busy = ended.reason is Reason.LOCK_BUSY
+    update: dict[str, object] = {"attempts": [*run.status.attempts[:-1], last]}
+    update |= {"start_time": None} if is_busy else {"failures": run.status.failures + 1}
+    status = run.status.model_copy(update=update)
+    reason = Reason.WAITING_FOR_TARGET if is_busy else ended.reason
+    return _told(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
+
+
+def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> BackupStatus:
+    last = run.status.attempts[-1].model_copy(
+        update={
+            "completion_time": now,
+            "reason": Reason.COMPLETED,
+            "message": shortened(ended.message, MESSAGE_LIMIT),
+            "exit_code": ended.exit_code,
+        }
+    )
+    status = run.status.model_copy(
+        update={
+            "attempts": [*run.status.attempts[:-1], last],
+            "completion_time": now,
+            "size_bytes": bundle.size_bytes,
+            "size": readable_size(bundle.size_bytes),
+            "checksum": bundle.sha256,
+            "destinations": [_destination(run, bundle)],
+            "components": _components(bundle),
+        }
+    )
+    changes = {
+        ConditionType.PROGRESSING: False,
+        ConditionType.COMPLETE: True,
+        ConditionType.VERIFIED: True,
+        ConditionType.LOCAL_BUNDLE_PRESENT: True,
+    }
+    return _told(run, status, changes, Reason.COMPLETED, ended.message, now)
+
+
+def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
+    status = run.status.model_copy(update={"completion_time": now})
+    changes = {ConditionType.PROGRESSING: False, ConditionType.FAILED: True}
+    if not status.holds(ConditionType.ACCEPTED):
+        changes |= {ConditionType.ACCEPTED: False}
+    return _told(run, status, changes, reason, message, now)
+
+
+def _destination(run: Run, bundle: StoredBundle) -> Destination:
+    claim = run.spec.storage.local.claim_name if run.spec else ""
+    return Destination(type="Local", claim_name=claim, path=bundle.path)
+
+
+def _components(bundle: StoredBundle) -> Components:
+    def component(stored: StoredComponent) -> Component:
+        return Component(size_bytes=stored.size_bytes, checksum=stored.sha256)
+
+    return Components(database=component(bundle.database), files=component(bundle.files) if bundle.files else None)
+
+
+def _told(
+    run: Run, status: BackupStatus, changes: Changes, reason: Reason, message: str, now: datetime
+) -> BackupStatus:
+    """The status with these conditions, and with reason, message and phase to match."""
+    message = shortened(message, MESSAGE_LIMIT)
+    conditions = {condition.type: condition for condition in status.conditions}
+    for kind, holds in changes.items():
+        old = conditions.get(kind)
+        word = "True" if holds else "False"
+        since = old.last_transition_time if old and old.status == word else now
+        conditions[kind] = Condition(
+            type=kind,
+            status=word,
+            reason=reason,
+            message=message,
+            last_transition_time=since,
+            observed_generation=run.generation,
+        )
+    return status.model_copy(
+        update={
+            "conditions": list(conditions.values()),
+            "phase": Phase(phase({kind: c.status == "True" for kind, c in conditions.items()})),
+            "reason": reason,
+            "message": message,
+            "observed_generation": run.generation,
+        }
+    )
