@@ -1,0 +1,77 @@
+# Everything a newcomer or CI needs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CACHE := $(or $(QN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quotenode-backup-operator)
+VENV := .venv/bin
+CRDS := crds helm/quotenode-backup-operator/files/crds
+export KUBECONFIG := $(CACHE)/kubeconfig
+export PATH := $(CACHE)/bin:$(PATH)
+export PYTHONPATH := operator
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: venv
+venv: .venv/.installed ## Make the development environment in .venv
+.venv/.installed: requirements-dev.lock
+	$(PYTHON) -m venv .venv
+	$(VENV)/pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+.PHONY: crds
+crds: venv ## Generate the CRDs from the models
+	$(VENV)/python -m quotenode_backup crds $(CRDS)
+
+.PHONY: format
+format: venv ## Format the code
+	$(VENV)/ruff format operator tests
+	$(VENV)/ruff check --fix operator tests
+
+.PHONY: lint
+lint: venv ## Check format, style, types, import directions and generated files
+	$(VENV)/ruff format --check operator tests
+	$(VENV)/ruff check operator tests
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	tests/lint/generated-files-are-current
+
+.PHONY: unit
+unit: venv ## Test the pure parts
+	$(VENV)/python -m pytest -q tests/unit tests/cluster
+
+.PHONY: cluster
+cluster: ## Start the kind cluster with the images loaded
+	$(PYTHON) -m tests.cluster up
+
+.PHONY: cluster-down
+cluster-down: ## Remove the kind cluster
+	$(PYTHON) -m tests.cluster down
+
+.PHONY: chart
+chart: venv ## Test the chart's templates
+	$(PYTHON) -m tests.cluster tools helm
+	$(VENV)/python -m pytest -q tests/chart
+
+.PHONY: integration
+integration: venv ## Test the runner inside the shipped image
+	$(PYTHON) -m tests.integration
+
+.PHONY: e2e
+e2e: venv cluster ## Test the whole on the cluster
+	$(VENV)/python -m pytest -q -n 6 --dist worksteal --durations=10 tests/e2e
+
+.PHONY: test
+test: ## Everything: lint, unit, chart, cluster, integration, end to end
+	tests/run-all
+
+.PHONY: demo
+demo: cluster ## From a bare machine to a verified bundle, opened and compared
+	examples/demo.sh
+
+.PHONY: bench
+bench: cluster ## Measure the data path against the hand-typed procedure and restic
+	$(PYTHON) -m tests.bench
