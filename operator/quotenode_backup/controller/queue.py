@@ -79,4 +79,5 @@ class KeyQueue:
     @property
     def oldest_seconds(self) -> float:
         """How long the key that has waited longest has done so."""
-        return time.monotonic() - min(list(self._waiting.values()), default=time.monotonic())
+        now = time.monotonic()
+        return now - min(list(self._waiting.values()), default=now)

@@ -27,9 +27,8 @@ Changes = Mapping[ConditionType, bool]
 
 
 def accepted(run: Run, now: datetime) -> BackupStatus:
-    status = run.status.model_copy(update={"initiated_by": InitiatedBy.ADMIN})
     changes = {ConditionType.ACCEPTED: True, ConditionType.PROGRESSING: False}
-    return _told(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
+    return _told(run, run.status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
 
 
 def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
@@ -148,6 +147,7 @@ def _told(
             "phase": Phase(phase({kind: c.status == "True" for kind, c in conditions.items()})),
             "reason": reason,
             "message": message,
+            "initiated_by": status.initiated_by or InitiatedBy.ADMIN,
             "observed_generation": run.generation,
         }
     )
