@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             return operate()
         case "run":
-            from quotenode_backup.runner import main as run
+            from quotenode_backup.runner.main import main as run
 
             return run(rest)
         case "archive":

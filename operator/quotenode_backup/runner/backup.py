@@ -1,0 +1,174 @@
+"""The story of an attempt: look at everything first, dump and archive side by side, read back, commit."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from quotenode_backup.contract import Plan, Result
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.domain.naming import bundle_name
+from quotenode_backup.runner import clients, committed, destination, interruption
+from quotenode_backup.runner.bundle import PartialBundle
+from quotenode_backup.runner.clients import Client
+from quotenode_backup.runner.components import Component, Dump, Files, database_environment
+from quotenode_backup.runner.connection import Server
+from quotenode_backup.runner.credentials import read_credentials, require_ca, write_password_file
+from quotenode_backup.runner.destination import Folder, Record
+from quotenode_backup.runner.environment import child_environment, python_environment
+from quotenode_backup.runner.manifest import NO_FILES
+from quotenode_backup.runner.places import Places
+from quotenode_backup.runner.readback import ReadBack
+from quotenode_backup.runner.segments import Part
+from quotenode_backup.runner.sessions import DatabaseLock, SnapshotSession
+from quotenode_backup.runner.source import require_source
+from quotenode_backup.runner.supervision import Every, supervise
+from quotenode_backup.runner.wording import Redactor, shown, size
+
+log = logging.getLogger(__name__)
+
+LOCK_CHECK_SECONDS = 5.0
+PROGRESS_SECONDS = 10.0
+
+
+def back_up(plan: Plan, places: Places, redact: Redactor) -> Result:
+    server = _server(plan, places, redact)
+    for index, files in enumerate(plan.files):
+        require_source(places.source(index), files.sub_path, files.claim_name)
+    with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
+        client = clients.choose(session.server_version // 10000, clients.installed(places.clients))
+        lock.acquire()
+        log.info("Locked database %s on %s", shown(plan.database.name), server.address)
+        folder = destination.prepare(places.destination, plan, _mark())
+        attempt = Attempt(plan, places, server, client, session, lock, folder)
+        return _stored_once(attempt)
+
+
+def _server(plan: Plan, places: Places, redact: Redactor) -> Server:
+    credentials = read_credentials(places, plan.database)
+    redact.learn(credentials.password)
+    return Server(plan.database, credentials, require_ca(places, plan.database), redact)
+
+
+def _mark() -> str:
+    """The pod's UID: two pods of one run never write to one file."""
+    return os.environ.get("POD_UID") or f"process-{os.getpid()}"
+
+
+def _stored_once(attempt: "Attempt") -> Result:
+    folder = attempt.folder
+    try:
+        destination.clear_away(folder)
+        if record := committed.find(folder, attempt.plan.run_uid):
+            return committed.result(attempt.plan, folder, record, "was stored by an earlier attempt")
+        return attempt.run()
+    except OSError as error:
+        raise destination.not_stored(folder, error) from error
+    finally:
+        destination.remove_own_partials(folder)
+
+
+@dataclass
+class Attempt:
+    """Everything that is held from the lock to the commit."""
+
+    plan: Plan
+    places: Places
+    server: Server
+    client: Client
+    session: SnapshotSession
+    lock: DatabaseLock
+    folder: Folder
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._check_lock = Every(LOCK_CHECK_SECONDS, self.lock.check)
+
+    def run(self) -> Result:
+        self.session.require_readable()
+        snapshot = self.session.export()
+        destination.require_space(self.folder, snapshot.database_bytes)
+        versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
+        with PartialBundle(self.folder, self.plan) as bundle:
+            files = self._files(bundle)
+            parts = self._collect([self._dump(bundle, snapshot.identifier), *([files] if files else [])])
+            self.session.close()
+            manifest = bundle.finish(parts, files.account if files else NO_FILES, versions)
+            read_back = self._read_back(bundle.parts)
+        return self._commit(manifest | {"bundle": read_back})
+
+    def _dump(self, bundle: PartialBundle, snapshot: str) -> Dump:
+        password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
+        environment = database_environment(self.server, child_environment(self.places), password_file)
+        compress = clients.compress_option(self.plan.database.compression, self.client.major)
+        return Dump(bundle.dump_segment(), self.server, self.client, compress, snapshot, environment)
+
+    def _files(self, bundle: PartialBundle) -> Files | None:
+        if not self.plan.files:
+            return None
+        environment = python_environment(self.places)
+        return Files(bundle.files_segment(), self.plan, self.places, environment, self.server.redact)
+
+    def _collect(self, components: list[Component]) -> dict[str, Part]:
+        """Database and files side by side. The snapshot was taken before, so every file that a row names is on the disk by now."""
+        progress = Progress(components)
+
+        def kill() -> None:
+            for component in components:
+                component.kill()
+
+        try:
+            parts = supervise(
+                [component.run for component in components],
+                kill=kill,
+                watch=self._watch(Every(PROGRESS_SECONDS, progress.log)),
+            )
+        except RunFailed as failure:
+            raise self._explained(failure) from failure
+        progress.log()
+        return {part.name: part for part in parts}
+
+    def _explained(self, failure: RunFailed) -> RunFailed:
+        """What only the sessions can add to a failure of pg_dump."""
+        if failure.reason == Reason.TABLE_LOCKED:
+            return self.session.with_blocker(failure)
+        if failure.reason == Reason.DUMP_FAILED:
+            self.lock.check()
+        return failure
+
+    def _watch(self, also: Callable[[], None]) -> Callable[[], None]:
+        def look() -> None:
+            self._check_lock()
+            also()
+
+        return look
+
+    def _read_back(self, parts: list[Part]) -> dict[str, Any]:
+        log.info("Reading the bundle back from the disk")
+        reading = ReadBack(self.folder.partial(), self.client, child_environment(self.places), self.server.redact)
+        progress = Every(PROGRESS_SECONDS, lambda: log.info("Read back %s", size(reading.size)))
+        [sha256] = supervise([lambda: reading.run(parts)], kill=reading.kill, watch=self._watch(progress))
+        return {"name": "", "sizeBytes": reading.size, "sha256": sha256}
+
+    def _commit(self, record: Record) -> Result:
+        """The lock is looked at a last time: without it another attempt may have committed this run."""
+        self.lock.check()
+        interruption.shield()
+        destination.commit(self.folder, bundle_name(self.plan.started), record)
+        seconds = time.monotonic() - self._began
+        return committed.result(self.plan, self.folder, record, f"was stored and read back in {seconds:.1f} s")
+
+
+class Progress:
+    """A line now and then for whoever reads the log."""
+
+    def __init__(self, components: list[Component]) -> None:
+        self._components, self._began = components, time.monotonic()
+
+    def log(self) -> None:
+        seconds = max(time.monotonic() - self._began, 0.001)
+        stored = sum(component.segment.size for component in self._components)
+        done = "; ".join(component.progress() for component in self._components)
+        log.info("%s; %s/s", done, size(stored / seconds))

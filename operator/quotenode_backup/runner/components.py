@@ -1,0 +1,217 @@
+"""The two halves of a backup, each a pipeline whose output becomes one member of the bundle."""
+
+import json
+import os
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from quotenode_backup.contract import Plan
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner.clients import Client
+from quotenode_backup.runner.connection import KEEPALIVE, Server
+from quotenode_backup.runner.pipeline import Exit, Pipeline, Stage, first_failure, pump
+from quotenode_backup.runner.places import Places
+from quotenode_backup.runner.segments import Part, Segment
+from quotenode_backup.runner.wording import Redactor, sentence, shown, size
+
+LOCK_WAIT_MILLISECONDS = 60_000
+
+
+class Component(ABC):
+    """Something that runs in a thread until it is done, has failed, or is killed."""
+
+    def __init__(self, segment: Segment, redact: Redactor) -> None:
+        self.segment = segment
+        self._redact = redact
+        self._pipeline: Pipeline | None = None
+
+    @abstractmethod
+    def start(self) -> Pipeline: ...
+
+    @abstractmethod
+    def judge(self, failure: Exit) -> RunFailed:
+        """What a stage that ended badly means."""
+
+    @abstractmethod
+    def progress(self) -> str: ...
+
+    def run(self) -> Part:
+        self._pipeline = self.start()
+        try:
+            pump(self._pipeline.output, self.segment.write)
+        except BaseException:
+            self._pipeline.kill()
+            self._pipeline.wait()
+            raise
+        failure = first_failure(self._pipeline.wait())
+        if failure:
+            raise self.judge(failure)
+        return self.segment.close()
+
+    def kill(self) -> None:
+        if self._pipeline:
+            self._pipeline.kill()
+
+
+class Dump(Component):
+    def __init__(
+        self,
+        segment: Segment,
+        server: Server,
+        client: Client,
+        compression: str,
+        snapshot: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        super().__init__(segment, server.redact)
+        self._server, self._environment = server, environment
+        self._argv = (
+            client.pg_dump,
+            "--format=custom",
+            f"--compress={compression}",
+            f"--snapshot={snapshot}",
+            "--no-password",
+            f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}",
+            f"--dbname={connection_string(server.planned.name)}",
+        )
+
+    def start(self) -> Pipeline:
+        return Pipeline([Stage("pg_dump", self._argv, self._environment)], self._redact)
+
+    def judge(self, failure: Exit) -> RunFailed:
+        return dump_failure(self._server, failure)
+
+    def progress(self) -> str:
+        return f"database: {size(self.segment.size)}"
+
+
+def connection_string(database: str) -> str:
+    """What pg_dump gets as its database: a name is data here, and can't be taken for a connection string of its own."""
+    return " ".join((f"dbname={quoted(database)}", *(f"{key}={value}" for key, value in KEEPALIVE.items())))
+
+
+def quoted(value: str) -> str:
+    """`value` as libpq reads it in a connection string."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def database_environment(server: Server, base: Mapping[str, str], password_file: os.PathLike[str]) -> dict[str, str]:
+    return {
+        **base,
+        "PGHOST": server.planned.host,
+        "PGPORT": str(server.planned.port),
+        "PGUSER": server.credentials.username,
+        "PGPASSFILE": os.fspath(password_file),
+        "PGSSLMODE": server.planned.ssl_mode,
+        **({"PGSSLROOTCERT": str(server.ca_file)} if server.ca_file else {}),
+    }
+
+
+_CONNECTION_WORDS = (
+    "server closed the connection",
+    "could not receive data",
+    "could not send data",
+    "SSL connection has been closed",
+    "SSL SYSCALL error",
+    "SSL error",
+    "terminating connection",
+    "connection to server at",
+    "no connection to the server",
+    "Connection timed out",
+    "lost synchronization",
+)
+
+
+def dump_failure(server: Server, failure: Exit) -> RunFailed:
+    """From pg_dump's own words, which are English; the server's may be in any language, and pg_dump has no SQLSTATE."""
+    words, where = _reasons(failure.said), f"database {shown(server.planned.name, 80)} on {server.address}"
+    said = failure.said
+    if "permission denied" in said or "row-level security" in said:
+        return RunFailed(
+            Reason.PERMISSION_DENIED,
+            f"Role {server.role} may not read all of {where} ({words}): GRANT what is missing, or use the owner's role in "
+            f"Secret {server.planned.credentials_secret}.",
+        )
+    if any(word in said for word in _CONNECTION_WORDS):
+        return RunFailed(
+            Reason.SOURCE_CONNECTION_LOST,
+            f"pg_dump lost its connection to {where} ({words}): the server was restarted, the session was ended there, or "
+            "the network was cut.",
+        )
+    if "LOCK TABLE" in said or "lock timeout" in said:
+        return RunFailed(
+            Reason.TABLE_LOCKED,
+            f"A table of {where} was locked for {LOCK_WAIT_MILLISECONDS // 1000} s by somebody else ({words}): let the "
+            "migration or maintenance end first.",
+        )
+    return RunFailed(
+        Reason.DUMP_FAILED, f"pg_dump of {where} ended with exit code {failure.code} ({words or 'it said nothing'})."
+    )
+
+
+def _reasons(said: str) -> str:
+    """The lines that say why, without the statements that only say where."""
+    lines = [line.removeprefix("pg_dump: ") for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("error: ", "detail: Error message"))]
+    return sentence("; ".join(telling or lines[-2:]), 220)
+
+
+class Files(Component):
+    def __init__(
+        self, segment: Segment, plan: Plan, places: Places, environment: Mapping[str, str], redact: Redactor
+    ) -> None:
+        super().__init__(segment, redact)
+        self._environment = environment
+        self._sources = [
+            {"name": files.name, "root": str(places.source(index)), "subPath": files.sub_path}
+            for index, files in enumerate(plan.files)
+        ]
+        self.account: dict[str, Any] = {"files": 0, "bytes": 0, "notes": [], "note_count": 0}
+        self._failed: RunFailed | None = None
+
+    def start(self) -> Pipeline:
+        reading, writing = os.pipe()
+        archive = (sys.executable, "-P", "-m", "quotenode_backup", "archive", str(writing), json.dumps(self._sources))
+        try:
+            pipeline = Pipeline(
+                [
+                    Stage("the archive of the files", archive, self._environment, (writing,)),
+                    Stage("igzip", ("igzip", "-1", "-c"), self._environment),
+                ],
+                self._redact,
+            )
+        finally:
+            os.close(writing)
+        self._listener = threading.Thread(target=self._listen, args=(reading,), daemon=True)
+        self._listener.start()
+        return pipeline
+
+    def _listen(self, reading: int) -> None:
+        with os.fdopen(reading, encoding="utf-8") as report:
+            for line in report:
+                self._hear(json.loads(line))
+
+    def _hear(self, told: dict[str, Any]) -> None:
+        if failed := told.get("failed"):
+            self._failed = RunFailed(Reason(failed["reason"]), failed["message"])
+        else:
+            self.account = {**self.account, **(told.get("progress") or told["done"])}
+
+    def run(self) -> Part:
+        part = super().run()
+        self._listener.join()
+        return part
+
+    def judge(self, failure: Exit) -> RunFailed:
+        self._listener.join()
+        return self._failed or RunFailed(
+            Reason.IO_ERROR,
+            f"{failure.name} ended with exit code {failure.code} ({sentence(failure.said, 220) or 'it said nothing'}).",
+        )
+
+    def progress(self) -> str:
+        return f"files: {self.account['files']} of {size(self.account['bytes'])}, {size(self.segment.size)} stored"

@@ -1,0 +1,195 @@
+"""One way to connect, and what a refused connection means.
+
+Three things the ordinary way does not give:
+- The server's words come in the server's language, so what they mean is read from the SQLSTATE, and libpq tells
+  it of a failed connection only when asked to be verbose before the connection is made.
+- A network that drops packets must not hold a run for hours: keepalives and tcp_user_timeout end it.
+- A pooler must not stand between: locks and snapshots belong to one session of the server. A pooler makes up the
+  process id that it gives a client at the start, so it is not the one that the server answers with.
+"""
+
+import ctypes
+import re
+import select
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGconn
+
+from quotenode_backup.contract import PlannedDatabase
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner.credentials import Credentials
+from quotenode_backup.runner.wording import Redactor, sentence, shown
+
+CONNECT_SECONDS = 20
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+APPLICATION = "quotenode-backup"
+_VERBOSE = 2  # PQERRORS_VERBOSE
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A database server as one role reaches it."""
+
+    planned: PlannedDatabase
+    credentials: Credentials
+    ca_file: Path | None = None
+    redact: Redactor = field(default_factory=Redactor)
+
+    @property
+    def address(self) -> str:
+        return f"{shown(self.planned.host)}:{self.planned.port}"
+
+    @property
+    def role(self) -> str:
+        return shown(self.credentials.username)
+
+
+def connect(server: Server, database: str) -> Connection:
+    """A session in autocommit mode, with an empty search path so that nobody's functions get in the way."""
+    connection = psycopg.Connection(_connected(server, database))
+    connection.autocommit = True
+    connection.prepare_threshold = None
+    try:
+        _refuse_pooler(connection, server)
+        connection.execute("SET search_path = ''")
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET idle_in_transaction_session_timeout = 0")
+        if connection.info.server_version >= 170000:
+            connection.execute("SET transaction_timeout = 0")
+    except psycopg.Error as error:
+        connection.close()
+        raise lost(server, error) from error
+    except RunFailed:
+        connection.close()
+        raise
+    return connection
+
+
+def _connected(server: Server, database: str) -> PGconn:
+    pgconn = pq.PGconn.connect_start(_conninfo(server, database).encode())
+    try:
+        _ask_for_sqlstate(pgconn)
+        _complete(pgconn, server)
+    except BaseException:
+        pgconn.finish()
+        raise
+    if pgconn.status != pq.ConnStatus.OK:
+        words = pgconn.error_message.decode(errors="replace")
+        pgconn.finish()
+        raise refusal(server, database, server.redact(words))
+    pgconn.nonblocking = 1
+    return pgconn
+
+
+def _conninfo(server: Server, database: str) -> str:
+    """`database` goes in as a value, so it can't be taken for a connection string."""
+    return make_conninfo(
+        host=server.planned.host,
+        port=server.planned.port,
+        dbname=database,
+        user=server.credentials.username,
+        password=server.credentials.password,
+        sslmode=server.planned.ssl_mode,
+        sslrootcert=str(server.ca_file) if server.ca_file else None,
+        application_name=APPLICATION,
+        client_encoding="UTF8",
+        **KEEPALIVE,
+    )
+
+
+def _ask_for_sqlstate(pgconn: PGconn) -> None:
+    """psycopg has no word for it. Its plain Python form works on the system's libpq, the one that is loaded here."""
+    set_verbosity = ctypes.CDLL("libpq.so.5").PQsetErrorVerbosity
+    set_verbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    set_verbosity(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 - only the plain Python form has it
+
+
+def _complete(pgconn: PGconn, server: Server) -> None:
+    end = time.monotonic() + CONNECT_SECONDS
+    while pgconn.status != pq.ConnStatus.BAD:
+        status = pgconn.connect_poll()
+        if status in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+            return
+        if not _ready(pgconn.socket, status, end - time.monotonic()):
+            raise _unreachable(server, f"no answer within {CONNECT_SECONDS} s")
+
+
+def _ready(socket: int, status: int, seconds: float) -> bool:
+    reading = [socket] if status == pq.PollingStatus.READING else []
+    writing = [] if reading else [socket]
+    return any(select.select(reading, writing, [], max(0, seconds)))
+
+
+def refusal(server: Server, database: str, words: str) -> RunFailed:
+    """What libpq's verbose words on a failed connection mean."""
+    found = re.search(r":\s+([0-9A-Z]{5}):\s+(.*)", words)
+    if not found:
+        return _unreachable(server, words)
+    code, said = found[1], sentence(found[2], 160)
+    secret, name = server.planned.credentials_secret, shown(database, 80)
+    match code:
+        case "28P01" | "28000":
+            return RunFailed(
+                Reason.CREDENTIALS_REFUSED,
+                f"PostgreSQL at {server.address} refused role {server.role} with the password from Secret {secret} "
+                f"({code}: {said}): put the right role and password into the Secret, or let pg_hba.conf admit them.",
+            )
+        case "3D000":
+            return RunFailed(
+                Reason.DATABASE_NOT_FOUND,
+                f"There is no database {name} on {server.address} ({said}): correct spec.database.name.",
+            )
+        case "42501":
+            return RunFailed(
+                Reason.PERMISSION_DENIED,
+                f"Role {server.role} may not connect to database {name} on {server.address} ({said}): "
+                f"GRANT CONNECT ON DATABASE to it, or use another role in Secret {secret}.",
+            )
+        case _:
+            return _unreachable(server, f"{code}: {said}")
+
+
+def _unreachable(server: Server, words: str) -> RunFailed:
+    return RunFailed(
+        Reason.SOURCE_UNREACHABLE,
+        f"PostgreSQL at {server.address} cannot be reached ({sentence(words, 200)}): check spec.database.host, port and "
+        "sslMode, that the server runs, and that a NetworkPolicy lets this pod through.",
+    )
+
+
+def _refuse_pooler(connection: Connection, server: Server) -> None:
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    if row and row[0] == connection.info.backend_pid:
+        return
+    raise RunFailed(
+        Reason.POOLER_REFUSED,
+        f"A connection pooler answers at {server.address}: a snapshot and a lock need a session of the server itself. "
+        "Set spec.database.host and port to PostgreSQL, not to the pooler.",
+    )
+
+
+def lost(server: Server, error: psycopg.Error) -> RunFailed:
+    """A session that worked has ended, or a statement on it failed."""
+    words = sentence(server.redact(str(error)), 200)
+    if error.sqlstate == "42501":
+        return RunFailed(Reason.PERMISSION_DENIED, f"Role {server.role} on {server.address}: {words}.")
+    return RunFailed(
+        Reason.SOURCE_CONNECTION_LOST,
+        f"The connection to PostgreSQL at {server.address} was lost ({words}): the server was restarted, the session "
+        "was ended there, or the network was cut.",
+    )

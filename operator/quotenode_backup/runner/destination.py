@@ -1,0 +1,208 @@
+"""The folder of one database's bundles, and how a bundle comes to be in it.
+
+A bundle exists from the moment its commit record does. Before that there are only files named `.partial-…`, and whoever
+holds the database's lock may clear those away. Order of a commit: bundle, checksum file, then the record, which was written under its partial name
+*before*: should the attempt die in between, the next one finds the record of a bundle that is whole, and finishes the commit.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quotenode_backup.contract import Plan
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.domain.naming import bundle_folder
+from quotenode_backup.runner.wording import shown, size
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where the bundles of the plan's database go."""
+
+    path: Path
+    claim_root: Path
+    claim: str
+    mark: str
+    """Tells the partial files of this pod from those of dead ones."""
+
+    def partial(self, suffix: str = "") -> Path:
+        return self.path / f"{shape.PARTIAL_PREFIX}{self.mark}{suffix}"
+
+    def below_claim(self, name: str) -> str:
+        return str((self.path / name).relative_to(self.claim_root))
+
+    def free(self) -> int:
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
+    def records(self) -> Iterator[Record]:
+        """Every commit record that can be read."""
+        for path in sorted(self.path.glob(f"*{shape.COMMIT_RECORD_SUFFIX}")):
+            if not path.name.startswith(shape.PARTIAL_PREFIX) and (record := read_record(path)):
+                yield record
+
+
+def prepare(root: Path, plan: Plan, mark: str) -> Folder:
+    target = plan.database
+    name = bundle_folder(plan.namespace, target.host, target.port, target.name)
+    claim_root = root.resolve()
+    folder = Folder(_inside(claim_root, plan) / name, claim_root, plan.local.claim_name, mark)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        _try_to_write(folder)
+    except OSError as error:
+        raise not_stored(folder, error) from error
+    return folder
+
+
+def _inside(root: Path, plan: Plan) -> Path:
+    path = (root / plan.local.sub_path).resolve()
+    if not path.is_relative_to(root):
+        raise RunFailed(
+            Reason.DESTINATION_NOT_WRITABLE,
+            f"Folder {shown(plan.local.sub_path)} leads out of claim {plan.local.claim_name} by a link: "
+            "correct spec.storage.local.subPath.",
+        )
+    return path
+
+
+def _try_to_write(folder: Folder) -> None:
+    path = folder.partial(".probe")
+    path.write_bytes(b"\0")
+    path.unlink()
+
+
+def not_stored(folder: Folder, error: OSError) -> RunFailed:
+    """What an error of writing to the destination means."""
+    if error.errno in _FULL:
+        return no_space(folder, "the disk or quota is full")
+    said = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP):
+        return RunFailed(
+            Reason.DESTINATION_NOT_WRITABLE,
+            f"User id {os.geteuid()} cannot write to claim {folder.claim} of spec.storage.local ({said}): set "
+            "spec.pod.fsGroup or spec.pod.runAsUser to one that may, or repair the folder's owner.",
+        )
+    return RunFailed(Reason.IO_ERROR, f"Writing to claim {folder.claim} of spec.storage.local failed: {said}.")
+
+
+def no_space(folder: Folder, why: str) -> RunFailed:
+    return RunFailed(
+        Reason.NO_SPACE,
+        f"Claim {folder.claim} of spec.storage.local is too full for this backup: {why}, {size(folder.free())} are free. "
+        "Enlarge the claim or remove old bundles.",
+    )
+
+
+def require_space(folder: Folder, database_bytes: int) -> None:
+    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word."""
+    last = max((int(record["bundle"]["sizeBytes"]) for record in folder.records()), default=0)
+    needed = max(last // 2, database_bytes // 50) + (1 << 20)
+    if folder.free() < needed:
+        raise no_space(folder, f"it needs {size(needed)} at the very least")
+
+
+def read_record(path: Path) -> Record | None:
+    """A commit record, if that is what `path` is."""
+    try:
+        record = json.loads(path.read_bytes())
+        _ = record["runUid"], record["bundle"]["name"], record["bundle"]["sizeBytes"], record["bundle"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def clear_away(folder: Folder) -> None:
+    """Finishes what a dead attempt had all but committed, and removes what it had not. The lock must be held."""
+    for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}*{shape.COMMIT_RECORD_SUFFIX}"):
+        record = read_record(path)
+        if record and _had_its_name(folder, path, record):
+            _finish_commit(folder, path, record)
+    for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def _had_its_name(folder: Folder, partial_record: Path, record: Record) -> bool:
+    """Whether the dead attempt came as far as to name its bundle; another run's may be under that name."""
+    bundle = folder.path / record["bundle"]["name"]
+    partial = partial_record.with_name(partial_record.name.removesuffix(shape.COMMIT_RECORD_SUFFIX))
+    if not bundle.exists() or bundle.stat().st_size != record["bundle"]["sizeBytes"]:
+        return False
+    return not partial.exists() or partial.samefile(bundle)
+
+
+def _finish_commit(folder: Folder, partial_record: Path, record: Record) -> None:
+    name = record["bundle"]["name"]
+    if (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists():
+        return
+    _write_checksum_file(folder, name, record["bundle"]["sha256"])
+    partial_record.rename(folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}")
+    sync_folder(folder.path)
+
+
+def remove_own_partials(folder: Folder) -> None:
+    for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}{folder.mark}*"):
+        path.unlink(missing_ok=True)
+
+
+def commit(folder: Folder, wanted_name: str, record: Record) -> str:
+    """Gives the finished partial bundle its name, and returns it. Nothing that exists is ever overwritten."""
+    number = 1
+    while True:
+        name = shape.numbered(wanted_name, number)
+        record["bundle"]["name"] = name
+        partial_record = folder.partial(shape.COMMIT_RECORD_SUFFIX)
+        write_durably(partial_record, json.dumps(record, indent=2).encode())
+        if not (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists() and _take_name(folder, name):
+            break
+        number += 1
+    _write_checksum_file(folder, name, record["bundle"]["sha256"])
+    sync_folder(folder.path)
+    partial_record.rename(folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}")
+    sync_folder(folder.path)
+    folder.partial().unlink(missing_ok=True)
+    return name
+
+
+def _take_name(folder: Folder, name: str) -> bool:
+    """False when the name is taken."""
+    final = folder.path / name
+    try:
+        os.link(folder.partial(), final)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if final.exists():
+            return False
+        folder.partial().rename(final)
+    return True
+
+
+def _write_checksum_file(folder: Folder, name: str, sha256: str) -> None:
+    write_durably(folder.path / f"{name}{shape.CHECKSUM_SUFFIX}", shape.checksum_line(sha256, name).encode())
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

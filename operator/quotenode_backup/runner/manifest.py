@@ -1,0 +1,56 @@
+"""What a bundle says about itself, inside and beside it."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from quotenode_backup.contract import Plan
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.runner.segments import Part
+
+NO_FILES: dict[str, Any] = {"files": 0, "folders": 0, "links": 0, "bytes": 0, "note_count": 0, "notes": []}
+
+
+def describe(
+    plan: Plan, parts: Mapping[str, Part], account: Mapping[str, Any], versions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`account` is what the archive said about the files."""
+    description: dict[str, Any] = {
+        "formatVersion": shape.FORMAT_VERSION,
+        "runUid": plan.run_uid,
+        "namespace": plan.namespace,
+        "name": plan.name,
+        "attempt": plan.attempt,
+        "initiatedBy": plan.initiated_by,
+        "started": stamp(plan.started),
+        "completed": stamp(datetime.now(UTC)),
+        "target": {"host": plan.database.host, "port": plan.database.port, "database": plan.database.name},
+        "versions": dict(versions),
+        "runner": {"uid": os.geteuid(), "gid": os.getegid()},
+        "database": _component(parts[shape.DUMP]),
+        "noteCount": account["note_count"],
+        "notes": account["notes"],
+    }
+    if shape.FILES in parts:
+        description["files"] = _component(parts[shape.FILES]) | _counts(plan, account)
+    return description
+
+
+def _component(part: Part) -> dict[str, Any]:
+    return {"member": part.name, "sizeBytes": part.size, "sha256": part.sha256}
+
+
+def _counts(plan: Plan, account: Mapping[str, Any]) -> dict[str, Any]:
+    sources = [{"name": f.name, "claimName": f.claim_name, "subPath": f.sub_path} for f in plan.files]
+    return {
+        "files": account["files"],
+        "folders": account["folders"],
+        "links": account["links"],
+        "contentBytes": account["bytes"],
+        "sources": sources,
+    }
+
+
+def stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,63 @@
+"""The plan in, the result out."""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from quotenode_backup.contract import DETAIL_LIMIT, PLAN_VERSION, Outcome, Plan, Result, StoredBundle, to_line
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner.wording import sentence
+
+
+def read_plan(path: Path) -> Plan:
+    try:
+        plan = Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunFailed(Reason.PLAN_INVALID, f"The plan {path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise RunFailed(Reason.PLAN_INVALID, _what_is_wrong(error)) from error
+    if plan.version != PLAN_VERSION:
+        raise RunFailed(
+            Reason.PLAN_INVALID,
+            f"The plan has version {plan.version}, this runner reads {PLAN_VERSION}: "
+            "let operator and runner use the same image.",
+        )
+    return plan
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "plan"
+    return f"The plan is not one this runner can read: {where}: {first['msg']}."
+
+
+def succeeded(plan: Plan, bundle: StoredBundle, notes: int, message: str) -> Result:
+    return Result(
+        run_uid=plan.run_uid,
+        attempt=plan.attempt,
+        outcome=Outcome.SUCCEEDED,
+        reason=Reason.COMPLETED,
+        message=sentence(message, DETAIL_LIMIT),
+        bundle=bundle,
+        notes=notes,
+    )
+
+
+def failed(plan: Plan | None, failure: RunFailed) -> Result:
+    return Result(
+        run_uid=plan.run_uid if plan else "",
+        attempt=plan.attempt if plan else 0,
+        outcome=Outcome.FAILED,
+        reason=failure.reason,
+        message=sentence(failure.message, DETAIL_LIMIT),
+    )
+
+
+def write_result(path: Path, result: Result) -> None:
+    """A single write: the file is a bind mount, so a rename cannot make it atomic."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.write(descriptor, to_line(result))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,177 @@
+"""The two sessions of a run beside pg_dump's own: one holds the lock, one the snapshot."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import psycopg
+
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner.connection import Connection, Server, connect, lost
+from quotenode_backup.runner.wording import shown
+
+MAINTENANCE = "postgres"
+
+
+class Session:
+    """A connection whose errors are already translated."""
+
+    def __init__(self, server: Server, database: str) -> None:
+        self._server = server
+        self._connection: Connection = connect(server, database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the session, and with it whatever it held."""
+        self._connection.close()
+
+    def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(statement.encode(), values or None).fetchall()
+        except psycopg.Error as error:
+            raise lost(self._server, error) from error
+
+    def value(self, statement: str, **values: Any) -> Any:
+        return self.rows(statement, **values)[0][0]
+
+    def order(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement.encode())
+        except psycopg.Error as error:
+            raise lost(self._server, error) from error
+
+    @property
+    def server_version(self) -> int:
+        return self._connection.info.server_version
+
+    @property
+    def server_version_text(self) -> str:
+        return str(self._connection.info.parameter_status("server_version"))
+
+
+def lock_key(system_identifier: int, database: str) -> int:
+    """A signed 64-bit number, the same from every namespace and after a rename of the host."""
+    text = f"quotenode-backup\0{system_identifier}\0{database}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+
+
+class DatabaseLock(Session):
+    """At most one dump of a database, whoever asks for it.
+
+    The lock belongs to an open transaction in the maintenance database: it is gone with the session, it survives a rename of the
+    target, and, since no statement is running, it keeps no snapshot that would hold VACUUM back.
+    """
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server, MAINTENANCE)
+        self.system_identifier: int = self.value("SELECT system_identifier FROM pg_control_system()")
+        self._key = lock_key(self.system_identifier, server.planned.name)
+
+    def acquire(self) -> None:
+        self.order("BEGIN")
+        if not self.value("SELECT pg_try_advisory_xact_lock(%(key)s)", key=self._key):
+            raise self._busy()
+
+    def check(self) -> None:
+        """Raises when the session, and with it the lock, is gone."""
+        self.value("SELECT 1")
+
+    def _busy(self) -> RunFailed:
+        server = self._server
+        return RunFailed(
+            Reason.LOCK_BUSY,
+            f"Database {shown(server.planned.name, 80)} on {server.address} is being backed up by another run"
+            f"{self._holder()}: this one waits for its turn.",
+        )
+
+    def _holder(self) -> str:
+        found = self.rows(_HOLDER, high=(self._key >> 32) & 0xFFFFFFFF, low=self._key & 0xFFFFFFFF)
+        if not found:
+            return ""
+        pid, application, client, since = found[0]
+        return f" (session {pid}, {shown(application or 'unknown', 70)}, from {client or 'the server'}, since {since})"
+
+
+_HOLDER = """
+    SELECT l.pid, a.application_name, host(a.client_addr), to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')
+    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment of the database that pg_dump can share, as long as the session lives."""
+
+    identifier: str
+    database_bytes: int
+
+
+class SnapshotSession(Session):
+    def export(self) -> Snapshot:
+        self.order("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        identifier, size = self.rows("SELECT pg_export_snapshot(), pg_database_size(current_database())")[0]
+        return Snapshot(identifier, size)
+
+    def require_readable(self) -> None:
+        """pg_dump would find out too, but after minutes, and one table at a time."""
+        found = self.rows(_UNREADABLE)
+        if not found:
+            return
+        kind, name = found[0]
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        role = self._server.role
+        raise RunFailed(
+            Reason.PERMISSION_DENIED,
+            f"Role {role} may not read {kind} {shown(name, 150)}{more} of database "
+            f"{shown(self._server.planned.name, 80)} on {self._server.address}: GRANT what is missing, "
+            f"or GRANT pg_read_all_data TO the role, or use the owner's in Secret {self._server.planned.credentials_secret}.",
+        )
+
+    def with_blocker(self, failure: RunFailed) -> RunFailed:
+        """The same failure, with who holds a lock that keeps pg_dump out."""
+        found = self.rows(_BLOCKERS)
+        if not found:
+            return failure
+        pid, role, application, table = found[0]
+        holder = f"{shown(table or '?', 80)} is held by session {pid} of role {shown(role or '?', 40)} ({shown(application or '-', 40)})"
+        return RunFailed(failure.reason, f"{failure.message} {holder}.")
+
+
+_BLOCKERS = """
+    SELECT l.pid, a.usename, a.application_name, l.relation::regclass::text
+    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    LIMIT 1
+"""
+
+# What pg_dump reads: tables, sequences and large objects outside the system's schemas and the extensions' own.
+_UNREADABLE = """
+    WITH mine AS (
+        SELECT c.oid, c.relkind, n.oid AS schema, format('%I.%I', n.nspname, c.relname) AS name
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'S') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    )
+    (SELECT CASE WHEN relkind = 'S' THEN 'sequence' ELSE 'table' END, name FROM mine
+     WHERE NOT has_schema_privilege(schema, 'USAGE')
+        OR relkind <> 'S' AND NOT has_table_privilege(oid, 'SELECT')
+        OR relkind = 'S' AND NOT has_sequence_privilege(oid, 'SELECT')
+     ORDER BY 1 DESC, 2 LIMIT 100)
+    UNION ALL
+    (SELECT 'every row (row-level security) of table', name FROM mine WHERE relkind IN ('r', 'p') AND row_security_active(oid)
+     ORDER BY 2 LIMIT 100)
+    UNION ALL
+    (SELECT 'large object', m.oid::text FROM pg_largeobject_metadata m
+     WHERE current_setting('lo_compat_privileges') = 'off' AND NOT pg_has_role(m.lomowner, 'USAGE')
+       AND NOT EXISTS (SELECT FROM aclexplode(m.lomacl) a
+                       WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_has_role(a.grantee, 'USAGE')))
+     ORDER BY 2 LIMIT 100)
+"""

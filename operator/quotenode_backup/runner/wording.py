@@ -1,0 +1,55 @@
+"""Text for people, made of things that nobody vouches for: names, foreign error messages, numbers of bytes."""
+
+import unicodedata
+from collections.abc import Iterable
+
+REDACTED = "(redacted)"
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def size(count: float) -> str:
+    """1234567 -> '1.2 MB'."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """`text` on one line: what a terminal or a log might obey is escaped, bytes that are not UTF-8 become `\\xNN`."""
+    visible = "".join(_visible(character) for character in text[: limit * 2])
+    return visible if len(visible) <= limit else visible[: limit - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _INVISIBLE:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def sentence(text: str, limit: int) -> str:
+    """At most `limit` characters, on one line."""
+    return shown(" ".join(text.split()), limit)
+
+
+class Redactor:
+    """Knows the secrets of this run, and takes them out of text that others wrote."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: list[str] = []
+        for secret in secrets:
+            self.learn(secret)
+
+    def learn(self, secret: str) -> None:
+        """The longest comes first, so that one secret inside another leaves nothing of it."""
+        if secret:
+            self._secrets = sorted({*self._secrets, secret}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        return text
