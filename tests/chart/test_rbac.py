@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quotenode_backup.cluster.gateway import NEEDED
 from tests.chart.rendering import (
     NAMESPACE,
     Rule,
@@ -18,22 +19,10 @@ from tests.chart.rendering import (
 TWO_NAMESPACES = 'watch.namespaces=["sales","billing"]'
 EVERYWHERE = "watch.allNamespaces=true"
 
-OURS = "backup.quotenode.io"
-RIGHTS = {
-    (OURS, "quotenodebackups"): "get list watch",
-    (OURS, "quotenodebackups/status"): "patch",
-    (OURS, "quotenodebackups/finalizers"): "update",
-    ("batch", "jobs"): "get list watch create patch delete",
-    ("", "pods"): "get list watch",
-    ("", "persistentvolumeclaims"): "get",
-    ("", "events"): "list",
-    ("events.k8s.io", "events"): "create",
-    ("coordination.k8s.io", "leases"): "get create update",
-}
-
 
 def every_right() -> set[Rule]:
-    return {(group, resource, verb) for (group, resource), verbs in RIGHTS.items() for verb in verbs.split()}
+    """What the code uses."""
+    return {(group, resource, verb) for (group, resource), verbs in NEEDED.items() for verb in verbs}
 
 
 @pytest.mark.parametrize("values", [(), (TWO_NAMESPACES,), (EVERYWHERE,)], ids=["default", "two", "all"])
