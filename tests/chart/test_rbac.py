@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from quotenode_backup.api import GROUP
+from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.gateway import NEEDED
 from tests.chart.rendering import (
     NAMESPACE,
@@ -73,7 +75,7 @@ def test_only_reading_is_given_to_the_built_in_roles() -> None:
     (view,) = of_kind(render(), "ClusterRole")
     aggregations = [label for label in view["metadata"]["labels"] if label.startswith("rbac.")]
     assert aggregations == ["rbac.authorization.k8s.io/aggregate-to-view"]
-    assert rules_of(view) == {(OURS, "quotenodebackups", verb) for verb in ("get", "list", "watch")}
+    assert rules_of(view) == {(GROUP, PLURAL, verb) for verb in ("get", "list", "watch")}
 
 
 def test_reading_by_the_built_in_roles_can_be_left_out() -> None:
