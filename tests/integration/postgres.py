@@ -1,0 +1,210 @@
+"""Real PostgreSQL servers on the loopback, and databases in them to back up."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tests.integration.waiting import eventually
+
+SERVERS = {
+    15: Path("/opt/postgresql-15/usr/lib/postgresql/15/bin"),
+    17: Path("/usr/lib/postgresql/17/bin"),
+    18: Path("/opt/postgresql-18/bin"),
+}
+SYSTEM_USER = "postgres"
+AS_SYSTEM_USER = ["setpriv", f"--reuid={SYSTEM_USER}", f"--regid={SYSTEM_USER}", "--init-groups", "--"]
+SEED = (Path(__file__).parent / "seed.sql").read_text()
+TEMPLATE = "quotenode_template"
+OWNER = "quotenode"
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",
+    "max_connections": "40",
+    "shared_buffers": "32MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+"""Nothing here outlives a crash of the machine, and need not."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database, and the role a backup of it signs in with."""
+
+    server: "Server"
+    name: str
+    user: str
+    password: str
+
+    def connect(self) -> psycopg.Connection:
+        """As the superuser."""
+        return self.server.connect(self.name)
+
+    def execute(self, statement: str) -> list[tuple]:
+        return self.server.execute(statement, self.name)
+
+    def sessions(self) -> list[tuple]:
+        """Every session that a backup has open: those of its role."""
+        return self.server.query("SELECT pid, datname, query FROM pg_stat_activity WHERE usename = %s", self.user)
+
+    def dump_backend(self) -> int | None:
+        """The server's process that sends rows to pg_dump right now."""
+        return self._backend("usename = %s AND query LIKE 'COPY %%' AND state = 'active'")
+
+    def lock_backend(self) -> int | None:
+        """The server's process that holds the backup's advisory lock."""
+        return self._backend("usename = %s AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")
+
+    def snapshot_backend(self) -> int | None:
+        """The server's process of the session that exported the snapshot."""
+        return self._backend("usename = %s AND application_name = 'quotenode-backup' AND backend_xmin IS NOT NULL")
+
+    def terminate(self, backend: int) -> None:
+        self.server.query("SELECT pg_terminate_backend(%s)", backend)
+
+    def _backend(self, condition: str) -> int | None:
+        found = self.server.query(f"SELECT pid FROM pg_stat_activity WHERE {condition}", self.user)
+        return found[0][0] if found else None
+
+
+@dataclass
+class Server:
+    major: int
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
+    """The command, such as `ip netns exec`, that puts the server where it is to run."""
+    port: int = field(default_factory=lambda: free_port())
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def programs(self) -> Path:
+        return SERVERS[self.major]
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def create(self) -> None:
+        self.folder.mkdir(parents=True)
+        shutil.chown(self.folder, SYSTEM_USER, SYSTEM_USER)
+        initdb = [self.programs / "initdb", "--pgdata", self.data, "--username=postgres", "--no-sync"]
+        choices = ["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
+        as_system_user([*initdb, *choices])
+        self.start()
+
+    def start(self) -> None:
+        options = {**SETTINGS, "unix_socket_directories": str(self.folder), **self.settings}
+        pairs = [f"--{name}={value}" for name, value in options.items()]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *self.within,
+                    *AS_SYSTEM_USER,
+                    self.programs / "postgres",
+                    "-D",
+                    self.data,
+                    "-p",
+                    str(self.port),
+                    *pairs,
+                ],
+                env=environment(self.programs),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        eventually(self.answers, f"PostgreSQL {self.major} answers")
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """SIGQUIT is PostgreSQL's immediate shutdown, SIGINT its fast one."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(20)
+            self.process = None
+
+    def answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """As the superuser, beside the network."""
+        return psycopg.connect(host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True)
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+        with self.connect(database) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def query(self, statement: str, *values: object) -> list[tuple]:
+        with self.connect() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def create_role(self, name: str, password: str | None = None) -> str:
+        """Gives the role's password."""
+        password = password or secrets.token_hex(8)
+        self._do("CREATE ROLE {} LOGIN PASSWORD {}", sql.Identifier(name), sql.Literal(password))
+        return password
+
+    def create_database(self, name: str, owner: str, *options: str) -> None:
+        self._do(f"CREATE DATABASE {{}} OWNER {{}} {' '.join(options)}", sql.Identifier(name), sql.Identifier(owner))
+
+    def drop_database(self, name: str) -> None:
+        self._do("DROP DATABASE IF EXISTS {} WITH (FORCE)", sql.Identifier(name))
+
+    def _do(self, statement: str, *names: sql.Composable) -> None:
+        with self.connect() as connection:
+            connection.execute(sql.SQL(statement).format(*names))
+
+    def seeded_database(self, name: str) -> Database:
+        """A fresh copy of QuoteNode's data, of a role of its own that owns all of it."""
+        if not self.query("SELECT 1 FROM pg_database WHERE datname = %s", TEMPLATE):
+            self._make_template()
+        self.create_database(name, OWNER, f"TEMPLATE {TEMPLATE}", "STRATEGY FILE_COPY")
+        return Database(self, name, OWNER, self._owner_password)
+
+    def _make_template(self) -> None:
+        self._owner_password = self.create_role(OWNER)
+        self.create_database(TEMPLATE, OWNER)
+        with self.connect(TEMPLATE) as connection:
+            connection.execute(f"SET ROLE {OWNER}")
+            connection.execute(SEED)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(programs: Path) -> dict[str, str]:
+    """PostgreSQL 15 was built for an older Debian and brings the libraries that this one no longer has."""
+    libraries = Path(*programs.parts[:3]) / "lib" if programs.is_relative_to("/opt") else None
+    extra = {"LD_LIBRARY_PATH": str(libraries)} if libraries else {}
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **extra}
+
+
+def as_system_user(command: Iterable[str | Path]) -> None:
+    argv = list(command)
+    subprocess.run([*AS_SYSTEM_USER, *argv], env=environment(Path(argv[0]).parent), check=True, capture_output=True)
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    server.create()
+    try:
+        yield server
+    finally:
+        server.stop()

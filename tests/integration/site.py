@@ -1,0 +1,178 @@
+"""One QuoteNode to back up: its database, its claim with uploads, and the claim that keeps the bundles."""
+
+import itertools
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from quotenode_backup import contract
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain import naming
+from quotenode_backup.domain.errors import Reason
+from tests.integration import trees
+from tests.integration.bundles import Opened, content, open_by_hand
+from tests.integration.pod import USER, Mount, Outcome, Pod
+from tests.integration.postgres import Database
+from tests.integration.waiting import eventually
+
+NAMESPACE = "shop"
+HOST = "127.0.0.1"
+STARTED = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+
+
+@dataclass
+class Site:
+    folder: Path
+    database: Database
+    compression: str = "Zstd"
+    secrets: dict[str, bytes] = field(default_factory=dict)
+    has_files: bool = True
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        user, password = self.database.user.encode(), self.database.password.encode()
+        self.secrets = self.secrets or {"username": user, "password": password}
+        for claim in (self.uploads, self.destination):
+            claim.mkdir(parents=True)
+        trees.usual_uploads(self.uploads)
+        trees.own(self.uploads, USER)
+        trees.own(self.destination, USER)
+
+    @property
+    def uploads(self) -> Path:
+        return self.folder / "source" / "0"
+
+    @property
+    def destination(self) -> Path:
+        return self.folder / "destination"
+
+    @property
+    def shelf(self) -> Path:
+        """Where the bundles of this database are."""
+        return self.destination / self.shelf_name
+
+    @property
+    def shelf_name(self) -> str:
+        return naming.bundle_folder(NAMESPACE, HOST, self.database.server.port, self.database.name)
+
+    def plan(
+        self,
+        *,
+        database: Mapping[str, object] | None = None,
+        files: Sequence[Mapping[str, object]] | None = None,
+        local: Mapping[str, object] | None = None,
+        **top: object,
+    ) -> bytes:
+        uploads = {"name": ".", "claimName": "quotenode-uploads", "subPath": ""}
+        now = datetime.now(UTC)
+        plan = {
+            "version": contract.PLAN_VERSION,
+            "runUid": str(uuid.uuid4()),
+            "namespace": NAMESPACE,
+            "name": "nightly",
+            "attempt": 1,
+            "initiatedBy": "Admin",
+            "started": now.isoformat(),
+            "deadline": (now + timedelta(minutes=10)).isoformat(),
+            "database": {**self._planned_database(), **(database or {})},
+            "files": ([uploads] if self.has_files else []) if files is None else files,
+            "local": {"claimName": "quotenode-backups", "subPath": "", **(local or {})},
+            **top,
+        }
+        return json.dumps(plan).encode()
+
+    def _planned_database(self) -> dict[str, object]:
+        return {
+            "host": HOST,
+            "port": self.database.server.port,
+            "name": self.database.name,
+            "sslMode": "prefer",
+            "compression": self.compression,
+            "credentialsSecret": "quotenode-db",
+            "usernameKey": "username",
+            "passwordKey": "password",
+        }
+
+    def start(
+        self,
+        plan: bytes | None = None,
+        *,
+        secrets: Mapping[str, bytes] | None = None,
+        destination_mode: str = "rw",
+        wrapper: Sequence[str] = (),
+        namespace: Sequence[str] = (),
+        ca: bytes | None = None,
+    ) -> Pod:
+        mounts = [Mount(self.folder / "source", "/source"), Mount(self.destination, "/destination", destination_mode)]
+        return Pod(
+            self.folder / f"pod-{next(self._numbers)}",
+            self.plan() if plan is None else plan,
+            self.secrets if secrets is None else secrets,
+            mounts,
+            wrapper=wrapper,
+            namespace=namespace,
+            ca=ca,
+        )
+
+    def backup(self, plan: bytes | None = None, **how: object) -> Outcome:
+        return self.start(plan, **how).wait()  # type: ignore[arg-type]
+
+    def succeeds(self, plan: bytes | None = None, **how: object) -> Opened:
+        """A backup that ends well, opened by hand."""
+        outcome = self.backup(plan, **how)
+        stored = outcome.succeeded()
+        self.assert_nothing_left_behind()
+        return self.open(self.destination / stored.path)
+
+    def fails(self, reason: Reason, *mentioned: str, plan: bytes | None = None, **how: object) -> str:
+        """A backup that must end so, with nothing left behind; gives its message."""
+        before = self.stored()
+        message = self.backup(plan, **how).failed(reason, *mentioned)
+        self.assert_nothing_left_behind()
+        assert self.stored() == before
+        return message
+
+    def open(self, bundle: Path) -> Opened:
+        return open_by_hand(bundle, self.folder / f"opened-{next(self._numbers)}")
+
+    def restored(self, opened: Opened) -> dict[str, object]:
+        return opened.database_content(self.database.server, f"restored_{uuid.uuid4().hex}")
+
+    def live(self) -> dict[str, object]:
+        with self.database.connect() as connection:
+            return content(connection)
+
+    def assert_equals(self, opened: Opened) -> None:
+        """The bundle holds just what is live."""
+        assert self.restored(opened) == self.live()
+        if self.has_files:
+            assert trees.snapshot(opened.files()) == trees.snapshot(self.uploads)
+
+    def works_again(self) -> None:
+        """Whatever happened before, the next backup is whole."""
+        self.assert_equals(self.succeeds())
+
+    def stored(self) -> dict[str, int]:
+        """Every file in the destination, with its size."""
+        files = (path for path in self.destination.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.destination)): path.stat().st_size for path in files}
+
+    def bundles(self) -> list[Path]:
+        return sorted(self.shelf.glob("*.tar.gz"))
+
+    def assert_nothing_left_behind(self) -> None:
+        """No session, no lock, and no file that is not part of a committed bundle."""
+        self.assert_server_is_free()
+        committed = {
+            f"{self.shelf_name}/{bundle.name}{suffix}"
+            for bundle in self.bundles()
+            for suffix in ("", shape.CHECKSUM_SUFFIX, shape.COMMIT_RECORD_SUFFIX)
+        }
+        assert {name for name in self.stored() if name.startswith(self.shelf_name)} == committed
+
+    def assert_server_is_free(self) -> None:
+        eventually(lambda: not self.database.sessions(), "no session of the backup is left", 5)
+        assert not self.database.server.query("SELECT * FROM pg_locks WHERE locktype = 'advisory'")

@@ -1,0 +1,214 @@
+"""A bundle is committed once, and only whole: whoever dies, whenever."""
+
+import itertools
+import json
+import random
+import re
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from quotenode_backup.domain.errors import Reason
+from tests.integration.pod import Pod
+from tests.integration.processes import frozen
+from tests.integration.site import Site
+from tests.integration.waiting import eventually, pause
+
+STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC).isoformat()
+FILE_CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,sync_file_range"
+
+
+def test_the_second_attempt_of_a_run_gives_the_bundle_of_the_first_and_dumps_nothing(site: Site) -> None:
+    uid = str(uuid.uuid4())
+    first = site.backup(site.plan(runUid=uid)).succeeded()
+    site.database.execute("INSERT INTO customers (name) VALUES ('came later')")
+    before = site.stored()
+    again = site.backup(site.plan(runUid=uid, attempt=2)).succeeded()
+    assert again == first
+    assert site.stored() == before
+    site.assert_nothing_left_behind()
+
+
+def test_a_committed_bundle_that_has_rotted_is_not_given_again(site: Site) -> None:
+    uid = str(uuid.uuid4())
+    first = site.destination / site.backup(site.plan(runUid=uid)).succeeded().path
+    rotten = bytearray(first.read_bytes())
+    rotten[len(rotten) // 2] ^= 1
+    first.write_bytes(rotten)
+    outcome = site.backup(site.plan(runUid=uid, attempt=2))
+    if outcome.exit_code == 0:
+        site.assert_equals(site.open(site.destination / outcome.succeeded().path))
+    else:
+        outcome.failed(Reason.READ_BACK_MISMATCH, first.name)
+
+
+def test_a_committed_bundle_that_someone_removed_is_made_again(site: Site) -> None:
+    uid = str(uuid.uuid4())
+    (site.destination / site.backup(site.plan(runUid=uid)).succeeded().path).unlink()
+    stored = site.backup(site.plan(runUid=uid, attempt=2)).succeeded()
+    site.assert_equals(site.open(site.destination / stored.path))
+
+
+def test_two_runs_of_the_same_second_never_overwrite_one_another(site: Site) -> None:
+    first = site.backup(site.plan(started=STARTED)).succeeded()
+    content = (site.destination / first.path).read_bytes()
+    second = site.backup(site.plan(started=STARTED)).succeeded()
+    third = site.backup(site.plan(started=STARTED)).succeeded()
+    assert len({first.path, second.path, third.path}) == 3
+    assert Path(first.path).name == "quotenode-backup-20260301-023015.tar.gz"
+    assert (site.destination / first.path).read_bytes() == content
+    site.assert_nothing_left_behind()
+
+
+def test_a_file_of_someone_else_under_the_name_stays_as_it_is(site: Site) -> None:
+    site.backup().succeeded()
+    theirs = site.shelf / "quotenode-backup-20260301-023015.tar.gz"
+    theirs.write_bytes(b"mine")
+    stored = site.backup(site.plan(started=STARTED)).succeeded()
+    assert theirs.read_bytes() == b"mine"
+    assert Path(stored.path).name != theirs.name
+
+
+def test_strange_things_beside_the_bundles_stop_no_backup(site: Site) -> None:
+    site.backup().succeeded()
+    (site.shelf / "garbage.manifest.json").write_bytes(b"\xff{not json")
+    (site.shelf / "list.manifest.json").write_bytes(b"[1, 2]")
+    (site.shelf / "empty.manifest.json").write_bytes(b"")
+    (site.shelf / "folder.manifest.json").mkdir()
+    (site.shelf / "loop.manifest.json").symlink_to("loop.manifest.json")
+    (site.shelf / "lost.manifest.json").symlink_to("/nowhere")
+    (site.shelf / "a\nb.manifest.json").write_text("{}")
+    (site.shelf / "deep.manifest.json").write_text("[" * 100_000)
+    stored = site.backup().succeeded()
+    site.assert_equals(site.open(site.destination / stored.path))
+
+
+def test_a_commit_record_that_points_elsewhere_is_not_believed(site: Site) -> None:
+    """Whoever can write the claim could make a run look done."""
+    uid = str(uuid.uuid4())
+    stored = site.backup().succeeded()
+    record = site.destination / f"{stored.path}.manifest.json"
+    forged = json.loads(record.read_text())
+    forged["runUid"] = uid
+    forged["bundle"] = {**forged["bundle"], "name": "../../../secrets/database/password"}
+    (site.shelf / "forged.manifest.json").write_text(json.dumps(forged))
+    made = site.backup(site.plan(runUid=uid)).succeeded()
+    assert ".." not in made.path
+    site.assert_equals(site.open(site.destination / made.path))
+
+
+def test_what_a_dead_attempt_left_is_removed_by_the_next(big_site: Site) -> None:
+    pod = big_site.start()
+    eventually(big_site.database.dump_backend, "a dump is under way")
+    eventually(lambda: any(big_site.stored().values()), "something is written")
+    pod.kill()
+    assert not big_site.bundles()
+    assert big_site.stored(), "nothing was left, so nothing is tested"
+    big_site.works_again()
+
+
+def test_only_leftovers_are_removed(site: Site) -> None:
+    site.backup().succeeded()
+    kept = [
+        site.shelf / "notes.txt",
+        site.shelf / "old.tar.gz",
+        site.destination / ".partial-of-someone",
+        site.shelf / ".keep",
+    ]
+    for path in kept:
+        path.write_text("stays")
+    site.backup().succeeded()
+    assert all(path.read_text() == "stays" for path in kept)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_at_any_moment_a_run_leaves_nothing_false_and_is_repeated_well(site: Site, seed: int) -> None:
+    uid = str(uuid.uuid4())
+    plan = site.plan(runUid=uid)
+    pod = site.start(plan)
+    pod.pid  # noqa: B018 - waits until it has started
+    pause(random.Random(seed).uniform(0.05, 1.2))
+    pod.kill()
+    assert_only_whole_bundles(site)
+    stored = site.backup(plan).succeeded()
+    site.assert_equals(site.open(site.destination / stored.path))
+    site.assert_server_is_free()
+    assert len(committed_by(site, uid)) == 1
+
+
+def test_killed_before_each_call_that_changes_the_folder_it_leaves_nothing_false(site: Site) -> None:
+    """Every step of the commit in turn, found by the kernel's own account of the calls."""
+    account = site.folder / "calls"
+    traced(site, site.plan(), f"trace={FILE_CALLS}", account).wait().succeeded()
+    calls = set(re.findall(r"^\d+ +(\w+)\(", account.read_text(), re.MULTILINE))
+    assert calls & {"fsync", "fdatasync"}, calls
+    assert calls & {"rename", "renameat", "renameat2", "link", "linkat"}, calls
+    for call in sorted(calls):
+        for number in itertools.count(1):
+            if not died_before(site, call, number):
+                break
+            assert number < 30
+    assert_only_whole_bundles(site)
+
+
+def died_before(site: Site, call: str, number: int) -> bool:
+    """Whether a run does that call so often in one thread; killed there, it must be repeated well."""
+    uid = str(uuid.uuid4())
+    outcome = traced(
+        site, site.plan(runUid=uid), f"inject={call}:signal=KILL:when={number}", site.folder / "calls"
+    ).wait()
+    if outcome.exit_code == 0:
+        return False
+    assert outcome.exit_code == 137, outcome.story
+    assert_only_whole_bundles(site)
+    site.backup(site.plan(runUid=uid)).succeeded()
+    assert len(committed_by(site, uid)) == 1, f"killed before {call} number {number}"
+    site.assert_server_is_free()
+    return True
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename,renameat,renameat2,link,linkat"])
+def test_a_disk_that_refuses_fails_the_run(site: Site, call: str) -> None:
+    pod = traced(site, site.plan(), f"inject={call}:error=EIO:when=1+", site.folder / "calls")
+    pod.wait().failed(Reason.IO_ERROR)
+    site.assert_nothing_left_behind()
+    site.works_again()
+
+
+def test_a_bundle_that_changed_on_disk_before_it_is_read_back_is_never_committed(site: Site) -> None:
+    pod = traced(site, site.plan(), "inject=fsync,fdatasync:signal=STOP:when=1", site.folder / "calls")
+    runner = pod.pid
+    eventually(lambda: site.stored() and "T" in state(runner), "the runner has flushed its bundle")
+    with frozen(runner):
+        (partial,) = [site.destination / name for name, size in site.stored().items() if size > 1000]
+        with partial.open("r+b") as file:
+            file.seek(partial.stat().st_size // 2)
+            before = file.read(1)
+            file.seek(-1, 1)
+            file.write(bytes([before[0] ^ 0x10]))
+    pod.wait().failed(Reason.READ_BACK_MISMATCH)
+    site.assert_nothing_left_behind()
+    site.works_again()
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0].upper()
+
+
+def traced(site: Site, plan: bytes, what: str, account: Path) -> Pod:
+    return site.start(plan, wrapper=["strace", "-f", "-qq", "--seccomp-bpf", "-o", str(account), "-e", what])
+
+
+def committed_by(site: Site, uid: str) -> list[Path]:
+    return [record for record in site.shelf.glob("*.manifest.json") if json.loads(record.read_text())["runUid"] == uid]
+
+
+def assert_only_whole_bundles(site: Site) -> None:
+    """What stands under a final name is a bundle with all that was there."""
+    for bundle in site.bundles():
+        if bundle.with_name(f"{bundle.name}.sha256").exists():
+            site.assert_equals(site.open(bundle))
+    for record in site.shelf.glob("*.manifest.json"):
+        assert record.with_name(record.name.removesuffix(".manifest.json")).is_file()

@@ -1,0 +1,277 @@
+"""Whatever happens in the middle: the right reason, nothing left behind, and the next backup is whole."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from quotenode_backup.domain.errors import Reason
+from tests.integration import trees
+from tests.integration.bundles import command
+from tests.integration.pod import USER, Outcome, Pod
+from tests.integration.postgres import Database, Server
+from tests.integration.processes import freeze, frozen, thaw
+from tests.integration.site import Site
+from tests.integration.waiting import eventually
+
+
+@contextmanager
+def dump_under_way(site: Site, plan: bytes | None = None) -> Iterator[Pod]:
+    """A backup caught while rows are on their way: the server's process that sends them stands still."""
+    pod = site.start(plan)
+    backend = eventually(lambda: dumping(site.database, pod), "a dump is under way")
+    with frozen(backend):
+        yield pod
+
+
+def dumping(database: Database, pod: Pod) -> int | None:
+    assert pod.is_running(), pod.wait().story
+    return database.dump_backend()
+
+
+def ends(site: Site, pod: Pod, reason: Reason, *mentioned: str) -> None:
+    """The attempt fails so, leaves nothing behind, and the next one is whole."""
+    pod.wait().failed(reason, *mentioned)
+    site.assert_nothing_left_behind()
+    site.works_again()
+
+
+def test_asked_to_stop_it_cleans_up_and_says_so(big_site: Site) -> None:
+    with dump_under_way(big_site) as pod:
+        pod.signal(signal.SIGTERM)
+        outcome = pod.wait(10)
+    outcome.failed(Reason.INTERRUPTED)
+    big_site.assert_nothing_left_behind()
+    big_site.works_again()
+
+
+def test_asked_to_stop_at_any_moment_it_never_lies(site: Site) -> None:
+    for step in range(6):
+        pod = site.start()
+        pod.pid  # noqa: B018 - waits until it has started
+        eventually(lambda: not pod.is_running() or site.database.sessions() or step < 2, "it has come to the database")
+        if pod.is_running():
+            pod.signal(signal.SIGTERM)
+        outcome = pod.wait(10)
+        if outcome.exit_code == 0:
+            outcome.succeeded()
+        elif outcome.termination_message:
+            outcome.failed(Reason.INTERRUPTED)
+        site.assert_nothing_left_behind()
+    site.works_again()
+
+
+def test_asked_to_stop_twice_it_still_cleans_up(big_site: Site) -> None:
+    with dump_under_way(big_site) as pod:
+        for _ in range(3):
+            if pod.is_running():
+                pod.signal(signal.SIGTERM)
+        outcome = pod.wait(10)
+    outcome.failed(Reason.INTERRUPTED)
+    big_site.assert_nothing_left_behind()
+
+
+def test_a_deadline_that_passes_ends_it_cleanly(big_site: Site) -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    with dump_under_way(big_site, big_site.plan(deadline=soon)) as pod:
+        outcome = pod.wait(15)
+    outcome.failed(Reason.DEADLINE_EXCEEDED)
+    big_site.assert_nothing_left_behind()
+    big_site.works_again()
+
+
+def test_a_deadline_that_has_passed_already_starts_no_dump(site: Site) -> None:
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    site.fails(Reason.DEADLINE_EXCEEDED, plan=site.plan(deadline=past))
+
+
+def test_a_terminated_dump_session_is_a_lost_connection(big_site: Site) -> None:
+    pod = big_site.start()
+    backend = eventually(lambda: dumping(big_site.database, pod), "a dump is under way")
+    with frozen(backend):
+        big_site.database.terminate(backend)
+    ends(big_site, pod, Reason.SOURCE_CONNECTION_LOST)
+
+
+def test_a_terminated_lock_session_ends_the_dump(big_site: Site) -> None:
+    with dump_under_way(big_site) as pod:
+        lock = big_site.database.lock_backend()
+        assert lock
+        big_site.database.terminate(lock)
+        outcome = pod.wait(25)
+    outcome.failed(Reason.SOURCE_CONNECTION_LOST)
+    big_site.assert_nothing_left_behind()
+    big_site.works_again()
+
+
+def test_a_terminated_snapshot_session_never_gives_half_a_bundle(big_site: Site) -> None:
+    """The dump has taken over the snapshot by then, so it may go on: but what comes out must be whole."""
+    pod = big_site.start()
+    backend = eventually(lambda: dumping(big_site.database, pod), "a dump is under way")
+    with frozen(backend):
+        snapshot = big_site.database.snapshot_backend()
+        if snapshot:
+            big_site.database.terminate(snapshot)
+    outcome = pod.wait()
+    if outcome.exit_code == 0:
+        big_site.assert_equals(big_site.open(big_site.destination / outcome.succeeded().path))
+    else:
+        outcome.failed(Reason.SOURCE_CONNECTION_LOST)
+    big_site.assert_nothing_left_behind()
+
+
+@pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGINT], ids=["immediate", "fast"])
+def test_a_server_stopped_in_the_middle_is_a_lost_connection(
+    folder: Path, own_server: Server, how: signal.Signals
+) -> None:
+    site = Site(folder / "site", own_server.seeded_database("quotenode"))
+    add_ballast(site)
+    pod = site.start()
+    backend = eventually(lambda: dumping(site.database, pod), "a dump is under way")
+    freeze(backend)
+    assert own_server.process is not None
+    own_server.process.send_signal(how)
+    thaw(backend)
+    outcome = pod.wait()
+    own_server.stop(how)
+    outcome.failed(Reason.SOURCE_CONNECTION_LOST)
+    own_server.start()
+    site.assert_nothing_left_behind()
+    site.works_again()
+
+
+def add_ballast(site: Site) -> None:
+    site.database.execute("CREATE TABLE ballast AS SELECT n, md5(n::text) FROM generate_series(1, 600000) AS n")
+    site.database.execute("ALTER TABLE ballast OWNER TO quotenode")
+
+
+@pytest.mark.parametrize("child", ["pg_dump", "igzip", "quotenode_backup archive"])
+def test_a_child_that_is_killed_is_reported_as_such(big_site: Site, child: str) -> None:
+    huge = big_site.uploads / "huge.bin"
+    huge.touch()
+    os.truncate(huge, 3 * 2**30)
+    trees.own(big_site.uploads, USER)
+    with dump_under_way(big_site) as pod:
+        os.kill(pod.child(child), signal.SIGKILL)
+        outcome = pod.wait(20)
+    message = outcome.failed(Reason.CHILD_KILLED, "memory")
+    assert child.split()[-1] in message
+    big_site.assert_nothing_left_behind()
+    huge.unlink()
+    big_site.works_again()
+
+
+def test_a_locked_table_fails_the_dump_and_lets_the_application_go_on(site: Site) -> None:
+    with site.database.connect() as application:
+        application.execute("BEGIN")
+        application.execute("LOCK TABLE offers IN ACCESS EXCLUSIVE MODE")
+        outcome = site.start().wait(100)
+        application.execute("ROLLBACK")
+    outcome.failed(Reason.TABLE_LOCKED, "offers", within=100)
+    site.assert_nothing_left_behind()
+    site.works_again()
+
+
+def test_two_at_once_the_second_is_told_to_wait_and_by_whom(big_site: Site) -> None:
+    with dump_under_way(big_site) as first:
+        second = big_site.backup()
+        second.failed(Reason.LOCK_BUSY, within=15)
+        assert second.exit_code == 75
+    first.wait().succeeded()
+    big_site.assert_nothing_left_behind()
+    big_site.works_again()
+
+
+def test_backups_of_two_databases_of_one_server_do_not_wait_for_each_other(big_site: Site, folder: Path) -> None:
+    other = Site(folder / "other", big_site.database.server.seeded_database("another_one"))
+    with dump_under_way(big_site) as first:
+        other.assert_equals(other.open(other.destination / other.backup().succeeded().path))
+    first.wait().succeeded()
+    big_site.assert_nothing_left_behind()
+    other.database.server.drop_database("another_one")
+
+
+@contextmanager
+def small_disk(site: Site, options: str) -> Iterator[None]:
+    command(["mount", "-t", "tmpfs", "-o", f"uid={USER},gid={USER},{options}", "tmpfs", site.destination])
+    try:
+        yield
+    finally:
+        command(["umount", site.destination])
+
+
+@pytest.mark.parametrize("megabytes", [1, 8, 16, 24, 32, 40, 48])
+def test_a_disk_that_fills_up_is_named_and_left_clean(site: Site, megabytes: int) -> None:
+    trees.write(site.uploads / "photo.jpg", os.urandom(14 * 2**20))
+    trees.write(site.uploads / "photo2.jpg", os.urandom(14 * 2**20))
+    trees.own(site.uploads, USER)
+    with small_disk(site, f"size={megabytes}m"):
+        outcome = site.backup()
+        if megabytes > 32 and outcome.exit_code == 0:
+            outcome.succeeded()
+        else:
+            outcome.failed(Reason.NO_SPACE, "quotenode-backups")
+        site.assert_nothing_left_behind()
+        command(["mount", "-o", "remount,size=200m", site.destination])
+        site.works_again()
+
+
+@pytest.mark.parametrize("inodes", [3, 4, 5, 6])
+def test_a_disk_without_inodes_is_a_full_one(site: Site, inodes: int) -> None:
+    with small_disk(site, f"nr_inodes={inodes}"):
+        outcome: Outcome = site.backup()
+        if outcome.exit_code:
+            outcome.failed(Reason.NO_SPACE, "quotenode-backups")
+        site.assert_nothing_left_behind()
+        command(["mount", "-o", "remount,nr_inodes=1000", site.destination])
+        site.works_again()
+
+
+def test_a_network_that_drops_packets_ends_the_run_within_the_keepalives(folder: Path) -> None:
+    """The server lives in a network of its own; then the wire between is cut, without a word to either side."""
+    with far_server(folder) as (server, host, cut):
+        site = Site(folder / "site", server.seeded_database("quotenode"))
+        add_ballast(site)
+        pod = site.start(site.plan(database={"host": host}))
+        eventually(lambda: dumping(site.database, pod), "a dump is under way")
+        cut()
+        outcome = pod.wait(110)
+    outcome.failed(Reason.SOURCE_CONNECTION_LOST, within=110)
+    assert not [name for name, size in site.stored().items() if size]
+
+
+@contextmanager
+def far_server(folder: Path) -> Iterator[tuple[Server, str, Callable[[], None]]]:
+    name = f"qn{os.getpid()}"
+    near, far = "10.99.0.1", "10.99.0.2"
+
+    def cut() -> None:
+        """Every packet is lost from now on; neither side hears of it."""
+        command(["ip", "-n", name, "link", "set", "far", "down"])
+
+    command(["ip", "netns", "add", name])
+    try:
+        command(["ip", "link", "add", name, "type", "veth", "peer", "name", "far", "netns", name])
+        for words in (["addr", "add", f"{near}/24", "dev", name], ["link", "set", name, "up"]):
+            command(["ip", *words])
+        for words in (
+            ["addr", "add", f"{far}/24", "dev", "far"],
+            ["link", "set", "far", "up"],
+            ["link", "set", "lo", "up"],
+        ):
+            command(["ip", "-n", name, *words])
+        server = Server(17, folder / "far-server", {"listen_addresses": far}, within=("ip", "netns", "exec", name))
+        server.create()
+        try:
+            with (server.data / "pg_hba.conf").open("a") as file:
+                file.write("host all all 10.99.0.0/24 scram-sha-256\n")
+            server.execute("SELECT pg_reload_conf()")
+            yield server, far, cut
+        finally:
+            server.stop()
+    finally:
+        command(["ip", "netns", "del", name])

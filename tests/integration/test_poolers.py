@@ -1,0 +1,57 @@
+"""A pooler between runner and server would hand one session's lock and snapshot to another: it is refused."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from quotenode_backup.domain.errors import Reason
+from tests.integration.postgres import AS_SYSTEM_USER, free_port
+from tests.integration.site import HOST, Site
+from tests.integration.waiting import eventually
+
+
+@contextmanager
+def pgbouncer(site: Site, mode: str, folder: Path, *settings: str) -> Iterator[int]:
+    port = free_port()
+    database = site.database
+    (folder / "users.txt").write_text(f'"{database.user}" "{database.password}"\n')
+    lines = [
+        "[databases]",
+        f"* = host={HOST} port={database.server.port}",
+        "[pgbouncer]",
+        f"listen_addr = {HOST}",
+        f"listen_port = {port}",
+        f"pool_mode = {mode}",
+        "auth_type = plain",
+        f"auth_file = {folder}/users.txt",
+        "unix_socket_dir =",
+        *settings,
+    ]
+    (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
+    folder.chmod(0o755)
+    process = subprocess.Popen(
+        [*AS_SYSTEM_USER, "pgbouncer", "--quiet", folder / "pgbouncer.ini"], stderr=(folder / "log").open("wb")
+    )
+    try:
+        eventually(lambda: "process up" in (folder / "log").read_text(), "pgbouncer listens")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+TOLERANT = "ignore_startup_parameters = extra_float_digits,options,application_name,client_encoding"
+
+
+@pytest.mark.parametrize("settings", [(), (TOLERANT,)], ids=["as it comes", "tolerant"])
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+def test_a_pooler_is_refused(site: Site, folder: Path, mode: str, settings: tuple[str, ...]) -> None:
+    with pgbouncer(site, mode, folder, *settings) as port:
+        outcome = site.backup(site.plan(database={"port": port}))
+    message = outcome.failed(Reason.POOLER_REFUSED, f"{HOST}:{port}")
+    assert "pooler" in message.lower()
+    assert not site.bundles()
+    assert not [name for name, size in site.stored().items() if size]
