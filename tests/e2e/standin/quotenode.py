@@ -34,9 +34,10 @@ class QuoteNode:
         options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
         return self.in_database_pod("psql", *options, database=database, stdin=script).strip()
 
-    def in_database_pod(self, *command: str, database: str, stdin: str = "") -> str:
+    def in_database_pod(self, *command: str, database: str, stdin: str = "", timeout: float = 60) -> str:
         environment = ("env", f"PGDATABASE={database}", "PGUSER=postgres")
-        return self.kubectl("exec", "--stdin", DATABASE_POD, "--", *environment, *command, stdin=stdin)
+        whole = ("exec", "--stdin", DATABASE_POD, "--", *environment, *command)
+        return self.kubectl(*whole, stdin=stdin, timeout=timeout)
 
     def database_fingerprint(self, database: str = "quotenode") -> list[str]:
         return self.in_database_pod("fingerprint", "database", database=database).splitlines()

@@ -4,9 +4,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.standin.quotenode import QuoteNode
+
+from tests.e2e.standin.quotenode import BACKEND, QuoteNode
 
 NAMESPACE = f"fingerprint-{os.getpid()}"
+
+SAME = {
+    "nothing": "",
+    "the rows' places": "CLUSTER customers USING customers_pkey; VACUUM FULL offers",
+}
 
 CHANGES = {
     "a row's text": "UPDATE customers SET name = name || ' ' WHERE id = 1",
@@ -49,6 +55,31 @@ FILE_CHANGES = {
 }
 
 
+# All in one visit to the pod each, since a visit costs more than a fingerprint.
+CHANGE_COPIES = """
+set -o pipefail
+while IFS= read -r -d '' change; do
+    dropdb --if-exists --force changed
+    createdb --template="$0" changed
+    psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null <<< "$change"
+    fingerprint database | sha256sum
+done"""
+
+CHANGE_TREES = """
+set -o pipefail
+while IFS= read -r -d '' change; do
+    cd "$(mktemp --directory --tmpdir=/app/data/.incoming)"
+    cp -a ../../uploads ../../pdfs .
+    ln -s before uploads/link
+    fingerprint tree . uploads pdfs | sha256sum
+    eval "$change"
+    fingerprint tree . uploads pdfs | sha256sum
+    tar --format=posix -czf t.tar.gz uploads pdfs
+    fingerprint tar t.tar.gz | sha256sum
+    rm -r "$PWD"
+done"""
+
+
 @pytest.fixture(scope="module")
 def quotenode() -> Iterator[QuoteNode]:
     node = QuoteNode(NAMESPACE)
@@ -61,8 +92,8 @@ def quotenode() -> Iterator[QuoteNode]:
 
 
 @pytest.fixture(scope="module")
-def before(quotenode: QuoteNode) -> str:
-    """A restored copy is what the changes are made to: a template must not be in use, and the live one always is."""
+def pristine(quotenode: QuoteNode) -> str:
+    """A restored copy, which the changes start from: a template must not be in use, and the live one always is."""
     quotenode.in_database_pod(
         "bash",
         "-euc",
@@ -70,34 +101,44 @@ def before(quotenode: QuoteNode) -> str:
         " && pg_dump --format=custom quotenode | pg_restore --exit-on-error --dbname=pristine",
         database="postgres",
     )
-    assert quotenode.database_fingerprint("pristine") == quotenode.database_fingerprint()
-    return _copy_and(quotenode, "")
+    return "pristine"
 
 
-def test_two_equal_databases_have_the_same_fingerprint(quotenode: QuoteNode, before: str) -> None:
-    assert _copy_and(quotenode, "") == before
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_it_sees_each_change_of_a_database(quotenode: QuoteNode, before: str, change: str) -> None:
-    assert _copy_and(quotenode, change) != before
-
-
-def test_the_order_in_which_rows_lie_does_not_matter(quotenode: QuoteNode, before: str) -> None:
-    assert _copy_and(quotenode, "CLUSTER customers USING customers_pkey; VACUUM FULL offers") == before
-
-
-@pytest.mark.parametrize("change", FILE_CHANGES.values(), ids=FILE_CHANGES.keys())
-def test_it_sees_each_change_of_a_tree_and_reads_a_tar_as_the_tree(quotenode: QuoteNode, change: str) -> None:
-    said = _in_backend(
-        quotenode,
-        "cd $(mktemp --directory -p /app/data/.incoming) && cp -a ../../uploads ../../pdfs . && ln -s before uploads/link"
-        " && fingerprint tree . uploads pdfs | sha256sum"
-        f" && {change} && fingerprint tree . uploads pdfs | sha256sum"
-        " && tar --format=posix -czf t.tar.gz uploads pdfs && fingerprint tar t.tar.gz | sha256sum"
-        " && rm -r $PWD",
+@pytest.fixture(scope="module")
+def databases(quotenode: QuoteNode, pristine: str) -> dict[str, str]:
+    """For each change of a copy the hash of its fingerprint."""
+    changes = SAME | CHANGES
+    said = quotenode.in_database_pod(
+        "bash", "-euc", CHANGE_COPIES, pristine, database="changed", stdin=_terminated(changes), timeout=120
     )
-    before, after, in_tar = said.splitlines()
+    return dict(zip(changes, said.splitlines(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def trees(quotenode: QuoteNode) -> dict[str, tuple[str, str, str]]:
+    """For each change of a tree the hashes of three fingerprints: before, after, and of a tar of it after."""
+    said = _in_backend(quotenode, CHANGE_TREES, stdin=_terminated(FILE_CHANGES)).splitlines()
+    return dict(zip(FILE_CHANGES, zip(said[::3], said[1::3], said[2::3], strict=True), strict=True))
+
+
+def test_a_restored_database_has_the_fingerprint_of_its_source(quotenode: QuoteNode, pristine: str) -> None:
+    assert quotenode.database_fingerprint(pristine) == quotenode.database_fingerprint()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_sees_each_change_of_a_database(databases: dict[str, str], change: str) -> None:
+    assert databases[change] != databases["nothing"]
+
+
+def test_the_order_in_which_rows_lie_does_not_matter(databases: dict[str, str]) -> None:
+    assert databases["the rows' places"] == databases["nothing"]
+
+
+@pytest.mark.parametrize("change", FILE_CHANGES)
+def test_it_sees_each_change_of_a_tree_and_reads_a_tar_as_the_tree(
+    trees: dict[str, tuple[str, str, str]], change: str
+) -> None:
+    before, after, in_tar = trees[change]
     assert before != after == in_tar
 
 
@@ -112,18 +153,11 @@ def test_it_misses_a_file_that_a_row_names(quotenode: QuoteNode) -> None:
     assert "refused" in said
 
 
-def _copy_and(quotenode: QuoteNode, change: str) -> str:
-    """The hash of the fingerprint of a changed copy of the database."""
-    return quotenode.in_database_pod(
-        "bash",
-        "-euc",
-        "dropdb --if-exists --force changed && createdb --template=pristine changed"
-        " && psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null"
-        " && fingerprint database | sha256sum",
-        database="changed",
-        stdin=change,
+def _in_backend(quotenode: QuoteNode, script: str, *, stdin: str = "") -> str:
+    return quotenode.kubectl(
+        "exec", "--stdin", BACKEND, "--container=backend", "--", "bash", "-euc", script, stdin=stdin
     )
 
 
-def _in_backend(quotenode: QuoteNode, script: str) -> str:
-    return quotenode.kubectl("exec", "deployment/backend", "--container=backend", "--", "bash", "-c", script)
+def _terminated(changes: dict[str, str]) -> str:
+    return "".join(f"{change}\0" for change in changes.values())
