@@ -2,7 +2,7 @@
 
     python -m quotenode_backup archive REPORT_FD SOURCES
 
-SOURCES is JSON: `[{"name": …, "root": …, "subPath": …}]`. REPORT_FD takes JSON lines: counts now and then, and at the end `done` or `failed`.
+SOURCES is JSON: `[{"name", "root", "subPath", "claimName"}]`. REPORT_FD takes JSON lines: counts now and then, and at the end `done` or `failed`.
 
 The tar is GNU's format with names as the bytes they are, and one pax record per entry for the exact time: both GNU tar and
 bsdtar restore that in every locale and without a warning, which they do not for pax records with names that are not UTF-8.
@@ -61,12 +61,15 @@ class Archive:
     def __init__(self, out: IO[bytes], report: IO[str]) -> None:
         self._out, self._report = out, report
         self.account = Account()
+        self._claim = ""
         self._reported = 0
         self._linked: dict[tuple[int, int], str] = {}
         self._buffer = memoryview(bytearray(_BUFFER))
 
-    def add_source(self, name: str, folder: int, *, is_claim_root: bool) -> None:
-        """Everything below the open `folder`, under `name` in the archive. Closes it."""
+    def add_source(self, source: dict[str, str]) -> None:
+        root, name, self._claim = Path(source["root"]), source["name"], source["claimName"]
+        folder = open_source(root, source["subPath"])
+        is_claim_root = os.path.samestat(os.fstat(folder), root.stat())
         prefix = "" if name == "." else f"{name}/"
         if prefix:
             self._put(_entry(prefix, os.fstat(folder), tarfile.DIRTYPE), os.fstat(folder))
@@ -100,9 +103,10 @@ class Archive:
         except FileNotFoundError:
             self.account.note(path, "vanished while its folder was read: not in the archive")
         except PermissionError as error:
-            raise _unreadable(path) from error
+            raise self._unreadable(path) from error
         except OSError as error:
-            raise RunFailed(Reason.IO_ERROR, f"Reading {shown(path)} failed: {error.strerror}.") from error
+            where = f"{shown(path)} of claim {self._claim}"
+            raise RunFailed(Reason.IO_ERROR, f"Reading {where} failed: {error.strerror}.") from error
         return None
 
     def _add_seen(self, folder: int, name: str, path: str, seen: os.stat_result) -> "_Open | None":
@@ -169,7 +173,7 @@ class Archive:
         while left:
             count = os.readv(descriptor, [self._buffer[: min(left, _BUFFER)]])
             if not count:
-                raise _changed(path)
+                raise self._changed(path)
             self._out.write(self._buffer[:count])
             left -= count
             self._count(count)
@@ -178,7 +182,7 @@ class Archive:
     def _compare(self, path: str, before: os.stat_result, after: os.stat_result) -> None:
         """Any write moves the time of modification. A change of the inode alone (renamed, linked, removed) keeps the content."""
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise _changed(path)
+            raise self._changed(path)
         if after.st_nlink == 0:
             self.account.note(path, "was removed while it was read: it is in the archive, whole")
         elif before.st_ctime_ns != after.st_ctime_ns:
@@ -193,6 +197,20 @@ class Archive:
     def _put(self, entry: tarfile.TarInfo, seen: os.stat_result) -> None:
         self._out.write(_time_record(seen.st_mtime_ns))
         self._out.write(entry.tobuf(tarfile.GNU_FORMAT, _ENCODING, _ERRORS))
+
+    def _unreadable(self, path: str) -> RunFailed:
+        return RunFailed(
+            Reason.FILE_UNREADABLE,
+            f"{shown(path)} of claim {self._claim} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the "
+            "owner of the files, or give that user the right to read it.",
+        )
+
+    def _changed(self, path: str) -> RunFailed:
+        return RunFailed(
+            Reason.FILE_CHANGED,
+            f"{shown(path)} of claim {self._claim} was written to while it was read, so the archive would hold neither its "
+            "old nor its new content: back up files that are written once, or at a time when nobody writes.",
+        )
 
     def finish(self) -> None:
         self._out.write(bytes(2 * _BLOCK))
@@ -246,22 +264,6 @@ def _pax_record(key: str, value: str) -> bytes:
     return f"{length}{text}".encode()
 
 
-def _unreadable(path: str) -> RunFailed:
-    return RunFailed(
-        Reason.FILE_UNREADABLE,
-        f"{shown(path)} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the owner of the files, "
-        "or give that user the right to read it.",
-    )
-
-
-def _changed(path: str) -> RunFailed:
-    return RunFailed(
-        Reason.FILE_CHANGED,
-        f"{shown(path)} was written to while it was read, so what is in the archive would be neither the old nor the "
-        "new content: back up files that are written once, or use a time when nobody writes.",
-    )
-
-
 def main(arguments: Sequence[str]) -> int:
     descriptor, sources = int(arguments[0]), json.loads(arguments[1])
     _allow_deep_trees()
@@ -272,8 +274,7 @@ def main(arguments: Sequence[str]) -> int:
         archive = Archive(out, report)
         try:
             for source in sources:
-                folder = open_source(Path(source["root"]), source["subPath"])
-                archive.add_source(source["name"], folder, is_claim_root=not source["subPath"])
+                archive.add_source(source)
             archive.finish()
         except RunFailed as failure:
             archive.tell(failed={"reason": failure.reason, "message": failure.message})

@@ -13,11 +13,19 @@ from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.runner import clients, committed, destination, interruption
 from quotenode_backup.runner.bundle import PartialBundle
 from quotenode_backup.runner.clients import Client
-from quotenode_backup.runner.components import Component, Dump, Files, database_environment
+from quotenode_backup.runner.components import (
+    Component,
+    Dump,
+    Files,
+    connection_string,
+    database_environment,
+    dump_command,
+)
 from quotenode_backup.runner.connection import Server
 from quotenode_backup.runner.credentials import read_credentials, require_ca, write_password_file
 from quotenode_backup.runner.destination import Folder, Record
 from quotenode_backup.runner.environment import child_environment, python_environment
+from quotenode_backup.runner.estimate import least_size
 from quotenode_backup.runner.manifest import NO_FILES
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.readback import ReadBack
@@ -67,6 +75,7 @@ def _stored_once(attempt: "Attempt") -> Result:
     except OSError as error:
         raise destination.not_stored(folder, error) from error
     finally:
+        interruption.shield()
         destination.remove_own_partials(folder)
 
 
@@ -89,7 +98,8 @@ class Attempt:
     def run(self) -> Result:
         self.session.require_readable()
         snapshot = self.session.export()
-        destination.require_space(self.folder, snapshot.database_bytes)
+        folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
+        destination.require_space(self.folder, least_size(snapshot.database_bytes, folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.folder, self.plan) as bundle:
             files = self._files(bundle)
@@ -102,8 +112,12 @@ class Attempt:
     def _dump(self, bundle: PartialBundle, snapshot: str) -> Dump:
         password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
         environment = database_environment(self.server, child_environment(self.places), password_file)
+        return Dump(bundle.dump_segment(), self.server, self._pg_dump(snapshot), environment)
+
+    def _pg_dump(self, snapshot: str) -> list[str]:
         compress = clients.compress_option(self.plan.database.compression, self.client.major)
-        return Dump(bundle.dump_segment(), self.server, self.client, compress, snapshot, environment)
+        database = connection_string(self.plan.database.name, self.session.server_version)
+        return dump_command(self.client, compress, snapshot, database)
 
     def _files(self, bundle: PartialBundle) -> Files | None:
         if not self.plan.files:
@@ -120,12 +134,12 @@ class Attempt:
                 component.kill()
 
         try:
-            parts = supervise(
-                [component.run for component in components],
-                kill=kill,
-                watch=self._watch(Every(PROGRESS_SECONDS, progress.log)),
-            )
+            for component in components:
+                component.start()
+            watch = self._watch(Every(PROGRESS_SECONDS, progress.log))
+            parts = supervise([component.run for component in components], kill, watch)
         except RunFailed as failure:
+            kill()
             raise self._explained(failure) from failure
         progress.log()
         return {part.name: part for part in parts}
@@ -136,6 +150,7 @@ class Attempt:
             return self.session.with_blocker(failure)
         if failure.reason == Reason.DUMP_FAILED:
             self.lock.check()
+            self.session.check()
         return failure
 
     def _watch(self, also: Callable[[], None]) -> Callable[[], None]:

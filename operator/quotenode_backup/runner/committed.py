@@ -19,7 +19,7 @@ def find(folder: Folder, run_uid: str) -> Record | None:
 
 def _is_whole(folder: Folder, record: Record) -> bool:
     path = folder.path / record["bundle"]["name"]
-    if not path.is_file() or path.stat().st_size != record["bundle"]["sizeBytes"]:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != record["bundle"]["sizeBytes"]:
         return False
     with path.open("rb") as file:
         return bool(hashlib.file_digest(file, "sha256").hexdigest() == record["bundle"]["sha256"])

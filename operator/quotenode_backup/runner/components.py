@@ -5,19 +5,20 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from quotenode_backup.contract import Plan
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.clients import Client
-from quotenode_backup.runner.connection import KEEPALIVE, Server
+from quotenode_backup.runner.connection import KEEPALIVE, Server, session_settings
 from quotenode_backup.runner.pipeline import Exit, Pipeline, Stage, first_failure, pump
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.segments import Part, Segment
 from quotenode_backup.runner.wording import Redactor, sentence, shown, size
 
-LOCK_WAIT_MILLISECONDS = 60_000
+LOCK_WAIT_MILLISECONDS = 30_000
 
 
 class Component(ABC):
@@ -29,7 +30,8 @@ class Component(ABC):
         self._pipeline: Pipeline | None = None
 
     @abstractmethod
-    def start(self) -> Pipeline: ...
+    def pipeline(self) -> Pipeline:
+        """Its processes, started."""
 
     @abstractmethod
     def judge(self, failure: Exit) -> RunFailed:
@@ -38,8 +40,11 @@ class Component(ABC):
     @abstractmethod
     def progress(self) -> str: ...
 
+    def start(self) -> None:
+        self._pipeline = self.pipeline()
+
     def run(self) -> Part:
-        self._pipeline = self.start()
+        assert self._pipeline
         try:
             pump(self._pipeline.output, self.segment.write)
         except BaseException:
@@ -56,30 +61,27 @@ class Component(ABC):
             self._pipeline.kill()
 
 
+def dump_command(client: Client, compress: str, snapshot: str, connection: str) -> list[str]:
+    return [
+        client.pg_dump,
+        "--format=custom",
+        f"--compress={compress}",
+        f"--snapshot={snapshot}",
+        "--no-password",
+        f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}",
+        f"--dbname={connection}",
+    ]
+
+
 class Dump(Component):
     def __init__(
-        self,
-        segment: Segment,
-        server: Server,
-        client: Client,
-        compression: str,
-        snapshot: str,
-        environment: Mapping[str, str],
+        self, segment: Segment, server: Server, command: Sequence[str], environment: Mapping[str, str]
     ) -> None:
         super().__init__(segment, server.redact)
-        self._server, self._environment = server, environment
-        self._argv = (
-            client.pg_dump,
-            "--format=custom",
-            f"--compress={compression}",
-            f"--snapshot={snapshot}",
-            "--no-password",
-            f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}",
-            f"--dbname={connection_string(server.planned.name)}",
-        )
+        self._server, self._command, self._environment = server, command, environment
 
-    def start(self) -> Pipeline:
-        return Pipeline([Stage("pg_dump", self._argv, self._environment)], self._redact)
+    def pipeline(self) -> Pipeline:
+        return Pipeline([Stage("pg_dump", self._command, self._environment)], self._redact)
 
     def judge(self, failure: Exit) -> RunFailed:
         return dump_failure(self._server, failure)
@@ -88,9 +90,11 @@ class Dump(Component):
         return f"database: {size(self.segment.size)}"
 
 
-def connection_string(database: str) -> str:
+def connection_string(database: str, server_version: int) -> str:
     """What pg_dump gets as its database: a name is data here, and can't be taken for a connection string of its own."""
-    return " ".join((f"dbname={quoted(database)}", *(f"{key}={value}" for key, value in KEEPALIVE.items())))
+    options = " ".join(f"-c {setting}={value}" for setting, value in session_settings(server_version).items())
+    parameters = {"dbname": database, **KEEPALIVE, "options": options}
+    return " ".join(f"{key}={quoted(str(value))}" for key, value in parameters.items())
 
 
 def quoted(value: str) -> str:
@@ -157,7 +161,7 @@ def _reasons(said: str) -> str:
     """The lines that say why, without the statements that only say where."""
     lines = [line.removeprefix("pg_dump: ") for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("error: ", "detail: Error message"))]
-    return sentence("; ".join(telling or lines[-2:]), 220)
+    return sentence("; ".join(telling or lines[-2:]), 180)
 
 
 class Files(Component):
@@ -167,13 +171,18 @@ class Files(Component):
         super().__init__(segment, redact)
         self._environment = environment
         self._sources = [
-            {"name": files.name, "root": str(places.source(index)), "subPath": files.sub_path}
+            {
+                "name": files.name,
+                "root": str(places.source(index)),
+                "subPath": files.sub_path,
+                "claimName": files.claim_name,
+            }
             for index, files in enumerate(plan.files)
         ]
         self.account: dict[str, Any] = {"files": 0, "bytes": 0, "notes": [], "note_count": 0}
         self._failed: RunFailed | None = None
 
-    def start(self) -> Pipeline:
+    def pipeline(self) -> Pipeline:
         reading, writing = os.pipe()
         archive = (sys.executable, "-P", "-m", "quotenode_backup", "archive", str(writing), json.dumps(self._sources))
         try:
@@ -193,7 +202,8 @@ class Files(Component):
     def _listen(self, reading: int) -> None:
         with os.fdopen(reading, encoding="utf-8") as report:
             for line in report:
-                self._hear(json.loads(line))
+                with suppress(ValueError):  # half a line of a child that was killed: its exit code tells the rest
+                    self._hear(json.loads(line))
 
     def _hear(self, told: dict[str, Any]) -> None:
         if failed := told.get("failed"):

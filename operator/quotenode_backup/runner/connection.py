@@ -60,17 +60,17 @@ class Server:
 
 
 def connect(server: Server, database: str) -> Connection:
-    """A session in autocommit mode, with an empty search path so that nobody's functions get in the way."""
+    """A session in autocommit mode."""
     connection = psycopg.Connection(_connected(server, database))
     connection.autocommit = True
     connection.prepare_threshold = None
     try:
         _refuse_pooler(connection, server)
-        connection.execute("SET search_path = ''")
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("SET idle_in_transaction_session_timeout = 0")
-        if connection.info.server_version >= 170000:
-            connection.execute("SET transaction_timeout = 0")
+        settings = {"search_path": "", **session_settings(connection.info.server_version)}
+        calls = ", ".join(
+            f"pg_catalog.set_config('{setting}', '{value}', false)" for setting, value in settings.items()
+        )
+        connection.execute(f"SELECT {calls}".encode())
     except psycopg.Error as error:
         connection.close()
         raise lost(server, error) from error
@@ -78,6 +78,25 @@ def connect(server: Server, database: str) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def session_settings(server_version: int) -> dict[str, int]:
+    """Whatever role or database say: no session of a run is ended for taking long, and none that lost its client keeps its
+    lock for the two hours that TCP would."""
+    settings = {
+        "statement_timeout": 0,
+        "lock_timeout": 0,
+        "idle_in_transaction_session_timeout": 0,
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+    if server_version >= 140000:
+        settings["idle_session_timeout"] = 0
+    if server_version >= 170000:
+        settings["transaction_timeout"] = 0
+    return settings
 
 
 def _connected(server: Server, database: str) -> PGconn:
@@ -137,7 +156,7 @@ def _ready(socket: int, status: int, seconds: float) -> bool:
 
 def refusal(server: Server, database: str, words: str) -> RunFailed:
     """What libpq's verbose words on a failed connection mean."""
-    found = re.search(r":\s+([0-9A-Z]{5}):\s+(.*)", words)
+    found = re.search(r":  ([0-9A-Z]{5}): (.*)", words)  # two spaces: libpq's mark of a severity, in any language
     if not found:
         return _unreachable(server, words)
     code, said = found[1], sentence(found[2], 160)
@@ -185,11 +204,22 @@ def _refuse_pooler(connection: Connection, server: Server) -> None:
 
 def lost(server: Server, error: psycopg.Error) -> RunFailed:
     """A session that worked has ended, or a statement on it failed."""
-    words = sentence(server.redact(str(error)), 200)
-    if error.sqlstate == "42501":
-        return RunFailed(Reason.PERMISSION_DENIED, f"Role {server.role} on {server.address}: {words}.")
+    code, words = error.sqlstate or "", sentence(server.redact(error.diag.message_primary or str(error)), 200)
+    if code == "42501":
+        return RunFailed(
+            Reason.PERMISSION_DENIED,
+            f"Role {server.role} on {server.address} lacks a right ({words}): GRANT it, or put another role into Secret "
+            f"{server.planned.credentials_secret}.",
+        )
+    if code[:2] in _STATEMENT_AT_FAULT:
+        return RunFailed(
+            Reason.INTERNAL_ERROR, f"The server at {server.address} does not do what PostgreSQL does ({code}: {words})."
+        )
     return RunFailed(
         Reason.SOURCE_CONNECTION_LOST,
         f"The connection to PostgreSQL at {server.address} was lost ({words}): the server was restarted, the session "
         "was ended there, or the network was cut.",
     )
+
+
+_STATEMENT_AT_FAULT = {"0A", "22", "25", "42"}

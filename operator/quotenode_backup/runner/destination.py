@@ -6,6 +6,7 @@ holds the database's lock may clear those away. Order of a commit: bundle, check
 """
 
 import errno
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from quotenode_backup.runner.wording import shown, size
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_LARGEST_RECORD = 1 << 20
 Record = dict[str, Any]
 
 
@@ -41,8 +43,12 @@ class Folder:
         return str((self.path / name).relative_to(self.claim_root))
 
     def free(self) -> int:
-        found = os.statvfs(self.path)
+        found = os.statvfs(self.claim_root)
         return found.f_bavail * found.f_frsize
+
+    def written(self) -> int:
+        """By this attempt, so far."""
+        return sum(path.stat().st_blocks * 512 for path in self.path.glob(f"{shape.PARTIAL_PREFIX}{self.mark}*"))
 
     def records(self) -> Iterator[Record]:
         """Every commit record that can be read."""
@@ -58,6 +64,8 @@ def prepare(root: Path, plan: Plan, mark: str) -> Folder:
     folder = Folder(_inside(claim_root, plan) / name, claim_root, plan.local.claim_name, mark)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
+        if folder.path.is_symlink():
+            raise NotADirectoryError(errno.ELOOP, "its folder for this database is a link")
         _try_to_write(folder)
     except OSError as error:
         raise not_stored(folder, error) from error
@@ -84,9 +92,9 @@ def _try_to_write(folder: Folder) -> None:
 def not_stored(folder: Folder, error: OSError) -> RunFailed:
     """What an error of writing to the destination means."""
     if error.errno in _FULL:
-        return no_space(folder, "the disk or quota is full")
+        return no_space(folder, f"the disk or quota is full after {size(folder.written())} of it")
     said = error.strerror or str(error)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
         return RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
             f"User id {os.geteuid()} cannot write to claim {folder.claim} of spec.storage.local ({said}): set "
@@ -103,22 +111,28 @@ def no_space(folder: Folder, why: str) -> RunFailed:
     )
 
 
-def require_space(folder: Folder, database_bytes: int) -> None:
-    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word."""
-    last = max((int(record["bundle"]["sizeBytes"]) for record in folder.records()), default=0)
-    needed = max(last // 2, database_bytes // 50) + (1 << 20)
+def require_space(folder: Folder, estimate: int) -> None:
+    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word.
+
+    `estimate` is the least that the backup can take. Half of the largest bundle so far is a better one, where there is one.
+    """
+    largest = max((int(record["bundle"]["sizeBytes"]) for record in folder.records()), default=0)
+    needed = max(largest // 2, estimate)
     if folder.free() < needed:
         raise no_space(folder, f"it needs {size(needed)} at the very least")
 
 
 def read_record(path: Path) -> Record | None:
-    """A commit record, if that is what `path` is."""
+    """A commit record, if that is what `path` is. Anything may lie in a claim, so nothing about it is taken for granted."""
     try:
-        record = json.loads(path.read_bytes())
-        _ = record["runUid"], record["bundle"]["name"], record["bundle"]["sizeBytes"], record["bundle"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST_RECORD:
+            return None
+        record: Record = json.loads(path.read_bytes())
+        bundle = record["bundle"]
+        is_sound = isinstance(bundle["sizeBytes"], int) and Path(bundle["name"]).name == bundle["name"]
+        return record if is_sound and record["runUid"] and bundle["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
 
 
 def clear_away(folder: Folder) -> None:
@@ -144,7 +158,9 @@ def _finish_commit(folder: Folder, partial_record: Path, record: Record) -> None
     name = record["bundle"]["name"]
     if (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists():
         return
-    _write_checksum_file(folder, name, record["bundle"]["sha256"])
+    line = shape.checksum_line(record["bundle"]["sha256"], name)
+    write_durably(folder.path / f"{name}{shape.CHECKSUM_SUFFIX}", line.encode())
+    sync_folder(folder.path)
     partial_record.rename(folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}")
     sync_folder(folder.path)
 
@@ -156,20 +172,18 @@ def remove_own_partials(folder: Folder) -> None:
 
 def commit(folder: Folder, wanted_name: str, record: Record) -> str:
     """Gives the finished partial bundle its name, and returns it. Nothing that exists is ever overwritten."""
-    number = 1
-    while True:
+    for number in itertools.count(1):
         name = shape.numbered(wanted_name, number)
         record["bundle"]["name"] = name
-        partial_record = folder.partial(shape.COMMIT_RECORD_SUFFIX)
-        write_durably(partial_record, json.dumps(record, indent=2).encode())
+        write_durably(folder.partial(shape.COMMIT_RECORD_SUFFIX), json.dumps(record, indent=2).encode())
         if not (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists() and _take_name(folder, name):
             break
-        number += 1
-    _write_checksum_file(folder, name, record["bundle"]["sha256"])
-    sync_folder(folder.path)
-    partial_record.rename(folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}")
-    sync_folder(folder.path)
-    folder.partial().unlink(missing_ok=True)
+    try:
+        _finish_commit(folder, folder.partial(shape.COMMIT_RECORD_SUFFIX), record)
+    except OSError:
+        for suffix in (shape.COMMIT_RECORD_SUFFIX, shape.CHECKSUM_SUFFIX, ""):
+            (folder.path / f"{name}{suffix}").unlink(missing_ok=True)
+        raise
     return name
 
 
@@ -189,12 +203,9 @@ def _take_name(folder: Folder, name: str) -> bool:
     return True
 
 
-def _write_checksum_file(folder: Folder, name: str, sha256: str) -> None:
-    write_durably(folder.path / f"{name}{shape.CHECKSUM_SUFFIX}", shape.checksum_line(sha256, name).encode())
-
-
 def write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -4,8 +4,7 @@ The handler takes itself off before it raises, so that what cleans up is not int
 """
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -41,18 +40,6 @@ def _raise_on(number: signal.Signals, failure: Callable[[], RunFailed]) -> None:
         raise failure()
 
     signal.signal(number, handler)
-
-
-@contextmanager
-def handlers_restored() -> Iterator[None]:
-    """For whoever calls the runner as a function and lives on."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stopped() -> RunFailed:

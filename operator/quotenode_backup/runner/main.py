@@ -16,40 +16,47 @@ log = logging.getLogger(__name__)
 
 
 def main(_arguments: Sequence[str] = (), places: Places | None = None) -> int:
-    places = places or Places()
     logs.set_up()
     forbid_core_dumps()
-    interruption.listen()
-    result = _attempt(places)
-    interruption.shield()
-    plans.write_result(places.result, result)
+    run = Run(places or Places())
+    result = run.ended()
+    plans.write_result(run.places.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
-def _attempt(places: Places) -> Result:
-    plan: Plan | None = None
-    redact = Redactor()
-    try:
-        plan = plans.read_plan(places.plan)
-        interruption.stop_at(plan.deadline)
-        log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
-        result = back_up(plan, places, redact)
+class Run:
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self._plan: Plan | None = None
+        self._redact = Redactor()
+
+    def ended(self) -> Result:
+        """From here on nothing interrupts: what is left is to say how it ended."""
+        try:
+            result = self._attempt()
+            interruption.shield()
+        except RunFailed as failure:
+            interruption.shield()
+            log.error("%s: %s", failure.reason, failure.message)
+            return plans.failed(self._plan, failure)
         log.info("%s", result.message)
         return result
-    except RunFailed as failure:
-        return _told(plan, failure)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the resource must say so
-        log.error("%s", redact(traceback.format_exc()))
-        return _told(plan, _unexpected(error, redact))
 
+    def _attempt(self) -> Result:
+        interruption.listen()
+        self._plan = plan = plans.read_plan(self.places.plan)
+        interruption.stop_at(plan.deadline)
+        log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
+        try:
+            return back_up(plan, self.places, self._redact)
+        except RunFailed:
+            raise
+        except Exception as error:
+            log.error("%s", self._redact(traceback.format_exc()))
+            raise self._unexpected(error) from error
 
-def _told(plan: Plan | None, failure: RunFailed) -> Result:
-    log.error("%s: %s", failure.reason, failure.message)
-    return plans.failed(plan, failure)
-
-
-def _unexpected(error: Exception, redact: Redactor) -> RunFailed:
-    words = sentence(redact(f"{type(error).__name__}: {error}"), 300)
-    return RunFailed(
-        Reason.INTERNAL_ERROR, f"The runner met something it was not made for ({words}): please report it."
-    )
+    def _unexpected(self, error: Exception) -> RunFailed:
+        words = sentence(self._redact(f"{type(error).__name__}: {error}"), 300)
+        return RunFailed(
+            Reason.INTERNAL_ERROR, f"The runner met something it was not made for ({words}): please report it."
+        )

@@ -70,6 +70,14 @@ class _Process:
         return Exit(self.name, code, self._redact(text))
 
 
+def _started(stage: Stage, stdin: int | IO[bytes], stdout: int, redact: Redactor) -> _Process:
+    try:
+        return _Process(stage, stdin, stdout, redact)
+    except OSError as error:
+        words = f"{stage.name} cannot be started ({stage.argv[0]}: {error.strerror}): is this the operator's image?"
+        raise RunFailed(Reason.INTERNAL_ERROR, words) from error
+
+
 class Pipeline:
     """`a | b | c`, started. Its output is read from `output`, its input, if asked for, is written to `input`."""
 
@@ -80,7 +88,7 @@ class Pipeline:
         try:
             for stage in stages:
                 last = stage is stages[-1] and not read
-                process = _Process(stage, stdin, subprocess.DEVNULL if last else subprocess.PIPE, redact)
+                process = _started(stage, stdin, subprocess.DEVNULL if last else subprocess.PIPE, redact)
                 if self._processes and not isinstance(stdin, int):
                     stdin.close()  # so that a stage that dies is felt by the one before it
                 self._processes.append(process)

@@ -31,6 +31,7 @@ class ReadBack:
     client: Client
     environment: Mapping[str, str] = field(repr=False)
     redact: Redactor
+    unpack: Sequence[str] = ("igzip", "-d", "-c")
     size: int = 0
     _pipelines: list[Pipeline] = field(default_factory=list)
     _feeding: BaseException | None = None
@@ -41,7 +42,7 @@ class ReadBack:
 
     def run(self, expected: Sequence[Part]) -> str:
         """The sha256 of the file, if its members are `expected`, in that order and nothing else."""
-        unpack = self._start(Stage("igzip", ("igzip", "-d", "-c"), self.environment), read=True)
+        unpack = self._start(Stage("igzip", self.unpack, self.environment), read=True)
         whole = hashlib.sha256()
         feeder = threading.Thread(target=self._feed, args=(unpack.input, whole.update), daemon=True)
         feeder.start()

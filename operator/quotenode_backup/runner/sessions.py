@@ -39,6 +39,10 @@ class Session:
     def value(self, statement: str, **values: Any) -> Any:
         return self.rows(statement, **values)[0][0]
 
+    def check(self) -> None:
+        """Raises when the session, and with it whatever it held, is gone."""
+        self.value("SELECT 1")
+
     def order(self, statement: str) -> None:
         try:
             self._connection.execute(statement.encode())
@@ -73,13 +77,9 @@ class DatabaseLock(Session):
         self._key = lock_key(self.system_identifier, server.planned.name)
 
     def acquire(self) -> None:
-        self.order("BEGIN")
+        self.order("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
         if not self.value("SELECT pg_try_advisory_xact_lock(%(key)s)", key=self._key):
             raise self._busy()
-
-    def check(self) -> None:
-        """Raises when the session, and with it the lock, is gone."""
-        self.value("SELECT 1")
 
     def _busy(self) -> RunFailed:
         server = self._server
@@ -126,13 +126,16 @@ class SnapshotSession(Session):
             return
         kind, name = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        role = self._server.role
+        database = f"database {shown(self._server.planned.name, 80)} on {self._server.address}"
         raise RunFailed(
             Reason.PERMISSION_DENIED,
-            f"Role {role} may not read {kind} {shown(name, 150)}{more} of database "
-            f"{shown(self._server.planned.name, 80)} on {self._server.address}: GRANT what is missing, "
-            f"or GRANT pg_read_all_data TO the role, or use the owner's in Secret {self._server.planned.credentials_secret}.",
+            f"Role {self._server.role} may not read {kind} {self._named(name)}{more} of {database}: {_REMEDY[kind]}, or put "
+            f"the owner's role into Secret {self._server.planned.credentials_secret}.",
         )
+
+    def _named(self, name: str | None) -> str:
+        """A name out of the database, which might well be a word that is secret here."""
+        return shown(self._server.redact(name or "?"), 120)
 
     def with_blocker(self, failure: RunFailed) -> RunFailed:
         """The same failure, with who holds a lock that keeps pg_dump out."""
@@ -140,9 +143,17 @@ class SnapshotSession(Session):
         if not found:
             return failure
         pid, role, application, table = found[0]
-        holder = f"{shown(table or '?', 80)} is held by session {pid} of role {shown(role or '?', 40)} ({shown(application or '-', 40)})"
+        holder = f"{self._named(table)} is held by session {pid} of role {shown(role or '?', 40)} ({shown(application or '-', 40)})"
         return RunFailed(failure.reason, f"{failure.message} {holder}.")
 
+
+_ROWS = "every row (row-level security) of table"
+_REMEDY = {
+    "table": "GRANT SELECT on it and USAGE on its schema, or GRANT pg_read_all_data, to the role",
+    "sequence": "GRANT SELECT on it and USAGE on its schema, or GRANT pg_read_all_data, to the role",
+    _ROWS: "ALTER ROLE … BYPASSRLS",
+    "large object": "GRANT SELECT ON LARGE OBJECT to the role",
+}
 
 _BLOCKERS = """
     SELECT l.pid, a.usename, a.application_name, l.relation::regclass::text
@@ -153,7 +164,7 @@ _BLOCKERS = """
 """
 
 # What pg_dump reads: tables, sequences and large objects outside the system's schemas and the extensions' own.
-_UNREADABLE = """
+_UNREADABLE = f"""
     WITH mine AS (
         SELECT c.oid, c.relkind, n.oid AS schema, format('%I.%I', n.nspname, c.relname) AS name
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -166,7 +177,7 @@ _UNREADABLE = """
         OR relkind = 'S' AND NOT has_sequence_privilege(oid, 'SELECT')
      ORDER BY 1 DESC, 2 LIMIT 100)
     UNION ALL
-    (SELECT 'every row (row-level security) of table', name FROM mine WHERE relkind IN ('r', 'p') AND row_security_active(oid)
+    (SELECT '{_ROWS}', name FROM mine WHERE relkind IN ('r', 'p') AND row_security_active(oid)
      ORDER BY 2 LIMIT 100)
     UNION ALL
     (SELECT 'large object', m.oid::text FROM pg_largeobject_metadata m

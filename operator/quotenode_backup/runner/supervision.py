@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from typing import TypeVar
 
 LOOK_EVERY_SECONDS = 1.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 10.0
 T = TypeVar("T")
 
 
