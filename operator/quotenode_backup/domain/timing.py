@@ -8,6 +8,8 @@ NODE_GRACE = timedelta(minutes=5)
 """How long after the deadline a pod may be unaccounted for before its node is given up."""
 STUCK_AFTER = timedelta(seconds=100)
 """How long a cause that waiting can't cure may last: the sentence is there within two minutes."""
+QUIET_PERIOD = timedelta(seconds=5)
+"""How long a Job's pod may take to come up before anybody asks why."""
 FIRST_RETRY = timedelta(seconds=5)
 BUSY_RETRY = timedelta(seconds=15)
 LONGEST_RETRY = timedelta(minutes=1)

@@ -122,7 +122,8 @@ def next_step(seen: Seen) -> Step:
 def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
     """The newest attempt is not known to be over."""
     job = seen.job(attempt.job_name)
-    live = [pod for pod in seen.pods if pod.job_name == attempt.job_name and not pod.is_over]
+    mine = [pod for pod in seen.pods if pod.job_name == attempt.job_name]
+    live = [pod for pod in mine if not pod.is_over]
     if job is None:
         return Wait(SOON) if live else _late(seen, spec, attempt) or CreateJob(attempt)
     if job.is_finished and not live:
@@ -130,21 +131,17 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
         return Complete(ended) if ended.bundle else EndAttempt(ended)
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
-    return _pending(seen, job, live) or _busy_pod(job, live)
-
-
-def _busy_pod(job: Job, live: list[Pod]) -> Step:
-    if not live or job.is_finished:
+    if job.is_finished or job.deleting or (mine and not live):
         return Wait(SOON)
-    return Observe(Reason.JOB_RUNNING, f"Pod {live[0].name} is making the backup")
+    return _pending(seen, job, live) or Observe(Reason.JOB_RUNNING, f"Pod {live[0].name} is making the backup")
 
 
 def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:
-    if job.is_finished or job.deleting:
-        return None
     pending = with_pod(live[0], seen.warning) if live else without_pod(seen.warning)
     if pending is None:
         return None
+    if pending.curable and seen.now - job.created < timing.QUIET_PERIOD:
+        return Wait(SOON)
     if not pending.curable and seen.now - job.created >= timing.STUCK_AFTER:
         return EndAttempt(Ended(pending.reason, pending.message))
     return Observe(pending.reason, pending.message, again=_until_stuck(seen, job, pending))

@@ -45,8 +45,6 @@ NOW = timedelta(0)
 LOCK_TICK = timedelta(seconds=5)
 JOB_KEPT_SECONDS = 86400
 """A finished Job stays for a day, for its log."""
-QUIET_PERIOD = timedelta(seconds=5)
-"""How long a Job's pod may take to come up before its Events are asked why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class RunReconciler:
     async def _warning(self, run: Run, jobs: list[Job], pods: list[Pod]) -> str:
         """Why the newest Job's pod does not come up, as far as only Events say it."""
         job = next((job for job in jobs if job.name == run.status.job_name and not job.is_finished), None)
-        if job is None or self._clock() - job.created < QUIET_PERIOD:
+        if job is None or self._clock() - job.created < timing.QUIET_PERIOD:
             return ""
         pod = next((pod for pod in pods if pod.job_name == job.name), None)
         if pod is None:
