@@ -38,6 +38,8 @@ async def watch(config: Configuration, settings: Settings, queue: KeyQueue) -> N
         registry=_registry(config, settings, queue),
         settings=_settings(),
         standalone=True,
+        # Else kopf asks for a user name, which our user has none of. It does not export the type.
+        identity=settings.identity,  # type: ignore[arg-type]
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
