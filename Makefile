@@ -68,10 +68,20 @@ e2e: venv cluster ## Test the whole on the cluster
 test: ## Everything: lint, unit, chart, cluster, integration, end to end
 	tests/run-all
 
+IMAGE := localhost/quotenode-backup-operator:dev
+image_id = $(PYTHON) -m tests.cluster engine image inspect --format '{{.Id}}' $(IMAGE)
+
+.PHONY: operator
+operator: cluster ## Install the operator into the cluster, for all namespaces
+	helm upgrade --install quotenode-backup-operator helm/quotenode-backup-operator \
+	  --namespace quotenode-system --create-namespace --wait --timeout 180s \
+	  --set watch.allNamespaces=true --set-string podAnnotations.image="$$($(image_id))"
+
+NAMESPACE ?= shop
 .PHONY: demo
-demo: cluster ## From a bare machine to a verified bundle, opened and compared
-	examples/demo.sh
+demo: operator ## From a bare machine to a verified bundle, opened and compared (NAMESPACE=shop)
+	examples/demo.sh $(NAMESPACE)
 
 .PHONY: bench
-bench: cluster ## Measure the data path against the hand-typed procedure and restic
-	$(PYTHON) -m tests.bench
+bench: operator ## Measure the data path against the hand-typed procedure and restic (BENCH='--size 1000')
+	$(PYTHON) -m tests.bench $(BENCH)

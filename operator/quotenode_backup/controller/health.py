@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from quotenode_backup.controller.queue import KeyQueue
 
@@ -34,6 +34,7 @@ class Health:
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.runs = Counter(
             "quotenode_backup_runs", "Runs that ended", ["phase", "initiated_by"], registry=self.registry
         )
