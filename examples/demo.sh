@@ -1,17 +1,23 @@
 #!/bin/bash
-# A QuoteNode with data, one backup of it, and the bundle opened with plain tools and compared with the live data.
-# Wants a cluster with the operator that watches the namespace:  examples/demo.sh NAMESPACE
+# The operator, a QuoteNode with data, one backup of it, and the bundle opened with plain tools and compared with the
+# live data. Wants a cluster that has the two images: `make demo` sees to it. It can be run again.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-namespace=${1:?usage: demo.sh NAMESPACE}
+release=quotenode-backup-operator
+namespace=${1:-quotenode}
 backup=demo-$(date -u +%H%M%S)
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 k() { kubectl --namespace "$namespace" "$@"; }
 
-start_quotenode() {
+install_operator() {
     kubectl create namespace "$namespace" --dry-run=client --output=yaml | kubectl apply --filename=-
+    helm upgrade --install "$release" "../helm/$release" --namespace quotenode-system --create-namespace \
+        --set "watch.namespaces={$namespace}" --wait --timeout 180s
+}
+
+start_quotenode() {
     k apply --filename=quotenode/
     k rollout status --timeout=300s statefulset/quotenode-db deployment/backend deployment/backup-worker
 }
@@ -45,6 +51,9 @@ open_bundle() {
     k logs --follow verify
     k wait pod/verify --for=jsonpath='{.status.phase}'=Succeeded --timeout=10s > /dev/null
 }
+
+step "The operator"
+install_operator
 
 step "QuoteNode in namespace $namespace: a database, files, backend and backup-worker"
 start_quotenode

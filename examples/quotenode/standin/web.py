@@ -4,11 +4,11 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 
@@ -85,6 +85,16 @@ class Backend:
         return self.writer(body)
 
 
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    left = LONGEST_BODY
+    while size := int(stream.readline(16), base=16):
+        left -= size
+        if left < 0:
+            raise ValueError("the body is too long")
+        yield stream.read(size)
+        stream.readline(16)
+
+
 def _json(content: dict[str, Any]) -> bytes:
     return json.dumps(content, default=str, ensure_ascii=False).encode() + b"\n"
 
@@ -103,6 +113,8 @@ def _handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = _respond
 
         def _body(self) -> dict[str, Any]:
+            if self.headers.get("Transfer-Encoding") == "chunked":  # as kubectl sends through the API server
+                return dict(json.loads(b"".join(_chunks(self.rfile)) or b"{}"))
             length = int(self.headers.get("Content-Length", "0"))
             if length > LONGEST_BODY:
                 raise ValueError("the body is too long")
