@@ -30,7 +30,7 @@ from quotenode_backup.runner.manifest import NO_FILES
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.readback import ReadBack
 from quotenode_backup.runner.segments import Part
-from quotenode_backup.runner.sessions import DatabaseLock, SnapshotSession
+from quotenode_backup.runner.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.source import require_source
 from quotenode_backup.runner.supervision import Every, supervise
 from quotenode_backup.runner.wording import Redactor, shown, size
@@ -103,18 +103,18 @@ class Attempt:
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.folder, self.plan) as bundle:
             files = self._files(bundle)
-            parts = self._collect([self._dump(bundle, snapshot.identifier), *([files] if files else [])])
+            parts = self._collect([self._dump(bundle, snapshot), *([files] if files else [])])
             self.session.close()
             manifest = bundle.finish(parts, files.account if files else NO_FILES, versions)
             read_back = self._read_back(bundle.parts)
         return self._commit(manifest | {"bundle": read_back})
 
-    def _dump(self, bundle: PartialBundle, snapshot: str) -> Dump:
+    def _dump(self, bundle: PartialBundle, snapshot: Snapshot) -> Dump:
         password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
         environment = database_environment(self.server, child_environment(self.places), password_file)
         return Dump(bundle.dump_segment(), self.server, self._pg_dump(snapshot), environment)
 
-    def _pg_dump(self, snapshot: str) -> list[str]:
+    def _pg_dump(self, snapshot: Snapshot) -> list[str]:
         compress = clients.compress_option(self.plan.database.compression, self.client.major)
         database = connection_string(self.plan.database.name, self.session.server_version)
         return dump_command(self.client, compress, snapshot, database)

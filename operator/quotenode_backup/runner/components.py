@@ -16,6 +16,7 @@ from quotenode_backup.runner.connection import KEEPALIVE, Server, session_settin
 from quotenode_backup.runner.pipeline import Exit, Pipeline, Stage, first_failure, pump
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.segments import Part, Segment
+from quotenode_backup.runner.sessions import Snapshot
 from quotenode_backup.runner.wording import Redactor, sentence, shown, size
 
 LOCK_WAIT_MILLISECONDS = 30_000
@@ -61,12 +62,14 @@ class Component(ABC):
             self._pipeline.kill()
 
 
-def dump_command(client: Client, compress: str, snapshot: str, connection: str) -> list[str]:
+def dump_command(client: Client, compress: str, snapshot: Snapshot, connection: str) -> list[str]:
+    """In the database's own encoding, since a role's client_encoding may not have all of its characters."""
     return [
         client.pg_dump,
         "--format=custom",
         f"--compress={compress}",
-        f"--snapshot={snapshot}",
+        f"--snapshot={snapshot.identifier}",
+        f"--encoding={snapshot.encoding}",
         "--no-password",
         f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}",
         f"--dbname={connection}",

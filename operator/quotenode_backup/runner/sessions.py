@@ -111,13 +111,13 @@ class Snapshot:
 
     identifier: str
     database_bytes: int
+    encoding: str
 
 
 class SnapshotSession(Session):
     def export(self) -> Snapshot:
         self.order("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        identifier, size = self.rows("SELECT pg_export_snapshot(), pg_database_size(current_database())")[0]
-        return Snapshot(identifier, size)
+        return Snapshot(*self.rows(_SNAPSHOT)[0])
 
     def require_readable(self) -> None:
         """pg_dump would find out too, but after minutes, and one table at a time."""
@@ -147,6 +147,9 @@ class SnapshotSession(Session):
         return RunFailed(failure.reason, f"{failure.message} {holder}.")
 
 
+_SNAPSHOT = """
+    SELECT pg_export_snapshot(), pg_database_size(current_database()), current_setting('server_encoding')
+"""
 _ROWS = "every row (row-level security) of table"
 _REMEDY = {
     "table": "GRANT SELECT on it and USAGE on its schema, or GRANT pg_read_all_data, to the role",
