@@ -41,7 +41,7 @@ def servers(worker_folder: Path) -> Iterator[Callable[[int], Server]]:
 
 
 @pytest.fixture
-def folder(worker_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+def folder(worker_folder: Path) -> Iterator[Path]:
     folder = worker_folder / uuid.uuid4().hex
     folder.mkdir()
     yield folder

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from quotenode_backup import contract
@@ -76,19 +77,28 @@ class Outcome:
         return f"exit {self.exit_code}, {self.termination_message.decode(errors='replace')}\n{self.log}"
 
 
+def volume(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """A Secret or an annotation as the kubelet mounts it: each name is a link through `..data`, so all change at once."""
+    versioned = folder / "..2026_03_01_02_00_00.1"
+    versioned.mkdir(parents=True)
+    (folder / "..data").symlink_to(versioned.name)
+    for name, content in contents.items():
+        (versioned / name).write_bytes(content)
+        (folder / name).symlink_to(f"..data/{name}")
+
+
 class Pod:
     """One attempt. `folder` holds what a kubelet would keep for it."""
 
     def __init__(
         self,
         folder: Path,
-        plan: bytes | None,
+        plan: bytes,
         secrets: Mapping[str, bytes],
         mounts: Sequence[Mount],
         *,
         ca: bytes | None = None,
-        wrapper: Sequence[str] = (),
-        namespace: Sequence[str] = (),
+        tracer: Sequence[str] = (),
     ) -> None:
         self.uid = str(uuid.uuid4())
         self._folder = folder
@@ -99,22 +109,17 @@ class Pod:
         self._started = time.monotonic()
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(
-            [*namespace, *wrapper, *NAMESPACES, "--", LAUNCHER, str(USER), *words, "--", *self._command()],
+            [*NAMESPACES, "--", LAUNCHER, str(USER), *words, "--", *self._command()],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "QN_TRACER": " ".join(tracer)},
         )
 
-    def _kept(self, plan: bytes | None, secrets: Mapping[str, bytes], ca: bytes | None) -> None:
-        (self._folder / "plan").mkdir(parents=True)
-        if plan is not None:
-            (self._folder / "plan" / "plan.json").write_bytes(plan)
-        contents = {f"database/{name}": value for name, value in secrets.items()}
-        contents |= {"ca/ca.crt": ca} if ca else {}
-        (self._folder / "secrets" / "database").mkdir(parents=True)
-        (self._folder / "secrets" / "ca").mkdir()
-        for name, value in contents.items():
-            (self._folder / "secrets" / name).write_bytes(value)
+    def _kept(self, plan: bytes, secrets: Mapping[str, bytes], ca: bytes | None) -> None:
+        volume(self._folder / "plan", {"plan.json": plan})
+        volume(self._folder / "secrets" / "database", secrets)
+        volume(self._folder / "secrets" / "ca", {"ca.crt": ca} if ca else {})
         message = self._folder / "termination-log"
         message.touch()
         message.chmod(0o666)
@@ -127,10 +132,10 @@ class Pod:
     def outermost(self) -> int:
         return self._process.pid
 
-    @property
+    @cached_property
     def pid(self) -> int:
         """The runner: process 1 of its pod."""
-        return eventually(lambda: self._find("quotenode_backup run"), f"the runner has started{self._said()}")
+        return eventually(lambda: self._find("quotenode_backup run"), "the runner has started")
 
     def child(self, words: str) -> int:
         """The process below the runner whose command line has these words, as soon as there is one."""
@@ -144,7 +149,9 @@ class Pod:
         assert self.is_running(), f"the runner ended too early{self._said()}"
         for pid in descendants(self.outermost):
             line = command_line(pid)
-            if words in " ".join([Path(line[0]).name, *line[1:]]) and "pod.sh" not in " ".join(line):
+            if words in " ".join([Path(line[0]).name, *line[1:]]) and not {"pod.sh", "strace"} & {
+                Path(word).name for word in line[:2]
+            }:
                 return pid
         return None
 
@@ -160,12 +167,14 @@ class Pod:
         return self._process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
+        """To the runner alone, as a kubelet does."""
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """As a node that dies: nothing in the pod gets to do anything more."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.outermost, signal.SIGKILL)
+        """As a node that dies: nothing in the pod gets to do anything more. With process 1 the kernel ends all others."""
+        for pid in [*descendants(self.outermost), self.outermost]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait(10)
         self._log.close()
 

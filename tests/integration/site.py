@@ -102,8 +102,7 @@ class Site:
         *,
         secrets: Mapping[str, bytes] | None = None,
         destination_mode: str = "rw",
-        wrapper: Sequence[str] = (),
-        namespace: Sequence[str] = (),
+        tracer: Sequence[str] = (),
         ca: bytes | None = None,
     ) -> Pod:
         mounts = [Mount(self.folder / "source", "/source"), Mount(self.destination, "/destination", destination_mode)]
@@ -112,8 +111,7 @@ class Site:
             self.plan() if plan is None else plan,
             self.secrets if secrets is None else secrets,
             mounts,
-            wrapper=wrapper,
-            namespace=namespace,
+            tracer=tracer,
             ca=ca,
         )
 

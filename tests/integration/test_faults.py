@@ -76,7 +76,7 @@ def something_listens(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def test_a_host_that_never_answers(site: Site) -> None:
-    with something_listens(lambda connection: None) as port:
+    with something_listens(lambda _: None) as port:
         site.fails(Reason.SOURCE_UNREACHABLE, f"{HOST}:{port}", plan=site.plan(database={"port": port}))
 
 
@@ -233,17 +233,16 @@ def test_a_path_that_is_a_file(site: Site) -> None:
     site.fails(Reason.SOURCE_PATH_MISSING, "images/logo.png", plan=site.plan(files=files))
 
 
-@pytest.mark.parametrize("target", ["/etc", "/secrets/database", "../../secrets", "/source/0/images", "images"])
-@pytest.mark.parametrize("path", ["way", "way/..", "folder/way"])
-def test_a_path_that_is_a_link_is_not_followed(site: Site, target: str, path: str) -> None:
+@pytest.mark.parametrize("target", ["/etc", "/secrets/database", "../../secrets", "/run/quotenode"])
+@pytest.mark.parametrize("path", ["way", "folder/way"])
+def test_a_path_that_is_a_link_out_of_the_claim_is_not_followed(site: Site, target: str, path: str) -> None:
     (site.uploads / "folder").mkdir()
-    (site.uploads / "way").symlink_to(target)
-    (site.uploads / "folder" / "way").symlink_to(target)
+    (site.uploads / path).symlink_to(target)
     files = [{"name": ".", "claimName": "quotenode-uploads", "subPath": path}]
     site.fails(Reason.SOURCE_PATH_MISSING, "quotenode-uploads", plan=site.plan(files=files))
 
 
-@pytest.mark.parametrize("path", ["../0", "/source/0", "images/../.."])
+@pytest.mark.parametrize("path", ["..", "../..", "../../etc", "/etc", "images/../../../etc"])
 def test_a_path_out_of_the_claim_is_refused(site: Site, path: str) -> None:
     files = [{"name": ".", "claimName": "quotenode-uploads", "subPath": path}]
     outcome = site.backup(site.plan(files=files))
@@ -259,8 +258,7 @@ def test_a_destination_that_is_a_link_is_not_followed(site: Site, path: str) -> 
 
 def test_a_shelf_that_is_a_link_is_not_followed(site: Site) -> None:
     (site.destination / site.shelf_name).symlink_to("/run/quotenode")
-    outcome = site.backup()
-    outcome.failed(Reason.DESTINATION_NOT_WRITABLE, "quotenode-backups")
+    site.backup().failed(Reason.DESTINATION_NOT_WRITABLE, "quotenode-backups")
 
 
 def test_a_destination_mounted_read_only(site: Site) -> None:
@@ -291,15 +289,10 @@ def test_a_folder_that_cannot_be_read(site: Site, mode: int) -> None:
     site.fails(Reason.FILE_UNREADABLE, "offers")
 
 
-def test_no_plan(site: Site) -> None:
-    (site.folder / "nothing").mkdir()
-    outcome = site.start(b"").wait()
-    assert outcome.exit_code == 64, outcome.story
-
-
 @pytest.mark.parametrize(
     "plan",
     [
+        b"",
         b"{",
         b"[]",
         b"null",

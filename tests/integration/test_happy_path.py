@@ -93,7 +93,6 @@ def test_settings_that_end_long_sessions_do_not_end_a_backup(big_site: Site) -> 
         "lock_timeout = '50ms'",
         "idle_in_transaction_session_timeout = '80ms'",
         "transaction_timeout = '80ms'",
-        "idle_session_timeout = '80ms'",
         "default_transaction_isolation = 'serializable'",
         "client_encoding = 'LATIN1'",
         "search_path = 'nowhere'",

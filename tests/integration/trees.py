@@ -17,34 +17,27 @@ class Entry:
 
 def snapshot(folder: Path) -> dict[bytes, Entry]:
     """Everything below a folder, by its name as bytes. A link's own time is not kept by every tar, so not compared."""
-    return {name: _entry(os.path.join(os.fsencode(folder), name)) for name in names(folder)}
+    return {os.fsencode(path.relative_to(folder)): _entry(path) for path in folder.rglob("*")}
 
 
 def names(folder: Path) -> set[bytes]:
-    root = os.fsencode(folder)
-    found = set()
-    for parent, folders, files in os.walk(root):
-        found |= {os.path.relpath(os.path.join(parent, name), root) for name in [*folders, *files]}
-    return found
+    return {os.fsencode(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def _entry(path: bytes) -> Entry:
-    status = os.lstat(path)
+def _entry(path: Path) -> Entry:
+    status = path.lstat()
     mode = stat.S_IMODE(status.st_mode)
     if stat.S_ISLNK(status.st_mode):
-        return Entry("link", 0, None, os.readlink(path))
+        return Entry("link", 0, None, os.fsencode(path.readlink()))
     if stat.S_ISREG(status.st_mode):
-        with open(path, "rb") as file:  # noqa: PTH123 - a name of bytes that no str has
-            return Entry("file", mode, status.st_mtime_ns, file.read())
+        return Entry("file", mode, status.st_mtime_ns, path.read_bytes())
     return Entry("folder" if stat.S_ISDIR(status.st_mode) else "other", mode, status.st_mtime_ns, b"")
 
 
 def own(folder: Path, user: int) -> None:
     """Hand a whole tree to a user, links themselves included."""
-    os.lchown(folder, user, user)
-    for parent, folders, files in os.walk(os.fsencode(folder)):
-        for name in [*folders, *files]:
-            os.lchown(os.path.join(parent, name), user, user)
+    for path in [folder, *folder.rglob("*")]:
+        os.lchown(path, user, user)
 
 
 def write(path: Path, content: bytes | str, mode: int = 0o640, modified_ns: int | None = None) -> Path:
