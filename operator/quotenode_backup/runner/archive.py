@@ -13,6 +13,7 @@ The tree is alive. Nothing is followed, everything is opened relative to its fol
 import json
 import os
 import resource
+import signal
 import stat
 import sys
 import tarfile
@@ -265,6 +266,7 @@ def _pax_record(key: str, value: str) -> bytes:
 
 
 def main(arguments: Sequence[str]) -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that the end of the next program in line is told from one's own
     descriptor, sources = int(arguments[0]), json.loads(arguments[1])
     _allow_deep_trees()
     with (

@@ -129,7 +129,7 @@ def read_record(path: Path) -> Record | None:
             return None
         record: Record = json.loads(path.read_bytes())
         bundle = record["bundle"]
-        is_sound = isinstance(bundle["sizeBytes"], int) and Path(bundle["name"]).name == bundle["name"]
+        is_sound = isinstance(bundle["sizeBytes"], int) and Path(bundle["name"]).name == bundle["name"] != ""
         return record if is_sound and record["runUid"] and bundle["sha256"] else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -1,10 +1,8 @@
 """Text for people, made of things that nobody vouches for: names, foreign error messages, numbers of bytes."""
 
-import unicodedata
 from collections.abc import Iterable
 
 REDACTED = "(redacted)"
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def size(count: float) -> str:
@@ -23,7 +21,7 @@ def shown(text: str, limit: int = 200) -> str:
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character) not in _INVISIBLE:
+    if character.isprintable():
         return character
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
