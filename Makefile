@@ -74,7 +74,7 @@ image_id = $(PYTHON) -m tests.cluster engine image inspect --format '{{.Id}}' $(
 .PHONY: operator
 operator: cluster ## Install the operator into the cluster, for all namespaces
 	helm upgrade --install quotenode-backup-operator helm/quotenode-backup-operator \
-	  --namespace quotenode-system --create-namespace --wait --timeout 180s \
+	  --namespace quotenode-system --create-namespace --take-ownership --wait --timeout 180s \
 	  --set watch.allNamespaces=true --set-string podAnnotations.image="$$($(image_id))"
 
 NAMESPACE ?= shop
