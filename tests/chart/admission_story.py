@@ -70,7 +70,11 @@ def apply(*objects: object) -> None:
 
 def rules(granted: frozenset[str]) -> list[dict[str, Any]]:
     """Every right on backups, and `get` on exactly these Secrets and claims."""
-    ours = {"apiGroups": ["backup.quotenode.io"], "resources": ["quotenodebackups"], "verbs": ["*"]}
+    ours = {
+        "apiGroups": ["backup.quotenode.io"],
+        "resources": ["quotenodebackups", "quotenodebackups/status"],
+        "verbs": ["*"],
+    }
     pods = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}] if "pods" in granted else []
     named = [
         {"apiGroups": [""], "resources": [KINDS[kind]], "resourceNames": [name], "verbs": ["get"]}
@@ -155,16 +159,16 @@ def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
     ) in write(namespace, "without-pods").stderr
 
 
-def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str, operator: str) -> None:
+def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str) -> None:
     apply(backup(namespace))
-    target = ("patch", "quotenodebackup", "night", "-n", namespace, "--type=merge")
-    done(kubectl(*target, "--as=nobody", "-p", '{"metadata":{"labels":{"seen":"yes"}}}'))
-    status = ("--subresource=status", "-p", '{"status":{"phase":"Pending"}}')
-    done(kubectl(*target, f"--as={operator}", *status))
+    patch = ("patch", "quotenodebackup", "night", "-n", namespace, "--type=merge", "--as=nobody", "-p")
+    done(kubectl(*patch, '{"metadata":{"labels":{"seen":"yes"}}}'))
+    done(kubectl(*patch, '{"status":{"phase":"Pending"}}', "--subresource=status"))
 
 
 @pytest.mark.parametrize("resource", ["secrets", "configmaps", "pods/exec", "pods/log"])
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "create"])
 def test_the_operator_may_not(namespace: str, operator: str, verb: str, resource: str) -> None:
-    asked = kubectl("auth", "can-i", verb, resource, "-n", namespace, f"--as={operator}")
-    assert asked.stdout.strip() == "no"
+    kind, _, subresource = resource.partition("/")
+    question = ("auth", "can-i", verb, kind, f"--subresource={subresource}", "-n", namespace)
+    assert kubectl(*question, f"--as={operator}").stdout.strip() == "no"
