@@ -32,12 +32,16 @@ start_backup() {
 }
 
 watch_backup() {
-    k get quotenodebackup "$backup" --watch &
-    trap 'kill %1 2> /dev/null || true' EXIT
+    kubectl --namespace "$namespace" get quotenodebackup "$backup" --watch &
+    watching=$!
+    trap 'kill "$watching"' EXIT
     until [[ $(k get quotenodebackup "$backup" --output=jsonpath='{.status.phase}') =~ Completed|Failed ]]; do
         sleep 0.5
     done
-    kill %1 && trap - EXIT
+    sleep 0.5 # for the last line of the watch
+    trap - EXIT
+    kill "$watching"
+    wait "$watching" || true
     k get quotenodebackup "$backup" --output=jsonpath='{.status}' | python3 -m json.tool
     k wait quotenodebackup "$backup" --for=condition=Complete --timeout=1s > /dev/null
 }
@@ -58,13 +62,16 @@ install_operator
 step "QuoteNode in namespace $namespace: a database, files, backend and backup-worker"
 start_quotenode
 
-step "A backup, while nobody writes, so that it can be compared with the live data afterwards"
+step "People write offers, each with its PDF; then they stop, so that the bundle can be compared with the live data"
+offers_per_second 20
+sleep 3
 offers_per_second 0
+
+step "A backup"
 start_backup
 watch_backup
 
 step "The bundle in a plain Debian"
 open_bundle
 
-offers_per_second 2
 step "Done. Look around: kubectl get qnb --namespace $namespace"

@@ -35,6 +35,7 @@ pg_ctl --pgdata=/work/scratch --wait --silent --log=/work/scratch.log \
     --options="-c listen_addresses='' -c unix_socket_directories=/work -c fsync=off" start
 scratch createuser quotenode
 scratch createdb --owner=quotenode quotenode
+TIMEFORMAT='done in %R s'
 time scratch pg_restore --exit-on-error --dbname=quotenode backup.dump
 rows=$(scratch psql -qAtc 'ANALYZE' -c "SELECT sum(reltuples)::bigint FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
