@@ -159,6 +159,12 @@ def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
     ) in write(namespace, "without-pods").stderr
 
 
+def test_the_operator_itself_is_not_asked(namespace: str, operator: str) -> None:
+    """Where another release watches everything, that one's policy still asks."""
+    grant(namespace, operator, frozenset())
+    assert f"ValidatingAdmissionPolicy '{namespace}-" not in write(namespace, operator).stderr
+
+
 def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str) -> None:
     apply(backup(namespace))
     patch = ("patch", "quotenodebackup", "night", "-n", namespace, "--type=merge", "--as=nobody", "-p")
