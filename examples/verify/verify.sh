@@ -1,9 +1,9 @@
 #!/bin/bash
 # Opens a bundle in a plain Debian with PostgreSQL and compares what is in it with the live QuoteNode.
 # No operator, no tool of its own but `fingerprint`, which only looks: tar, sha256sum, pg_restore, diff.
-# Wants CHECKSUM, the bundle's own sha256; the claims at /backups and /app/data; room in /work.
+# Wants CHECKSUM, the bundle's own sha256; the claims at /backups and /app/data; room in /unpacked.
 set -euo pipefail
-cd /work
+cd /unpacked
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -12,7 +12,7 @@ bundle_with() {
 }
 
 scratch() { # runs a command against the scratch server instead of the live one
-    env --unset=DATABASE_SECRET PGHOST=/work PGUSER=postgres PGDATABASE=quotenode PGSSLMODE=disable "$@"
+    env --unset=DATABASE_SECRET PGHOST=/unpacked PGUSER=postgres PGDATABASE=quotenode PGSSLMODE=disable "$@"
 }
 
 same() {
@@ -30,9 +30,9 @@ tar xzvf "$bundle"
 sha256sum -c checksums.sha256
 
 step "pg_restore into a scratch PostgreSQL"
-initdb --pgdata=/work/scratch --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=trust --no-sync > /dev/null
-pg_ctl --pgdata=/work/scratch --wait --silent --log=/work/scratch.log \
-    --options="-c listen_addresses='' -c unix_socket_directories=/work -c fsync=off" start
+initdb --pgdata=/unpacked/scratch --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=trust --no-sync > /dev/null
+pg_ctl --pgdata=/unpacked/scratch --wait --silent --log=/unpacked/scratch.log \
+    --options="-c listen_addresses='' -c unix_socket_directories=/unpacked -c fsync=off" start
 scratch createuser quotenode
 scratch createdb --owner=quotenode quotenode
 TIMEFORMAT='done in %R s'
