@@ -9,6 +9,7 @@ from quotenode_backup.domain.naming import event_name
 from quotenode_backup.manifests import labels
 
 NOTE_LIMIT = 1024
+"""Bytes in UTF-8: the API server counts those."""
 
 
 def event(
@@ -38,7 +39,7 @@ def event(
         "action": "Backup",
         "reason": reason,
         "type": "Warning" if warning else "Normal",
-        "note": message[:NOTE_LIMIT],
+        "note": message.encode()[:NOTE_LIMIT].decode(errors="ignore"),
         "regarding": {
             "apiVersion": API_VERSION,
             "kind": KIND,

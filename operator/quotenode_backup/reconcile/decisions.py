@@ -127,13 +127,19 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
     if job is None:
         return Wait(SOON) if live else _late(seen, spec, attempt) or CreateJob(attempt)
     if job.is_finished and not live:
-        ended = outcome(seen.run.uid, attempt, job, seen.pods)
+        ended = outcome(seen.run.uid, attempt, job, seen.pods, _last_obstacle(seen))
         return Complete(ended) if ended.bundle else EndAttempt(ended)
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
     if job.is_finished or job.deleting or (mine and not live):
         return Wait(SOON)
     return _pending(seen, job, live) or Observe(Reason.JOB_RUNNING, f"Pod {live[0].name} is making the backup")
+
+
+def _last_obstacle(seen: Seen) -> str:
+    """Why the pod was not running when it was last looked at: the deadline takes the pod, and its reason, away."""
+    status = seen.run.status
+    return status.message or "" if status.reason in {Reason.UNSCHEDULABLE, Reason.JOB_CREATED} else ""
 
 
 def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:
@@ -169,13 +175,21 @@ def _between(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence([pod for pod in seen.pods if not pod.is_over]))
     if seen.has_live_work:
         return Wait(SOON)
-    reason = Reason(last.reason or Reason.RESULT_MISSING)
+    reason = _known(last.reason)
     if not is_retryable(reason) or _is_used_up(seen, spec, reason):
         return Fail(reason, last.message or "")
     ready = (last.completion_time or seen.now) + _pause(seen, last, reason)
     if seen.now < ready:
         return Wait(ready - seen.now)
     return _again(seen, spec, last)
+
+
+def _known(word: str | None) -> Reason:
+    """A word of another release is as good as none."""
+    try:
+        return Reason(word or "")
+    except ValueError:
+        return Reason.RESULT_MISSING
 
 
 def _is_used_up(seen: Seen, spec: BackupSpec, reason: Reason) -> bool:

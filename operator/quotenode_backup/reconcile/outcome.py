@@ -22,7 +22,8 @@ class Ended:
     bundle: StoredBundle | None = None
 
 
-def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod]) -> Ended:
+def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obstacle: str = "") -> Ended:
+    """`obstacle`: why the pod was not running when it was last looked at; empty when it was."""
     mine = [pod for pod in pods if pod.job_name == attempt.job_name]
     for pod in mine:
         result = _result(run_uid, attempt, pod)
@@ -31,7 +32,7 @@ def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod]) -> En
     for pod in mine:
         if pod.exit_code is not None or pod.reason:
             return _silent(pod)
-    return _gone(job, attempt)
+    return _gone(job, attempt, obstacle)
 
 
 def _result(run_uid: str, attempt: Attempt, pod: Pod) -> Result | None:
@@ -75,10 +76,9 @@ def _silent(pod: Pod) -> Ended:
     )
 
 
-def _gone(job: Job, attempt: Attempt) -> Ended:
+def _gone(job: Job, attempt: Attempt, obstacle: str) -> Ended:
     if job.failed_reason == "DeadlineExceeded":
-        return Ended(
-            Reason.DEADLINE_EXCEEDED,
-            f"Job {attempt.job_name} was ended by its deadline: raise spec.activeDeadlineSeconds if the data is large",
-        )
+        advice = "raise spec.activeDeadlineSeconds if the data is large"
+        cause = f"its pod never ran. {obstacle}" if obstacle else advice
+        return Ended(Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {cause}")
     return Ended(Reason.POD_LOST, f"The pod of Job {attempt.job_name} was deleted before it could report")
