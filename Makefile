@@ -28,13 +28,13 @@ crds: venv ## Generate the CRDs from the models
 
 .PHONY: format
 format: venv ## Format the code
-	$(VENV)/ruff format operator tests
-	$(VENV)/ruff check --fix operator tests
+	$(VENV)/ruff format operator tests examples
+	$(VENV)/ruff check --fix operator tests examples
 
 .PHONY: lint
 lint: venv ## Check format, style, types, import directions and generated files
-	$(VENV)/ruff format --check operator tests
-	$(VENV)/ruff check operator tests
+	$(VENV)/ruff format --check operator tests examples
+	$(VENV)/ruff check operator tests examples
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	tests/lint/generated-files-are-current
@@ -62,7 +62,7 @@ integration: venv ## Test the runner inside the shipped image
 
 .PHONY: e2e
 e2e: venv cluster ## Test the whole on the cluster
-	$(VENV)/python -m pytest -q -n 6 --dist worksteal --durations=10 tests/e2e
+	$(VENV)/python -m pytest -q -n 6 --dist loadfile --durations=10 tests/e2e
 
 .PHONY: test
 test: ## Everything: lint, unit, chart, cluster, integration, end to end

@@ -1,0 +1,87 @@
+"""What the stories share: namespaces that are new in each run, the installed operator, and a QuoteNode where one is needed.
+
+Each story file has a namespace of its own, so that stories can run side by side. The installed operator watches those of
+`WATCHED`; stories that kill operators use `OWN`, where each starts its own.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import operators
+from tests.e2e.kubectl import Namespace, kubectl
+from tests.e2e.standin.quotenode import QuoteNode
+
+WATCHED = ("main", "status", "faults", "network", "deletion", "names", "volumes", "admission", "examples", "canary")
+LABEL = "quotenode.io/end-to-end"
+
+
+@pytest.fixture(scope="session")
+def run_id() -> str:
+    """The same in all processes of one run of the tests."""
+    return os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():x}")[-6:]
+
+
+@pytest.fixture(scope="session")
+def operator(run_id: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The chart is installed and watches all of `WATCHED`. The first process that asks does it for all."""
+    shared = _shared_folder(tmp_path_factory)
+    with (shared / "operator.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = shared / "operator.installed"
+        if done.exists():
+            return
+        _forget_earlier_runs(run_id)
+        names = [namespace_name(story, run_id) for story in WATCHED]
+        for name in names:
+            make_namespace(name, run_id)
+        operators.install(names)
+        done.touch()
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def _forget_earlier_runs(run_id: str) -> None:
+    kubectl("delete", "namespace", f"--selector={LABEL},{LABEL}!={run_id}", "--wait=false", "--ignore-not-found")
+
+
+def namespace_name(story: str, run_id: str) -> str:
+    return f"e2e-{story}-{run_id}"
+
+
+def make_namespace(name: str, run_id: str) -> Namespace:
+    """Enforcing Pod Security `restricted`, as a careful cluster does."""
+    labels = {LABEL: run_id, "pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    Namespace("default").apply(body)
+    return Namespace(name)
+
+
+@pytest.fixture(scope="session")
+def watched(run_id: str, operator: None) -> Callable[[str], Namespace]:
+    """The namespace of a story, which the installed operator watches."""
+    return lambda story: Namespace(namespace_name(story, run_id))
+
+
+@pytest.fixture(scope="session")
+def own_namespace(run_id: str) -> Callable[[str], Namespace]:
+    """A namespace that no installed operator watches."""
+    return lambda story: make_namespace(namespace_name(story, run_id), run_id)
+
+
+@pytest.fixture(scope="session")
+def deploy() -> Callable[[Namespace], QuoteNode]:
+    """Puts a tiny QuoteNode into a namespace. It goes with the namespace, at the start of the next run."""
+    return _deployed
+
+
+def _deployed(namespace: Namespace) -> QuoteNode:
+    quotenode = QuoteNode(namespace.name)
+    quotenode.deploy()
+    return quotenode

@@ -1,0 +1,110 @@
+"""Operators: the one that the chart installs for most stories, and processes of this machine for those that kill it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import engine as engines
+from tests.cluster.cache import Cache, default_root
+from tests.e2e.kubectl import kubectl
+from tests.e2e.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+RELEASE = "quotenode-backup-operator"
+SYSTEM = "quotenode-system"
+IMAGE = "localhost/quotenode-backup-operator:dev"
+
+
+def install(namespaces: Sequence[str]) -> None:
+    """The chart, watching these namespaces, with the image as it is now."""
+    identity = engines.choose(Cache(default_root())).image_id(IMAGE)
+    watched = ",".join(namespaces)
+    subprocess.run(
+        [
+            *("helm", "upgrade", "--install", RELEASE, ROOT / "helm" / RELEASE),
+            *("--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--wait", "--timeout", "180s"),
+            *(
+                "--set",
+                f"watch.namespaces={{{watched}}}",
+                "--set",
+                "watch.allNamespaces=false",
+                "--set",
+                "log.level=DEBUG",
+            ),
+            *("--set-string", f"podAnnotations.image={identity}"),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def scale(replicas: int) -> None:
+    """Stop the installed operator, or start it again."""
+    kubectl("scale", f"--namespace={SYSTEM}", f"deployment/{RELEASE}", f"--replicas={replicas}")
+    kubectl("rollout", "status", f"--namespace={SYSTEM}", f"deployment/{RELEASE}", "--timeout=120s", timeout=130)
+
+
+class OperatorProcess:
+    """An operator of its own for one namespace, outside the cluster: it can be killed and started in no time."""
+
+    def __init__(self, namespace: str, log: Path, **settings: str) -> None:
+        self._log = log
+        self.port = _free_port()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "operator"),
+            "QN_RUNNER_IMAGE": IMAGE,
+            "QN_WATCH_NAMESPACES": namespace,
+            "QN_HTTP_PORT": str(self.port),
+            "QN_LOG_FORMAT": "text",
+            "QN_LOG_LEVEL": "DEBUG",
+            **settings,
+        }
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "quotenode_backup", "operator"],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+            )
+
+    def __enter__(self) -> "OperatorProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait(self, within: float) -> int:
+        """The exit code, negative for a signal."""
+        return self.process.wait(within)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def said(self, words: str, within: float = 30) -> None:
+        eventually(lambda: words in self.log, f"the operator says {words!r}", within)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
