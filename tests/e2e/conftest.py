@@ -6,7 +6,7 @@ Each story file has a namespace of its own, so that stories can run side by side
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,20 +22,33 @@ LABEL = "quotenode.io/end-to-end"
 @pytest.fixture(scope="session")
 def run_id() -> str:
     """The same in all processes of one run of the tests."""
-    return os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():x}")[-6:]
+    return os.environ.get("E2E_RUN_ID") or os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():x}")[-6:]
 
 
 @pytest.fixture(scope="session")
-def operator(run_id: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The chart is installed and watches all of `WATCHED`. The first process that asks does it for all."""
-    shared = _shared_folder(tmp_path_factory)
+def operator(run_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An operator watches all of `WATCHED`: the one of the chart, or with E2E_LOCAL_OPERATOR=1 a process of this machine, which
+    leaves other people's runs on the same cluster alone."""
+    names = [namespace_name(story, run_id) for story in WATCHED]
+    if os.environ.get("E2E_LOCAL_OPERATOR"):
+        for name in names:
+            make_namespace(name, run_id)
+        log = tmp_path_factory.mktemp("operator") / "operator.log"
+        with operators.OperatorProcess(",".join(names), log):
+            yield
+        return
+    _install_once(names, run_id, _shared_folder(tmp_path_factory))
+    yield
+
+
+def _install_once(names: list[str], run_id: str, shared: Path) -> None:
+    """The first process of a run that asks does it for all."""
     with (shared / "operator.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = shared / "operator.installed"
         if done.exists():
             return
         _forget_earlier_runs(run_id)
-        names = [namespace_name(story, run_id) for story in WATCHED]
         for name in names:
             make_namespace(name, run_id)
         operators.install(names)
