@@ -1,137 +1,155 @@
-"""What is on the disk, read from the disk, by another program than the one that wrote it.
+"""What is on the disk, read from the disk, to the last byte.
 
-The bundle is unpacked by igzip; every member is hashed, the dump goes on to pg_restore, which reads it to its last byte
-(`pg_restore --list` would pass a truncated one). One pass over the disk feeds it all.
+One pass feeds everything: the file as it is, is hashed by a thread of its own while zlib unpacks it (and checks every gzip
+member's own sum), each member of the tar is hashed, and the dump goes on to pg_restore, which must be able to read it to its end
+(`pg_restore --list` would pass a truncated one).
 """
 
 import hashlib
 import os
 import tarfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.clients import Client
-from quotenode_backup.runner.pipeline import Pipeline, Stage, first_failure, read_into
+from quotenode_backup.runner.pipeline import Pipeline, Stage, first_failure
 from quotenode_backup.runner.segments import CHUNK, Part
 from quotenode_backup.runner.wording import Redactor, sentence
 
 _BLOCK = 512
+_GZIP = 31  # zlib's word for data with a gzip header and trailer
 
 
-@dataclass
 class ReadBack:
     """A reading of a whole bundle. `kill` ends it from another thread."""
 
-    path: Path
-    client: Client
-    environment: Mapping[str, str] = field(repr=False)
-    redact: Redactor
-    unpack: Sequence[str] = ("igzip", "-d", "-c")
-    size: int = 0
-    _pipelines: list[Pipeline] = field(default_factory=list)
-    _feeding: BaseException | None = None
+    def __init__(self, path: Path, client: Client, environment: Mapping[str, str], redact: Redactor) -> None:
+        self._path, self._client, self._environment, self._redact = path, client, environment, redact
+        self._restore: Pipeline | None = None
+        self._stopped = False
+        self.size = 0
 
     def kill(self) -> None:
-        for pipeline in self._pipelines:
-            pipeline.kill()
+        self._stopped = True
+        if self._restore:
+            self._restore.kill()
 
     def run(self, expected: Sequence[Part]) -> str:
         """The sha256 of the file, if its members are `expected`, in that order and nothing else."""
-        unpack = self._start(Stage("igzip", self.unpack, self.environment), read=True)
         whole = hashlib.sha256()
-        feeder = threading.Thread(target=self._feed, args=(unpack.input, whole.update), daemon=True)
-        feeder.start()
-        found = self._members(unpack.output)
-        feeder.join()
-        self._require(unpack, "igzip cannot unpack it")
-        if self._feeding:
-            raise self._feeding
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                tar = Unpacked(unzipped(self._chunks(beside, whole.update)))
+                found = list(self._members(tar))
+        except (zlib.error, tarfile.TarError, EOFError) as error:
+            raise _mismatch(str(error)) from error
+        except OSError as error:
+            raise RunFailed(Reason.IO_ERROR, f"Reading the bundle back failed: {error.strerror}.") from error
         if found != list(expected):
-            raise self._mismatch(_difference(expected, found))
+            raise _mismatch(_difference(expected, found))
         return whole.hexdigest()
 
-    def _start(self, stage: Stage, *, read: bool) -> Pipeline:
-        pipeline = Pipeline([stage], self.redact, fed=True, read=read)
-        self._pipelines.append(pipeline)
-        return pipeline
+    def _chunks(self, beside: ThreadPoolExecutor, hashed: Callable[[bytes], None]) -> Iterator[bytes]:
+        """The file, of which nothing is taken from memory. The next chunk is given when the one before it is hashed."""
+        with self._path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            while (chunk := file.read(CHUNK)) and not self._stopped:
+                hashing = beside.submit(hashed, chunk)
+                yield chunk
+                hashing.result()
+                self.size += len(chunk)
 
-    def _feed(self, pipe: IO[bytes], hashed: Callable[[memoryview], None]) -> None:
-        try:
-            with pipe, self.path.open("rb", buffering=0) as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                buffer = memoryview(bytearray(CHUNK))
-                while count := file.readinto(buffer):
-                    hashed(buffer[:count])
-                    write_to(pipe, buffer[:count])
-                    self.size += count
-        except BrokenPipeError:
-            return  # igzip gave up: its exit code says why
-        except OSError as error:
-            self._feeding = RunFailed(Reason.IO_ERROR, f"Reading the bundle back failed: {error.strerror}.")
+    def _members(self, tar: "Unpacked") -> Iterator[Part]:
+        while any(block := tar.exactly(_BLOCK)):
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            yield self._dump(header, tar) if header.name == shape.DUMP else _member(header, tar)
+            tar.exactly(-header.size % _BLOCK)
+        if any(any(rest) for rest in iter(lambda: tar.at_most(CHUNK), b"")):
+            raise EOFError("there is something behind its end")
 
-    def _members(self, tar: IO[bytes]) -> list[Part]:
-        found: list[Part] = []
-        buffer = memoryview(bytearray(CHUNK))
-        while read_into(tar, buffer[:_BLOCK]) == _BLOCK and any(buffer[:_BLOCK]):
-            try:
-                header = tarfile.TarInfo.frombuf(buffer[:_BLOCK].tobytes(), "utf-8", "surrogateescape")
-            except tarfile.TarError as error:
-                raise self._mismatch("a tar header in it is damaged") from error
-            found.append(self._member(header, tar, buffer))
-        while read_into(tar, buffer):
-            pass
+    def _dump(self, header: tarfile.TarInfo, tar: "Unpacked") -> Part:
+        stage = Stage("pg_restore", (self._client.pg_restore, "--file=/dev/null"), self._environment)
+        self._restore = Pipeline([stage], self._redact, fed=True, read=False)
+        with self._restore.input as pipe:
+            part = _member(header, tar, pipe)
+        failure = first_failure(self._restore.wait())
+        if failure:
+            said = sentence(failure.said, 200) or f"exit code {failure.code}"
+            raise _mismatch(f"pg_restore cannot read the dump to its end: {said}")
+        return part
+
+
+def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of gzip members, one behind the other."""
+    member = zlib.decompressobj(_GZIP)
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            if member.eof:
+                member = zlib.decompressobj(_GZIP)
+            yield member.decompress(rest)
+            rest = member.unused_data
+    if not member.eof:
+        raise EOFError("it ends too early")
+
+
+class Unpacked:
+    """Bytes that come in pieces of any size, taken in pieces of another."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._left = pieces, memoryview(b"")
+
+    def at_most(self, count: int) -> memoryview:
+        """Empty at the end only, or if nothing is asked for."""
+        while not self._left and (piece := next(self._pieces, None)) is not None:
+            self._left = memoryview(piece)
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+    def exactly(self, count: int) -> bytes:
+        found = b""
+        while len(found) < count:
+            piece = self.at_most(count - len(found))
+            if not piece:
+                raise EOFError("it ends too early")
+            found += piece
         return found
 
-    def _member(self, header: tarfile.TarInfo, tar: IO[bytes], buffer: memoryview) -> Part:
-        digest = hashlib.sha256()
-        restore = self._start(self._pg_restore(), read=False) if header.name == shape.DUMP else None
-        left = header.size
-        while left:
-            count = read_into(tar, buffer[: min(left, CHUNK)])
-            if not count:
-                break
-            digest.update(buffer[:count])
-            if restore:
-                _offer(restore.input, buffer[:count])
-            left -= count
-        read_into(tar, buffer[: -header.size % _BLOCK])
-        if restore:
-            restore.input.close()
-            self._require(restore, "pg_restore cannot read the dump to its end")
-        return Part(header.name, header.size - left, digest.hexdigest())
 
-    def _pg_restore(self) -> Stage:
-        return Stage("pg_restore", (self.client.pg_restore, "--file=/dev/null"), self.environment)
-
-    def _require(self, pipeline: Pipeline, otherwise: str) -> None:
-        failure = first_failure(pipeline.wait())
-        if failure:
-            raise self._mismatch(f"{otherwise}: {sentence(failure.said, 200) or f'exit code {failure.code}'}")
-
-    def _mismatch(self, what: str) -> RunFailed:
-        return RunFailed(
-            Reason.READ_BACK_MISMATCH,
-            f"The bundle read back from the disk is not what was written ({what}): it was removed. Check the volume and "
-            "the memory of the node.",
-        )
+def _member(header: tarfile.TarInfo, tar: Unpacked, also: IO[bytes] | None = None) -> Part:
+    """Hashed, and written to `also` on the way."""
+    digest, left = hashlib.sha256(), header.size
+    while left:
+        piece = tar.at_most(left)
+        if not piece:
+            raise EOFError("it ends too early")
+        digest.update(piece)
+        if also:
+            _offer(also, piece)
+        left -= len(piece)
+    return Part(header.name, header.size, digest.hexdigest())
 
 
 def _offer(pipe: IO[bytes], data: memoryview) -> None:
     try:
-        write_to(pipe, data)
+        while data:
+            data = data[os.write(pipe.fileno(), data) :]
     except BrokenPipeError:
         return  # pg_restore gave up: its exit code says why
 
 
-def write_to(pipe: IO[bytes], data: memoryview) -> None:
-    while data:
-        data = data[os.write(pipe.fileno(), data) :]
+def _mismatch(what: str) -> RunFailed:
+    return RunFailed(
+        Reason.READ_BACK_MISMATCH,
+        f"The bundle read back from the disk is not what was written ({what}): it was removed. Check the volume and the "
+        "memory of the node.",
+    )
 
 
 def _difference(expected: Sequence[Part], found: Sequence[Part]) -> str:

@@ -105,7 +105,7 @@ def test_clients_are_found_where_debian_puts_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "major", "option"),
     [
-        (Compression.ZSTD, 17, "zstd:3"),
+        (Compression.ZSTD, 17, "zstd:1"),
         (Compression.ZSTD, 15, "1"),
         (Compression.GZIP, 17, "1"),
         (Compression.GZIP, 15, "1"),
