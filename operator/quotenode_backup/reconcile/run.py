@@ -1,7 +1,7 @@
 """One pass over one QuoteNodeBackup: look at everything live, decide the one next step, do it.
 
 Each step is safe to repeat, so a pass that dies anywhere is simply made again. Order matters in one way: an Event is told before the
-status that would keep it from being told, and a Job gets its time to live only after its end is in the status.
+Job or the status that would keep it from being told, and a Job gets its time to live only after its end is in the status.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
 
 NOW = timedelta(0)
-LOCK_TICK = timedelta(seconds=5)
+LOCK_TICK = timedelta(seconds=2)
 JOB_KEPT_SECONDS = 86400
 """A finished Job stays for a day, for its log."""
 
@@ -148,13 +148,13 @@ class RunReconciler:
         placement = await self._placement(run)
         if isinstance(placement, Misplaced):
             return await self._end_attempt(run, Ended(placement.reason, placement.message), now)
+        await self._tell(run, Reason.JOB_CREATED, f"Creating Job {attempt.job_name}", now, warning=False)
         try:
             await self._cluster.ensure_job(self._job(run, _spec(run), attempt, placement, now))
         except NameTaken as exc:
             return await self._end_attempt(run, Ended(Reason.NAME_COLLISION, f"{exc}: remove or rename it"), now)
         except Refused as exc:
             return await self._refused(run, attempt, str(exc), now)
-        await self._tell(run, Reason.JOB_CREATED, f"Created Job {attempt.job_name}", now, warning=False)
         return Pass(TICK)
 
     async def _refused(self, run: Run, attempt: Attempt, answer: str, now: datetime) -> Pass:

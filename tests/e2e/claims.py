@@ -1,0 +1,54 @@
+"""What is on a claim: looked at by a pod that has it mounted."""
+
+from tests.e2e.kubectl import Json, Namespace
+
+
+def files_in(namespace: Namespace, claim: str) -> list[str]:
+    """The paths of all files below the claim's root, sorted."""
+    return sorted(run_on(namespace, claim, "find . -type f -printf '%P\\n'").splitlines())
+
+
+def run_on(namespace: Namespace, claim: str, script: str, *, user: int = 1000) -> str:
+    """What a shell script prints that runs in the claim's root."""
+    pod = _looker(namespace, claim, user)
+    return namespace.kubectl("exec", pod, "--", "sh", "-euc", f"cd /claim; {script}")
+
+
+def _looker(namespace: Namespace, claim: str, user: int) -> str:
+    """One pod for each claim and user, made when first needed. It goes with the namespace."""
+    name = f"look-{claim}-{user}"
+    if namespace.get("pod", name) is None:
+        namespace.apply(_pod(name, claim, user))
+    namespace.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+    return name
+
+
+def _pod(name: str, claim: str, user: int) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "quotenode-backup-operator-tests"}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": user,
+                "runAsGroup": user,
+                "fsGroup": user,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "look",
+                    "image": "localhost/quotenode-standin:dev",
+                    "imagePullPolicy": "Never",
+                    "command": ["sleep", "infinity"],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "volumeMounts": [{"name": "claim", "mountPath": "/claim"}],
+                }
+            ],
+            "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }
