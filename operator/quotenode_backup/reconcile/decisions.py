@@ -137,9 +137,9 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
 
 
 def _last_obstacle(seen: Seen) -> str:
-    """Why the pod was not running when it was last looked at: the deadline takes the pod, and its reason, away."""
+    """Why the pod had no node when it was last looked at: the deadline takes the pod, and its reason, away."""
     status = seen.run.status
-    return status.message or "" if status.reason in {Reason.UNSCHEDULABLE, Reason.JOB_CREATED} else ""
+    return status.message or "" if status.reason == Reason.UNSCHEDULABLE else ""
 
 
 def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:

@@ -23,7 +23,7 @@ class Ended:
 
 
 def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obstacle: str = "") -> Ended:
-    """`obstacle`: why the pod was not running when it was last looked at; empty when it was."""
+    """`obstacle`: why the pod had no node when it was last looked at; empty when it had one."""
     mine = [pod for pod in pods if pod.job_name == attempt.job_name]
     for pod in mine:
         result = _result(run_uid, attempt, pod)
@@ -79,6 +79,7 @@ def _silent(pod: Pod) -> Ended:
 def _gone(job: Job, attempt: Attempt, obstacle: str) -> Ended:
     if job.failed_reason == "DeadlineExceeded":
         advice = "raise spec.activeDeadlineSeconds if the data is large"
-        cause = f"its pod never ran. {obstacle}" if obstacle else advice
-        return Ended(Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {cause}")
+        return Ended(
+            Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {obstacle or advice}"
+        )
     return Ended(Reason.POD_LOST, f"The pod of Job {attempt.job_name} was deleted before it could report")

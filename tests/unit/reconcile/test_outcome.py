@@ -99,5 +99,5 @@ def test_of_two_pods_the_one_with_a_result_is_heard() -> None:
 def test_a_deadline_that_a_pod_without_a_node_ran_into_says_so() -> None:
     late = job(failed=True, failed_reason="DeadlineExceeded")
     ended = outcome(UID, attempt(), late, [], "No node takes pod x: 2 Insufficient memory.")
-    assert ended.message.endswith("its pod never ran. No node takes pod x: 2 Insufficient memory.")
+    assert ended.message.endswith("deadline: No node takes pod x: 2 Insufficient memory.")
     assert "raise spec" not in ended.message

@@ -1,0 +1,305 @@
+"""Runs in a cluster in memory, from apply to rest: undisturbed, killed at every request, with any faults, and with two operators."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quotenode_backup.cluster.errors import ApiError
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.controller.resync import unsettled
+from quotenode_backup.domain.errors import VERDICTS, Reason, is_retryable
+from quotenode_backup.manifests.job import RunnerSettings
+from quotenode_backup.reconcile.run import RunReconciler
+from tests.unit.reconcile.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, Script, World
+
+Answer = TypeVar("Answer")
+RUNNER = RunnerSettings("image", "IfNotPresent", "default", "json")
+PATIENCE = 4000
+"""Seconds of the world's time until everything must be at rest."""
+
+
+def reconciler(world: World, client: Client) -> RunReconciler:
+    return RunReconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
+
+
+def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
+    """Nothing in a world of memory ever waits, so no event loop is needed."""
+    try:
+        whole.send(None)
+    except StopIteration as done:
+        return cast("Answer", done.value)
+    raise AssertionError("it waits")
+
+
+async def one_round(client: Client) -> bool:
+    """What a resync finds gets one pass each; whether it found anything."""
+    keys = await unsettled(Cluster(client), "shop")  # type: ignore[arg-type]
+    for key in sorted(keys):
+        try:
+            await reconciler(client.world, client).reconcile(*key)
+        except ApiError:
+            continue
+    return bool(keys)
+
+
+def to_rest(world: World, client: Client | None = None) -> Client:
+    client = client or Client(world)
+    for _ in range(PATIENCE):
+        if not finished(one_round(client)):
+            return client
+        world.tick()
+    raise AssertionError(f"not at rest: {[item.get('status') for item in world.in_(RUNS)]}")
+
+
+def assert_settled(world: World) -> None:
+    """Everything finished, every Job made once and with a time to live, every Event told once, every lock free."""
+    made = [path for path in world.created if path.startswith(JOBS)]
+    assert len(made) == len(set(made))
+    assert all("ttlSecondsAfterFinished" in job["spec"] for job in world.in_(JOBS))
+    assert [lease["spec"]["holderIdentity"] for lease in world.in_(LEASES) if lease["spec"]["holderIdentity"]] == []
+    for run in world.in_(RUNS):
+        assert run["status"]["phase"] in {"Completed", "Failed"}
+        assert (run["status"]["phase"] == "Completed") == (run["metadata"]["uid"] in world.bundles)
+
+
+def ends_with(*reasons: Reason) -> Script:
+    """The attempts of a run end so, one after the other; the last reason stays."""
+    return lambda plan: reasons[min(plan.attempt, len(reasons)) - 1]
+
+
+def told(world: World) -> list[str]:
+    return [event["reason"] for event in world.in_(EVENTS)]
+
+
+def test_a_run_that_goes_well() -> None:
+    world = World()
+    world.apply("night")
+    to_rest(world)
+    assert_settled(world)
+    assert world.status("night")["phase"] == "Completed"
+    assert told(world) == ["JobCreated", "Completed"]
+
+
+def test_a_failure_that_another_attempt_cures() -> None:
+    world = World(ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED))
+    world.apply("night")
+    to_rest(world)
+    assert_settled(world)
+    assert [one["reason"] for one in world.status("night")["attempts"]] == ["SourceUnreachable", "Completed"]
+    assert told(world) == ["JobCreated", "SourceUnreachable", "JobCreated", "Completed"]
+
+
+def test_a_busy_lock_is_waited_out_without_an_end() -> None:
+    world = World(ends_with(*[Reason.LOCK_BUSY] * 12, Reason.COMPLETED))
+    world.apply("night", backoffLimit=0, activeDeadlineSeconds=30)
+    to_rest(world)
+    assert_settled(world)
+    assert world.status("night")["attempts"][-1]["number"] == 13
+    assert world.status("night").get("failures", 0) == 0
+
+
+@pytest.mark.parametrize("reason", VERDICTS)
+def test_a_failure_is_repeated_exactly_when_that_can_help(reason: Reason) -> None:
+    world = World(ends_with(reason) if reason is not Reason.LOCK_BUSY else ends_with(reason, Reason.IO_ERROR))
+    world.apply("night")
+    to_rest(world)
+    assert_settled(world)
+    expected = {True: 2, False: 1}[is_retryable(reason)] + (reason is Reason.LOCK_BUSY)
+    assert (world.status("night")["phase"], len(world.status("night")["attempts"])) == ("Failed", expected)
+
+
+def test_ten_backups_of_one_database_run_in_order_of_age() -> None:
+    world = World()
+    uids = []
+    for number in range(10):
+        uids.append(world.apply(f"b{number}"))
+        world.tick()
+    to_rest(world)
+    assert_settled(world)
+    assert world.bundles == uids
+    assert told(world).count("WaitingForTarget") == 9
+
+
+def test_the_one_that_waits_names_the_one_that_runs() -> None:
+    world, client = World(), None
+    world.apply("first")
+    world.tick()
+    world.apply("second")
+    client = Client(world)
+    for _ in range(6):
+        finished(one_round(client))
+    assert world.status("second")["phase"] == "Pending"
+    assert world.status("second")["message"].startswith("Waiting for first,")
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_run_that_is_deleted_leaves_nothing_behind(at: int) -> None:
+    world, client = World(), None
+    world.apply("night")
+    client = Client(world)
+    for _ in range(at):
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    world.apply("noon")
+    to_rest(world, client)
+    assert_settled(world)
+
+
+SCENARIOS: dict[str, Script] = {
+    "goes well": ends_with(Reason.COMPLETED),
+    "fails for good": ends_with(Reason.CREDENTIALS_REFUSED),
+    "is cured by a second attempt": ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED),
+    "waits for a lock": ends_with(Reason.LOCK_BUSY, Reason.COMPLETED),
+}
+
+
+def killer(number: int) -> Callable[[str, str], None]:
+    """Dies at the n-th time that it is about to write or has just written."""
+    count = itertools.count(1)
+
+    def interrupt(moment: str, _: str) -> None:
+        if moment in {"before", "after"} and next(count) == number:
+            raise Killed
+
+    return interrupt
+
+
+def two_runs(script: Script) -> World:
+    world = World(script)
+    world.apply("first")
+    world.tick()
+    world.apply("second")
+    return world
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_before_and_after_every_write_the_end_is_the_same(scenario: str) -> None:
+    undisturbed = two_runs(SCENARIOS[scenario])
+    writes = to_rest(undisturbed).writes
+    assert len(writes) > 15
+    for number in range(1, 2 * len(writes) + 3):
+        world = two_runs(SCENARIOS[scenario])
+        try:
+            to_rest(world, Client(world, killer(number)))
+        except Killed:
+            to_rest(world)
+        assert_settled(world)
+        for name in ("first", "second"):
+            assert world.status(name)["phase"] == undisturbed.status(name)["phase"]
+            assert len(world.status(name)["attempts"]) == len(undisturbed.status(name)["attempts"])
+        assert sorted(told(world)) == sorted(told(undisturbed)), f"killed at {number}"
+
+
+ANY_REASON = st.sampled_from([Reason.COMPLETED, *VERDICTS])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    reasons=st.lists(ANY_REASON, min_size=1, max_size=8),
+    kills=st.lists(st.integers(1, 60), max_size=6),
+    limit=st.integers(0, 3),
+    lost=st.sets(st.integers(1, 40), max_size=3),
+)
+def test_when_the_faults_stop_every_run_ends(
+    reasons: list[Reason], kills: list[int], limit: int, lost: set[int]
+) -> None:
+    """Operators that die, attempts that fail in any way, pods that are deleted: at rest in the end, and truthfully."""
+    world = World(ends_with(*reasons, Reason.COMPLETED))
+    world.apply("first", backoffLimit=limit)
+    world.apply("second", backoffLimit=limit)
+    for number in kills:
+        client = Client(world, killer(number))
+        try:
+            for tick in range(20):
+                finished(one_round(client))
+                world.tick()
+                if tick in lost:
+                    lose_a_pod(world)
+        except Killed:
+            continue
+    to_rest(world)
+    assert_settled(world)
+
+
+def lose_a_pod(world: World) -> None:
+    """A node drain: the pod is gone, its Job fails."""
+    for path in [path for path in world.objects if "/pods/" in path]:
+        del world.objects[path]
+        job = path.replace("/api/v1/", "/apis/batch/v1/").replace("/pods/", "/jobs/").removesuffix("-x")
+        if job in world.objects and not world.objects[job].get("status"):
+            world.change(job, status={"conditions": [{"type": "Failed", "status": "True"}]})
+
+
+class _Yielding(Client):
+    """Hands the turn over before each request."""
+
+    async def read(self, path: str, query: Any = None) -> Any:
+        await asyncio.sleep(0)
+        return await super().read(path, query)
+
+    async def pages(self, path: str, query: Any = None) -> AsyncIterator[Any]:
+        await asyncio.sleep(0)
+        async for page in super().pages(path, query):
+            yield page
+
+    async def write(self, method: str, path: str, body: Any = None, content_type: str = "") -> Any:
+        await asyncio.sleep(0)
+        return await super().write(method, path, body, content_type)
+
+
+class Operator:
+    """A process that makes one request a step. Killed, it starts anew with nothing in its memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._life: Coroutine[Any, Any, None] | None = None
+
+    def step(self) -> None:
+        self._life = self._life or self._live()
+        self._life.send(None)
+
+    def kill(self) -> None:
+        if self._life:
+            self._life.close()
+        self._life = None
+
+    async def _live(self) -> None:
+        client = _Yielding(self._world)
+        while True:
+            await one_round(client)
+            await asyncio.sleep(0)
+
+
+def unfinished_jobs(world: World) -> int:
+    """Jobs that may be dumping."""
+    return sum(1 for job in world.in_(JOBS) if not job.get("status", {}).get("conditions"))
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_two_operators_never_have_two_jobs_of_one_database(seed: int) -> None:
+    """0 and 1: an operator makes one request. 2: the first dies and starts anew. 3: a second passes."""
+    turns = random.Random(seed).choices(range(4), weights=(40, 40, 1, 8), k=400)
+    world = two_runs(ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED))
+    operators = [Operator(world), Operator(world)]
+    for turn in turns:
+        match turn:
+            case 2:
+                operators[0].kill()
+            case 3:
+                world.tick()
+            case _:
+                operators[turn].step()
+        assert unfinished_jobs(world) <= 1
+    for operator in operators:
+        operator.kill()
+    to_rest(world)
+    assert_settled(world)
+    assert len(world.bundles) == 2

@@ -1,0 +1,212 @@
+"""A cluster in memory, as far as the operator can see one: objects with versions that refuse stale writes, and Jobs that live and end.
+
+It stands below `Cluster`, in the place of the HTTP connection, so that every line above runs as it is.
+"""
+
+import copy
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from quotenode_backup.cluster.errors import AlreadyExists, Conflict, NotFound
+from quotenode_backup.contract import Plan, Result
+from quotenode_backup.domain.errors import VERDICTS, Exit, Reason
+from quotenode_backup.manifests import labels
+from tests.unit.given import bundle, told_by
+
+Json = dict[str, Any]
+RUNS = "/apis/backup.quotenode.io/v1beta1/namespaces/shop/quotenodebackups"
+JOBS = "/apis/batch/v1/namespaces/shop/jobs"
+PODS = "/api/v1/namespaces/shop/pods"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/shop/leases"
+CLAIMS = "/api/v1/namespaces/shop/persistentvolumeclaims"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/shop/events"
+
+Script = Callable[[Plan], Reason]
+"""How the attempt of a plan ends."""
+
+
+class Killed(BaseException):
+    """The operator died here: nothing in it gets to act on this."""
+
+
+class World:
+    def __init__(self, script: Script = lambda _: Reason.COMPLETED) -> None:
+        self.now = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+        self.objects: dict[str, Json] = {}
+        self.script = script
+        self.created: list[str] = []
+        """Paths, in order: a Job that is made twice is here twice."""
+        self.bundles: list[str] = []
+        """Run UIDs of committed bundles."""
+        self._numbers = itertools.count(1)
+        self.put(CLAIMS, "bundles", {"spec": {"accessModes": ["ReadWriteOnce"]}})
+
+    # What a user and the cluster do.
+
+    def apply(self, name: str, **spec: Any) -> str:
+        database = {"host": "db", "port": 5432, "name": "shop", "credentialsSecretRef": {"name": "login"}}
+        whole = {"database": database, "storage": {"local": {"claimName": "bundles"}}} | spec
+        return str(self.put(RUNS, name, {"spec": whole})["metadata"]["uid"])
+
+    def delete(self, name: str) -> None:
+        """As the API server does it: at once, and the garbage collector takes the children."""
+        gone = self.objects.pop(f"{RUNS}/{name}")
+        for path in self._children(gone["metadata"]["uid"]):
+            del self.objects[path]
+
+    def _children(self, uid: str) -> list[str]:
+        return [
+            path for path, item in self.objects.items() if item["metadata"].get("labels", {}).get(labels.RUN_UID) == uid
+        ]
+
+    def put(self, collection: str, name: str, body: Json) -> Json:
+        if f"{collection}/{name}" in self.objects:
+            raise AlreadyExists(name)
+        body = copy.deepcopy(body)
+        number = next(self._numbers)
+        body["metadata"] = body.get("metadata", {}) | {
+            "name": name,
+            "namespace": "shop",
+            "uid": f"{name}-{number}",
+            "resourceVersion": str(number),
+            "creationTimestamp": self.now.isoformat(),
+        }
+        self.objects[f"{collection}/{name}"] = body
+        self.created.append(f"{collection}/{name}")
+        return body
+
+    def change(self, path: str, **top: Any) -> Json:
+        item = self.objects[path]
+        item |= copy.deepcopy(top)
+        item["metadata"]["resourceVersion"] = str(next(self._numbers))
+        return item
+
+    def in_(self, collection: str) -> list[Json]:
+        return [item for path, item in self.objects.items() if path.rpartition("/")[0] == collection]
+
+    def status(self, name: str) -> Json:
+        return dict(self.objects[f"{RUNS}/{name}"].get("status", {}))
+
+    def tick(self) -> None:
+        """A second passes: a Job gets its pod, the pod starts, then ends as the script says, then the Job notices.
+
+        Without such a Job ten seconds pass: only pauses are waited for.
+        """
+        working = [job for job in self.in_(JOBS) if not job.get("status", {}).get("conditions")]
+        self.now += timedelta(seconds=1 if working else 10)
+        for job in working:
+            self._advance(job)
+
+    def _advance(self, job: Json) -> None:
+        name = job["metadata"]["name"]
+        pod = self.objects.get(f"{PODS}/{name}-x")
+        if pod is None:
+            self._start(job)
+        elif pod["status"]["phase"] == "Running":
+            self._end(job, f"{PODS}/{name}-x")
+        else:
+            done = pod["status"]["phase"] == "Succeeded"
+            self.change(
+                f"{JOBS}/{name}", status={"conditions": [{"type": "Complete" if done else "Failed", "status": "True"}]}
+            )
+
+    def _start(self, job: Json) -> None:
+        name = job["metadata"]["name"]
+        template = job["spec"]["template"]["metadata"]
+        marks = template["labels"] | {"batch.kubernetes.io/job-name": name}
+        meta = {"labels": marks, "annotations": template["annotations"]}
+        pod = self.put(PODS, f"{name}-x", {"metadata": meta, "spec": {"nodeName": "worker", "containers": []}})
+        pod["status"] = {"phase": "Running"}
+
+    def _end(self, job: Json, path: str) -> None:
+        plan = Plan.model_validate_json(job["spec"]["template"]["metadata"]["annotations"][labels.PLAN])
+        reason = self.script(plan)
+        done = reason is Reason.COMPLETED
+        if done and plan.run_uid not in self.bundles:
+            self.bundles.append(plan.run_uid)
+        said = Result(
+            run_uid=plan.run_uid,
+            attempt=plan.attempt,
+            outcome="Succeeded" if done else "Failed",
+            reason=reason,
+            message=f"Attempt {plan.attempt} ended with {reason}",
+            bundle=bundle() if done else None,
+        )
+        code = int(Exit.OK if done else VERDICTS[reason].exit_code)
+        state = {"terminated": {"exitCode": code, "reason": "Completed", "message": told_by(said)}}
+        phase = "Succeeded" if done else "Failed"
+        self.change(path, status={"phase": phase, "containerStatuses": [{"name": "runner", "state": state}]})
+
+
+class Client:
+    """One operator's connection to the world. `interrupt` is called around every request, and may raise `Killed`."""
+
+    def __init__(self, world: World, interrupt: Callable[[str, str], None] = lambda *_: None) -> None:
+        self.world = world
+        self.writes: list[str] = []
+        self._interrupt = interrupt
+
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        del query
+        self._interrupt("read", path)
+        return self._found(path)
+
+    def _found(self, path: str) -> Json:
+        if path not in self.world.objects:
+            raise NotFound(path)
+        return copy.deepcopy(self.world.objects[path])
+
+    async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Json]:
+        self._interrupt("list", path)
+        wanted = (query or {}).get("labelSelector", "")
+        yield {"metadata": {}, "items": [copy.deepcopy(i) for i in self.world.in_(path) if _selected(i, wanted)]}
+
+    async def write(self, method: str, path: str, body: Json | None = None, content_type: str = "") -> Json:
+        del content_type
+        self._interrupt("before", f"{method} {path}")
+        answer = self._written(method, path, body or {})
+        self.writes.append(f"{method} {path}")
+        self._interrupt("after", f"{method} {path}")
+        return answer
+
+    def _written(self, method: str, path: str, body: Json) -> Json:
+        if method == "POST":
+            return copy.deepcopy(self.world.put(path, body["metadata"]["name"], body))
+        plain = path.removesuffix("/status")
+        found = self._found(plain)
+        expected = body.get("metadata", {}).get("resourceVersion")
+        if expected and expected != found["metadata"]["resourceVersion"]:
+            raise Conflict(path)
+        if method == "DELETE":
+            return self._deleted(plain, found)
+        return copy.deepcopy(self.world.change(plain, **_merged(found, body)))
+
+    def _deleted(self, path: str, found: Json) -> Json:
+        name = found["metadata"]["name"]
+        self.world.objects.pop(f"{PODS}/{name}-x", None)
+        del self.world.objects[path]
+        return found
+
+
+def _merged(old: Json, patch: Json) -> Json:
+    new = {key: _value(old.get(key), value) for key, value in patch.items() if key != "metadata"}
+    annotations = patch.get("metadata", {}).get("annotations")
+    return new | ({"metadata": old["metadata"] | {"annotations": annotations}} if annotations is not None else {})
+
+
+def _value(old: Any, new: Any) -> Any:
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return new
+    kept = {key: value for key, value in old.items() if key not in new}
+    return kept | {key: _value(old.get(key), value) for key, value in new.items() if value is not None}
+
+
+def _selected(item: Json, selector: str) -> bool:
+    marks = item["metadata"].get("labels", {})
+    for term in filter(None, selector.split(",")):
+        key, _, value = term.partition("=")
+        if (marks.get(key.removesuffix("!")) == value) == key.endswith("!"):
+            return False
+    return True
