@@ -63,6 +63,10 @@ class Database:
         """The server's process that sends rows to pg_dump right now."""
         return self._backend("usename = %s AND query LIKE 'COPY %%' AND state = 'active'")
 
+    def waits_for_client(self) -> bool:
+        """Whether that process has more rows than pg_dump takes."""
+        return self._backend("usename = %s AND query LIKE 'COPY %%' AND wait_event = 'ClientWrite'") is not None
+
     def lock_backend(self) -> int | None:
         """The server's process that holds the backup's advisory lock."""
         return self._backend("usename = %s AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")

@@ -16,17 +16,18 @@ from tests.integration import trees
 from tests.integration.bundles import command
 from tests.integration.pod import USER, Outcome, Pod
 from tests.integration.postgres import Database, Server
-from tests.integration.processes import freeze, frozen, thaw
+from tests.integration.processes import frozen
 from tests.integration.site import Site
 from tests.integration.waiting import eventually, pause
 
 
 @contextmanager
 def dump_under_way(site: Site, plan: bytes | None = None) -> Iterator[Pod]:
-    """A backup caught while rows are on their way: the server's process that sends them stands still."""
+    """A backup caught while rows are on their way: pg_dump stands still, and the server waits for it to take more."""
     pod = site.start(plan)
-    backend = eventually(lambda: dumping(site.database, pod), "a dump is under way")
-    with frozen(backend):
+    eventually(lambda: dumping(site.database, pod), "a dump is under way")
+    with frozen(pod.child("pg_dump")):
+        eventually(site.database.waits_for_client, "the server waits for pg_dump")
         yield pod
 
 
@@ -92,9 +93,9 @@ def test_a_deadline_that_has_passed_already_starts_no_dump(site: Site) -> None:
 
 
 def test_a_terminated_dump_session_is_a_lost_connection(big_site: Site) -> None:
-    pod = big_site.start()
-    backend = eventually(lambda: dumping(big_site.database, pod), "a dump is under way")
-    with frozen(backend):
+    with dump_under_way(big_site) as pod:
+        backend = big_site.database.dump_backend()
+        assert backend
         big_site.database.terminate(backend)
     ends(big_site, pod, Reason.SOURCE_CONNECTION_LOST)
 
@@ -112,12 +113,10 @@ def test_a_terminated_lock_session_ends_the_dump(big_site: Site) -> None:
 
 def test_a_terminated_snapshot_session_never_gives_half_a_bundle(big_site: Site) -> None:
     """The dump has taken over the snapshot by then, so it may go on: but what comes out must be whole."""
-    pod = big_site.start()
-    backend = eventually(lambda: dumping(big_site.database, pod), "a dump is under way")
-    with frozen(backend):
+    with dump_under_way(big_site) as pod:
         snapshot = big_site.database.snapshot_backend()
-        if snapshot:
-            big_site.database.terminate(snapshot)
+        assert snapshot
+        big_site.database.terminate(snapshot)
     outcome = pod.wait()
     if outcome.exit_code == 0:
         big_site.assert_equals(big_site.open(big_site.destination / outcome.succeeded().path))
@@ -132,14 +131,9 @@ def test_a_server_stopped_in_the_middle_is_a_lost_connection(
 ) -> None:
     site = Site(folder / "site", own_server.seeded_database("quotenode"))
     add_ballast(site)
-    pod = site.start()
-    backend = eventually(lambda: dumping(site.database, pod), "a dump is under way")
-    freeze(backend)
-    assert own_server.process is not None
-    own_server.process.send_signal(how)
-    thaw(backend)
+    with dump_under_way(site) as pod:
+        own_server.stop(how)
     outcome = pod.wait()
-    own_server.stop(how)
     outcome.failed(Reason.SOURCE_CONNECTION_LOST)
     own_server.start()
     site.assert_nothing_left_behind()
@@ -352,7 +346,7 @@ def test_a_table_whose_file_is_lost_fails_the_dump_and_is_named(folder: Path, ow
 
 
 def test_a_disk_error_in_a_source_names_the_file(site: Site) -> None:
-    tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", "/source/0/offers/doc-3.pdf", "-e"]
+    tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", "/shipped/source/0/offers/doc-3.pdf", "-e"]
     outcome = site.start(tracer=[*tracer, "inject=read,pread64,readv,sendfile:error=EIO"]).wait()
     assert "offers/doc-3.pdf" in outcome.result.message, outcome.story
     assert outcome.exit_code == 74
