@@ -1,0 +1,102 @@
+"""A password that nobody must ever see again: planted in the Secret, and looked for everywhere while and after it is used."""
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import engine as engines
+from tests.cluster.cache import Cache, default_root
+from tests.e2e.backups import RUN, a_backup, completed, running_pod
+from tests.e2e.claims import run_on
+from tests.e2e.kubectl import Json, Namespace
+from tests.e2e.operators import OperatorProcess
+from tests.e2e.standin.quotenode import DATABASE_POD, QuoteNode
+from tests.e2e.waiting import eventually
+
+CANARY = f"canary-{secrets.token_hex(12)}"
+KINDS = "quotenodebackups,jobs,pods,events.events.k8s.io,leases,configmaps,persistentvolumeclaims,replicasets"
+
+
+@pytest.fixture(scope="module")
+def namespace(own_namespace: Callable[[str], Namespace]) -> Namespace:
+    return own_namespace("canary")
+
+
+@pytest.fixture(scope="module")
+def quotenode(namespace: Namespace, deploy: Callable[[Namespace], QuoteNode]) -> QuoteNode:
+    quotenode = deploy(namespace)
+    quotenode.psql(f"CREATE ROLE canary LOGIN PASSWORD '{CANARY}'; GRANT quotenode TO canary")
+    secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "canary"}}
+    namespace.apply(secret | {"stringData": {"username": "canary", "password": CANARY}})
+    return quotenode
+
+
+def test_the_password_is_in_no_object_log_argument_or_environment(
+    namespace: Namespace, quotenode: QuoteNode, tmp_path: Path
+) -> None:
+    with OperatorProcess(namespace.name, tmp_path / "operator.log") as operator:
+        with LockedTable(quotenode):
+            namespace.apply(a_backup("canary", database={"credentialsSecretRef": {"name": "canary"}}))
+            pod = running_pod(namespace, "canary")
+            eventually(lambda: is_dumping(quotenode), "the dump waits for the table", 30)
+            processes = seen_in_processes(pod)
+        status = completed(namespace, "canary")
+        runner_log = namespace.kubectl("logs", f"--selector={RUN}=canary", "--tail=-1")
+
+    assert "pg_dump" in processes, "the dump was not looked at: this shows nothing"
+    assert CANARY not in processes
+    assert CANARY not in runner_log
+    assert CANARY not in operator.log
+    assert CANARY not in json.dumps(status)
+    assert CANARY not in namespace.kubectl("get", KINDS, "--output=json", "--show-managed-fields")
+    assert CANARY not in members_in_words(namespace)
+
+
+class LockedTable:
+    """Keeps pg_dump waiting: somebody else is about to alter a table."""
+
+    def __init__(self, quotenode: QuoteNode) -> None:
+        self._quotenode = quotenode
+
+    def __enter__(self) -> None:
+        lock = "BEGIN; LOCK TABLE customers IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(300);"
+        command = (
+            f"nohup psql -U postgres -d quotenode -c \"SET application_name = 'locker'; {lock}\" > /dev/null 2>&1 &"
+        )
+        self._quotenode.kubectl("exec", DATABASE_POD, "--", "sh", "-c", command)
+        eventually(lambda: self._count("locker"), "the table is locked", 20)
+
+    def __exit__(self, *_: object) -> None:
+        self._quotenode.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locker'")
+
+    def _count(self, application: str) -> bool:
+        asked = (
+            f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{application}' AND wait_event = 'PgSleep'"
+        )
+        return self._quotenode.psql(asked) == "1"
+
+
+def is_dumping(quotenode: QuoteNode) -> bool:
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
+    return quotenode.psql(asked) == "1"
+
+
+def seen_in_processes(pod: Json) -> str:
+    """Arguments and environments of every process of the pod, as root on its node sees them."""
+    engine = engines.choose(Cache(default_root()))
+    uid = pod["metadata"]["uid"]
+    script = (
+        f"for process in $(grep -lsE '{uid}|{uid.replace('-', '_')}' /proc/[0-9]*/cgroup); do"
+        ' folder=$(dirname $process); tr "\\0" "\\n" < $folder/cmdline; tr "\\0" "\\n" < $folder/environ; done'
+    )
+    return engine("exec", pod["spec"]["nodeName"], "sh", "-c", script)
+
+
+def members_in_words(namespace: Namespace) -> str:
+    """All that stands on the claim as text."""
+    return run_on(
+        namespace, "quotenode-backups", "cat */*.manifest.json; for b in */*.tar.gz; do tar xzOf $b manifest.json; done"
+    )
