@@ -155,6 +155,7 @@ class Attempt:
 
     def _watch(self, also: Callable[[], None]) -> Callable[[], None]:
         def look() -> None:
+            interruption.require_none()
             self._check_lock()
             also()
 

@@ -46,6 +46,11 @@ class Folder:
         found = os.statvfs(self.claim_root)
         return found.f_bavail * found.f_frsize
 
+    def free_in_words(self) -> str:
+        found = os.statvfs(self.claim_root)
+        no_more_names = found.f_files > 0 and found.f_favail == 0
+        return "its filesystem has no room for another file" if no_more_names else f"{size(self.free())} are free"
+
     def written(self) -> int:
         """By this attempt, so far."""
         return sum(path.stat().st_blocks * 512 for path in self.path.glob(f"{shape.PARTIAL_PREFIX}{self.mark}*"))
@@ -106,7 +111,7 @@ def not_stored(folder: Folder, error: OSError) -> RunFailed:
 def no_space(folder: Folder, why: str) -> RunFailed:
     return RunFailed(
         Reason.NO_SPACE,
-        f"Claim {folder.claim} of spec.storage.local is too full for this backup: {why}, {size(folder.free())} are free. "
+        f"Claim {folder.claim} of spec.storage.local is too full for this backup: {why}, {folder.free_in_words()}. "
         "Enlarge the claim or remove old bundles.",
     )
 

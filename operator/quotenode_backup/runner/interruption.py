@@ -1,6 +1,8 @@
 """SIGTERM and the deadline end a run by an exception in the main thread, once, and never inside the commit.
 
-The handler takes itself off before it raises, so that what cleans up is not interrupted in its turn.
+The handler takes itself off before it raises, so that what cleans up is not interrupted in its turn. The exception is none that
+`except Exception` catches, since it may rise inside a library that swallows those; and should it be lost all the same (inside a
+finaliser Python prints exceptions and goes on), `require_none` raises it again.
 """
 
 import signal
@@ -11,6 +13,15 @@ from types import FrameType
 from quotenode_backup.domain.errors import Reason, RunFailed
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+_told: "list[Interrupted]" = []
+
+
+class Interrupted(BaseException):
+    """The run is to end now. `failure` says why."""
+
+    def __init__(self, failure: RunFailed) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 def shield() -> None:
@@ -34,10 +45,17 @@ def stop_at(deadline: datetime) -> None:
     signal.setitimer(signal.ITIMER_REAL, left)
 
 
+def require_none() -> None:
+    """Raises what was raised before, and got lost."""
+    for told in _told:
+        raise told
+
+
 def _raise_on(number: signal.Signals, failure: Callable[[], RunFailed]) -> None:
     def handler(_number: int, _frame: FrameType | None) -> None:
         shield()
-        raise failure()
+        _told.append(Interrupted(failure()))
+        raise _told[0]
 
     signal.signal(number, handler)
 

@@ -31,16 +31,25 @@ class Run:
         self._redact = Redactor()
 
     def ended(self) -> Result:
-        """From here on nothing interrupts: what is left is to say how it ended."""
+        """When it returns, nothing interrupts any more: what is left is to say how it ended."""
+        try:
+            return self._succeeded_or_not()
+        except interruption.Interrupted as end:
+            return self._failed(end.failure)
+
+    def _succeeded_or_not(self) -> Result:
         try:
             result = self._attempt()
-            interruption.shield()
         except RunFailed as failure:
-            interruption.shield()
-            log.error("%s: %s", failure.reason, failure.message)
-            return plans.failed(self._plan, failure)
+            return self._failed(failure)
+        interruption.shield()
         log.info("%s", result.message)
         return result
+
+    def _failed(self, failure: RunFailed) -> Result:
+        interruption.shield()
+        log.error("%s: %s", failure.reason, failure.message)
+        return plans.failed(self._plan, failure)
 
     def _attempt(self) -> Result:
         interruption.listen()

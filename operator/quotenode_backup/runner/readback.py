@@ -8,6 +8,7 @@ member's own sum), each member of the tar is hashed, and the dump goes on to pg_
 import hashlib
 import os
 import tarfile
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,12 +33,14 @@ class ReadBack:
         self._path, self._client, self._environment, self._redact = path, client, environment, redact
         self._restore: Pipeline | None = None
         self._stopped = False
+        self._starting = threading.Lock()
         self.size = 0
 
     def kill(self) -> None:
-        self._stopped = True
-        if self._restore:
-            self._restore.kill()
+        with self._starting:
+            self._stopped = True
+            if self._restore:
+                self._restore.kill()
 
     def run(self, expected: Sequence[Part]) -> str:
         """The sha256 of the file, if its members are `expected`, in that order and nothing else."""
@@ -74,15 +77,22 @@ class ReadBack:
             raise EOFError("there is something behind its end")
 
     def _dump(self, header: tarfile.TarInfo, tar: "Unpacked") -> Part:
-        stage = Stage("pg_restore", (self._client.pg_restore, "--file=/dev/null"), self._environment)
-        self._restore = Pipeline([stage], self._redact, fed=True, read=False)
-        with self._restore.input as pipe:
+        restore = self._pg_restore()
+        with restore.input as pipe:
             part = _member(header, tar, pipe)
-        failure = first_failure(self._restore.wait())
+        failure = first_failure(restore.wait())
         if failure:
             said = sentence(failure.said, 200) or f"exit code {failure.code}"
             raise _mismatch(f"pg_restore cannot read the dump to its end: {said}")
         return part
+
+    def _pg_restore(self) -> Pipeline:
+        stage = Stage("pg_restore", (self._client.pg_restore, "--file=/dev/null"), self._environment)
+        with self._starting:
+            if self._stopped:
+                raise EOFError("the reading was stopped")
+            self._restore = Pipeline([stage], self._redact, fed=True, read=False)
+            return self._restore
 
 
 def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -78,7 +78,8 @@ class DatabaseLock(Session):
 
     def acquire(self) -> None:
         self.order("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-        if not self.value("SELECT pg_try_advisory_xact_lock(%(key)s)", key=self._key):
+        # The key stands in the statement: with a parameter a portal stays open, and its snapshot holds VACUUM back.
+        if not self.value(f"SELECT pg_try_advisory_xact_lock({self._key})"):
             raise self._busy()
 
     def _busy(self) -> RunFailed:

@@ -1,14 +1,17 @@
 """Threads that the main thread looks after: the first failure stops the rest, and the watch goes on all the while."""
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import Future
 from typing import TypeVar
 
 LOOK_EVERY_SECONDS = 1.0
 STOP_SECONDS = 10.0
 T = TypeVar("T")
+Ended = queue.SimpleQueue[Future[T]]
+"""A queue in C: an exception out of a signal handler leaves it with no lock held, which a wait for futures does not promise."""
 
 
 def supervise(work: Sequence[Callable[[], T]], kill: Callable[[], None], watch: Callable[[], None]) -> list[T]:
@@ -16,26 +19,21 @@ def supervise(work: Sequence[Callable[[], T]], kill: Callable[[], None], watch: 
 
     The threads are daemons: one that hangs in a write to a dead disk cannot keep the runner from saying so and ending.
     """
-    futures = [_started(task) for task in work]
+    ended: Ended[T] = queue.SimpleQueue()
+    futures = [_started(task, ended) for task in work]
+    running = set(futures)
     try:
-        while _unfinished(futures):
+        while running:
+            _take_one(running, ended, LOOK_EVERY_SECONDS)
             watch()
     except BaseException:
         kill()
-        wait(futures, STOP_SECONDS)
+        _let_end(running, ended)
         raise
     return [future.result() for future in futures]
 
 
-def _unfinished(futures: Sequence[Future[T]]) -> bool:
-    """Waits a little. Raises the first failure."""
-    done, waiting = wait(futures, LOOK_EVERY_SECONDS, FIRST_EXCEPTION)
-    for future in done:
-        future.result()
-    return bool(waiting)
-
-
-def _started(task: Callable[[], T]) -> Future[T]:
+def _started(task: Callable[[], T], ended: Ended[T]) -> Future[T]:
     future: Future[T] = Future()
 
     def run() -> None:
@@ -43,9 +41,30 @@ def _started(task: Callable[[], T]) -> Future[T]:
             future.set_result(task())
         except BaseException as error:  # noqa: BLE001 - it is raised again where the future is read
             future.set_exception(error)
+        ended.put(future)
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+def _take_one(running: set[Future[T]], ended: Ended[T], seconds: float) -> None:
+    """Waits for one to end. Raises what it raised."""
+    try:
+        future = ended.get(timeout=seconds)
+    except queue.Empty:
+        return
+    running.discard(future)
+    future.result()
+
+
+def _let_end(running: set[Future[T]], ended: Ended[T]) -> None:
+    """What they raise now is only the echo of what ended them."""
+    end = time.monotonic() + STOP_SECONDS
+    while running and (left := end - time.monotonic()) > 0:
+        try:
+            running.discard(ended.get(timeout=left))
+        except queue.Empty:
+            return
 
 
 class Every:
