@@ -1,0 +1,68 @@
+"""Volumes as a cloud disk has them: ext4, new, its root owned by root, with a `lost+found` that nobody may read."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.backups import a_backup, completed, failed
+from tests.e2e.claims import run_on
+from tests.e2e.kubectl import Namespace
+from tests.e2e.nodes import forget_volume, local_volume, on_node, unmounted
+from tests.e2e.standin.quotenode import QuoteNode
+
+FOLDER = "/var/local/qn-e2e"
+
+
+@pytest.fixture(scope="module")
+def namespace(watched: Callable[[str], Namespace], deploy: Callable[[Namespace], QuoteNode]) -> Namespace:
+    namespace = watched("volumes")
+    deploy(namespace)
+    return namespace
+
+
+def disk(namespace: Namespace, claim: str) -> str:
+    """A new file system behind a claim; returns where the node has it."""
+    path = f"{FOLDER}/{namespace.name}-{claim}"
+    on_node(f"mkdir -p {path}; truncate -s 64M {path}.img; mkfs.ext4 -qF {path}.img; mount -o loop {path}.img {path}")
+    local_volume(namespace, claim, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(namespace: Namespace) -> Iterator[str]:
+    path = disk(namespace, "ext4-files")
+    on_node(f"mkdir {path}/pdfs; echo content > {path}/pdfs/offer.pdf; chown -R 1000:1000 {path}/pdfs")
+    yield "ext4-files"
+    forget_volume(namespace, "ext4-files")
+    unmounted(path)
+
+
+@pytest.fixture(scope="module")
+def bundles(namespace: Namespace) -> Iterator[str]:
+    path = disk(namespace, "ext4-bundles")
+    yield "ext4-bundles"
+    forget_volume(namespace, "ext4-bundles")
+    namespace.delete("pod", "look-ext4-bundles-1000")
+    unmounted(path)
+
+
+def test_lost_and_found_at_the_root_of_a_claim_is_no_part_of_it(namespace: Namespace, files: str) -> None:
+    everything = [{"name": ".", "claimName": files, "subPath": ""}]
+    namespace.apply(a_backup("from-ext4", files=everything, pod={"runAsUser": 1000}))
+    path = completed(namespace, "from-ext4")["destinations"][0]["path"]
+
+    said = run_on(namespace, "quotenode-backups", f"tar xzOf {path} files.tar.gz | tar tz")
+
+    assert "lost+found" not in said
+    assert "pdfs/offer.pdf" in said
+
+
+def test_a_root_owned_disk_is_refused_with_the_remedy_and_the_remedy_works(namespace: Namespace, bundles: str) -> None:
+    storage = {"local": {"claimName": bundles}}
+    namespace.apply(a_backup("to-ext4-unprepared", storage=storage, pod={"fsGroup": None}))
+    failed(namespace, "to-ext4-unprepared", "DestinationNotWritable", 60, bundles, "spec.pod.fsGroup", "1000")
+
+    namespace.apply(a_backup("to-ext4", storage=storage))
+    path = completed(namespace, "to-ext4")["destinations"][0]["path"]
+
+    assert run_on(namespace, bundles, f"tar tzf {path}").splitlines()
