@@ -58,16 +58,8 @@ def observed(run: Run, reason: Reason, message: str, now: datetime) -> BackupSta
 
 def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
     """The newest attempt is over. A busy lock uses up nothing, and the deadline counts anew from the next attempt."""
-    last = run.status.attempts[-1].model_copy(
-        update={
-            "completion_time": now,
-            "reason": ended.reason,
-            "message": shortened(ended.message, MESSAGE_LIMIT),
-            "exit_code": ended.exit_code,
-        }
-    )
     is_busy = ended.reason is Reason.LOCK_BUSY
-    update: dict[str, object] = {"attempts": [*run.status.attempts[:-1], last]}
+    update: dict[str, object] = {"attempts": _with_last_ended(run, ended, now)}
     update |= {"start_time": None} if is_busy else {"failures": run.status.failures + 1}
     status = run.status.model_copy(update=update)
     reason = Reason.WAITING_FOR_TARGET if is_busy else ended.reason
@@ -75,17 +67,9 @@ def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
 
 
 def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> BackupStatus:
-    last = run.status.attempts[-1].model_copy(
-        update={
-            "completion_time": now,
-            "reason": Reason.COMPLETED,
-            "message": shortened(ended.message, MESSAGE_LIMIT),
-            "exit_code": ended.exit_code,
-        }
-    )
     status = run.status.model_copy(
         update={
-            "attempts": [*run.status.attempts[:-1], last],
+            "attempts": _with_last_ended(run, ended, now),
             "completion_time": now,
             "size_bytes": bundle.size_bytes,
             "size": readable_size(bundle.size_bytes),
@@ -109,6 +93,17 @@ def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatu
     if not status.holds(ConditionType.ACCEPTED):
         changes |= {ConditionType.ACCEPTED: False}
     return _told(run, status, changes, reason, message, now)
+
+
+def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:
+    end = {
+        "completion_time": now,
+        "reason": ended.reason,
+        "message": shortened(ended.message, MESSAGE_LIMIT),
+        "exit_code": ended.exit_code,
+    }
+    *earlier, last = run.status.attempts
+    return [*earlier, last.model_copy(update=end)]
 
 
 def _destination(run: Run, bundle: StoredBundle) -> Destination:
