@@ -34,7 +34,6 @@ class Reason(StrEnum):
     WAITING_FOR_TARGET = "WaitingForTarget"
     JOB_CREATED = "JobCreated"
     JOB_RUNNING = "JobRunning"
-    RETRYING = "Retrying"
     COMPLETED = "Completed"
 
     # Said by the runner.
