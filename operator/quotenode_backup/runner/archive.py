@@ -228,7 +228,9 @@ class _Open:
     def __init__(self, path: str, descriptor: int, skip: set[str]) -> None:
         self.path, self.descriptor = path, descriptor
         self.before = os.fstat(descriptor)
-        self.names: Iterator[str] = iter(sorted(set(os.listdir(descriptor)) - skip))
+        names = os.listdir(descriptor)
+        names.sort()
+        self.names: Iterator[str] = (name for name in names if name not in skip)
 
     def changed(self) -> bool:
         return self.before.st_mtime_ns != os.fstat(self.descriptor).st_mtime_ns

@@ -105,6 +105,7 @@ class Attempt:
             files = self._files(bundle)
             parts = self._collect([self._dump(bundle, snapshot), *([files] if files else [])])
             self.session.close()
+            log.info("Putting the bundle together and flushing it to the disk")
             manifest = bundle.finish(parts, files.account if files else NO_FILES, versions)
             read_back = self._read_back(bundle.parts)
         return self._commit(manifest | {"bundle": read_back})
