@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +24,7 @@ from quotenode_backup.runner.segments import CHUNK, Part
 from quotenode_backup.runner.wording import Redactor, sentence
 
 _BLOCK = 512
+_AHEAD = 16 << 20
 _GZIP = 31  # zlib's word for data with a gzip header and trailer
 
 
@@ -46,8 +48,8 @@ class ReadBack:
         """The sha256 of the file, if its members are `expected`, in that order and nothing else."""
         whole = hashlib.sha256()
         try:
-            with ThreadPoolExecutor(1) as beside:
-                tar = Unpacked(unzipped(self._chunks(beside, whole.update)))
+            with self._path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
+                tar = Unpacked(unzipped(self._chunks(file, beside, whole.update)))
                 found = list(self._members(tar))
         except (zlib.error, tarfile.TarError, EOFError) as error:
             raise _mismatch(str(error)) from error
@@ -57,16 +59,21 @@ class ReadBack:
             raise _mismatch(_difference(expected, found))
         return whole.hexdigest()
 
-    def _chunks(self, beside: ThreadPoolExecutor, hashed: Callable[[bytes], None]) -> Iterator[bytes]:
-        """The file, of which nothing is taken from memory. The next chunk is given when the one before it is hashed."""
-        with self._path.open("rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            while (chunk := file.read(CHUNK)) and not self._stopped:
-                hashing = beside.submit(hashed, chunk)
-                yield chunk
-                hashing.result()
-                self.size += len(chunk)
+    def _chunks(self, file: FileIO, beside: ThreadPoolExecutor, hashed: Callable[[bytes], None]) -> Iterator[bytes]:
+        """The file, of which nothing is taken from memory. The next chunk is read and hashed while one is looked at."""
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+        def take() -> bytes:
+            _read_ahead(file)
+            chunk = file.read(CHUNK)
+            hashed(chunk)
+            return chunk
+
+        coming = beside.submit(take)
+        while (chunk := coming.result()) and not self._stopped:
+            coming = beside.submit(take)
+            yield chunk
+            self.size += len(chunk)
 
     def _members(self, tar: "Unpacked") -> Iterator[Part]:
         while any(block := tar.exactly(_BLOCK)):
@@ -93,6 +100,12 @@ class ReadBack:
                 raise EOFError("the reading was stopped")
             self._restore = Pipeline([stage], self._redact, fed=True, read=False)
             return self._restore
+
+
+def _read_ahead(file: FileIO) -> None:
+    """Keeps the disk busy: left to itself the kernel asks for a fraction of a chunk at a time."""
+    if file.tell() % _AHEAD == 0:
+        os.posix_fadvise(file.fileno(), file.tell(), 2 * _AHEAD, os.POSIX_FADV_WILLNEED)
 
 
 def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
