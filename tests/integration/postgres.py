@@ -92,6 +92,8 @@ class Server:
     """The command, such as `ip netns exec`, that puts the server where it is to run."""
     port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
+    _view: psycopg.Connection | None = None
+    """Kept open, since tests look at the server often."""
 
     @property
     def programs(self) -> Path:
@@ -132,6 +134,9 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """SIGQUIT is PostgreSQL's immediate shutdown, SIGINT its fast one."""
+        if self._view:
+            self._view.close()
+            self._view = None
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(20)
@@ -154,8 +159,9 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def query(self, statement: str, *values: object) -> list[tuple]:
-        with self.connect() as connection:
-            return connection.execute(statement, values).fetchall()
+        if not self._view:
+            self._view = self.connect()
+        return self._view.execute(statement, values).fetchall()
 
     def create_role(self, name: str, password: str | None = None) -> str:
         """Gives the role's password."""

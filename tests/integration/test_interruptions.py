@@ -311,10 +311,10 @@ def test_many_at_once_are_one_dump_at_a_time(big_site: Site) -> None:
     pods = [big_site.start(plan) for plan in plans]
     dumps = 0
     while any(pod.is_running() for pod in pods):
-        running = big_site.database.server.execute(
+        [(running,)] = big_site.database.server.query(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND usename = 'quotenode'"
         )
-        dumps = max(dumps, running[0][0])
+        dumps = max(dumps, running)
         pause()
     outcomes = [pod.wait() for pod in pods]
     assert dumps == 1

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 Seen = TypeVar("Seen")
 
-LOOK_EVERY = 0.004
+LOOK_EVERY = 0.005
 
 
 def eventually(look: Callable[[], Seen], what: str, seconds: float = 20) -> Seen:
