@@ -1,0 +1,49 @@
+"""Small pods and claims that stand in for somebody else's."""
+
+from tests.e2e.kubectl import Json
+
+STAND_IN = "localhost/quotenode-standin:dev"
+
+
+def a_claim(name: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "16Mi"}}},
+    }
+
+
+def a_pod(
+    name: str,
+    *,
+    claim: str | None = None,
+    user: int = 1000,
+    node: str | None = None,
+    image: str = STAND_IN,
+    labels: dict[str, str] | None = None,
+) -> Json:
+    """A pod that only is there, with the claim at /claim if there is one. Another image than the stand-in's runs its own program."""
+    secured = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container: Json = {"name": "main", "image": image, "imagePullPolicy": "Never", "securityContext": secured}
+    if image == STAND_IN:
+        container["command"] = ["sleep", "infinity"]
+    volumes = []
+    if claim:
+        container["volumeMounts"] = [{"name": "claim", "mountPath": "/claim"}]
+        volumes = [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}]
+    context = {"runAsUser": user, "runAsGroup": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": context | ({"runAsNonRoot": True} if user else {}),
+            "nodeSelector": {"kubernetes.io/hostname": node} if node else {},
+            "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
+            "containers": [container],
+            "volumes": volumes,
+        },
+    }
