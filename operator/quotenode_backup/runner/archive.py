@@ -28,7 +28,7 @@ from quotenode_backup.runner.source import open_source
 from quotenode_backup.runner.wording import shown
 
 NOTES_KEPT = 100
-_BUFFER = 1 << 20
+_BUFFER = 1 << 18
 _BLOCK = 512
 _REPORT_EVERY = 64 << 20
 _SETID = stat.S_ISUID | stat.S_ISGID

@@ -18,6 +18,7 @@ from quotenode_backup.runner.segments import CHUNK
 from quotenode_backup.runner.wording import Redactor
 
 _TAIL_LINES = 40
+_PIPE_BYTES = 1 << 20  # what an ordinary user may ask for
 _TAIL_LINE_BYTES = 2_000
 
 
@@ -145,7 +146,7 @@ def first_failure(exits: Sequence[Exit]) -> Exit | None:
 def _enlarged(pipe: IO[bytes]) -> IO[bytes]:
     """Fewer switches between the two ends. The kernel may refuse when the user has many pipes: then it stays small."""
     try:
-        fcntl(pipe.fileno(), F_SETPIPE_SZ, CHUNK)
+        fcntl(pipe.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
     except OSError:
         return pipe
     return pipe

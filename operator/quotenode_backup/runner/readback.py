@@ -6,6 +6,7 @@ member's own sum), each member of the tar is hashed, and the dump goes on to pg_
 """
 
 import hashlib
+import itertools
 import os
 import tarfile
 import threading
@@ -59,19 +60,22 @@ class ReadBack:
             raise _mismatch(_difference(expected, found))
         return whole.hexdigest()
 
-    def _chunks(self, file: FileIO, beside: ThreadPoolExecutor, hashed: Callable[[bytes], None]) -> Iterator[bytes]:
+    def _chunks(
+        self, file: FileIO, beside: ThreadPoolExecutor, hashed: Callable[[memoryview], None]
+    ) -> Iterator[memoryview]:
         """The file, of which nothing is taken from memory. The next chunk is read and hashed while one is looked at."""
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
-        def take() -> bytes:
+        def take(buffer: memoryview) -> memoryview:
             _read_ahead(file)
-            chunk = file.read(CHUNK)
+            chunk = buffer[: file.readinto(buffer)]
             hashed(chunk)
             return chunk
 
-        coming = beside.submit(take)
+        buffers = itertools.cycle([memoryview(bytearray(CHUNK)), memoryview(bytearray(CHUNK))])
+        coming = beside.submit(take, next(buffers))
         while (chunk := coming.result()) and not self._stopped:
-            coming = beside.submit(take)
+            coming = beside.submit(take, next(buffers))
             yield chunk
             self.size += len(chunk)
 
@@ -108,11 +112,11 @@ def _read_ahead(file: FileIO) -> None:
         os.posix_fadvise(file.fileno(), file.tell(), 2 * _AHEAD, os.POSIX_FADV_WILLNEED)
 
 
-def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def unzipped(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The content of gzip members, one behind the other."""
     member = zlib.decompressobj(_GZIP)
     for chunk in chunks:
-        rest = chunk
+        rest: bytes | memoryview = chunk
         while rest:
             if member.eof:
                 member = zlib.decompressobj(_GZIP)
