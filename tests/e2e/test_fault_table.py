@@ -5,7 +5,7 @@ All rows are started at once, each against a database of its own, so that none w
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +32,6 @@ class Row:
     exit_code: int | None = None
     attempts: int = 1
     seconds: float = 60
-    extra: Json = field(default_factory=dict)
 
 
 def database(name: str, **more: object) -> Json:
@@ -126,6 +125,7 @@ def namespace(
     namespace = watched("faults")
     quotenode = deploy(namespace)
     prepare_databases(namespace, quotenode)
+    namespace.apply(a_backup("wrong-password", **ROWS["wrong-password"].spec))  # its half minute is its own
     prepare_volumes(namespace)
     namespace.apply(
         a_pod("newer-db", image=newer_server, user=999, labels={"app": "newer-db"}),

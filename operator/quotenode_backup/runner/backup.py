@@ -46,7 +46,7 @@ def back_up(plan: Plan, places: Places, redact: Redactor) -> Result:
     for index, files in enumerate(plan.files):
         require_source(places.source(index), files.sub_path, files.claim_name)
     with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
-        client = clients.choose(session.server_version // 10000, clients.installed(places.clients))
+        client = clients.choose(session.server_version // 10000, clients.installed(places.clients), server.address)
         lock.acquire()
         log.info("Locked database %s on %s", shown(plan.database.name), server.address)
         folder = destination.prepare(places.destination, plan, _mark())

@@ -31,14 +31,14 @@ def installed(root: Path) -> list[Client]:
     return sorted((c for c in found if Path(c.pg_dump).exists()), key=lambda client: client.major)
 
 
-def choose(server_major: int, clients: list[Client]) -> Client:
+def choose(server_major: int, clients: list[Client], address: str) -> Client:
     for client in clients:
         if client.major >= server_major:
             return client
     known = ", ".join(str(client.major) for client in clients) or "none"
     raise RunFailed(
         Reason.SERVER_TOO_NEW,
-        f"The server is PostgreSQL {server_major}, newer than every client in this image ({known}): "
+        f"The server at {address} is PostgreSQL {server_major}, newer than every client in this image ({known}): "
         "use a release of the operator whose image has that client.",
     )
 

@@ -85,12 +85,12 @@ CLIENTS = [Client(major, Path("/usr/lib/postgresql") / str(major) / "bin") for m
 
 @pytest.mark.parametrize(("server", "chosen"), [(12, 15), (15, 15), (16, 17), (17, 17)])
 def test_a_server_is_dumped_by_its_own_major_or_the_next_higher(server: int, chosen: int) -> None:
-    assert clients.choose(server, CLIENTS).major == chosen
+    assert clients.choose(server, CLIENTS, "db:5432").major == chosen
 
 
 def test_a_server_newer_than_every_client_is_refused_with_all_versions() -> None:
     with pytest.raises(RunFailed, match=r"18, newer than every client in this image \(15, 17\)") as failure:
-        clients.choose(18, CLIENTS)
+        clients.choose(18, CLIENTS, "db:5432")
     assert failure.value.reason is Reason.SERVER_TOO_NEW
 
 
