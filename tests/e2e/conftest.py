@@ -1,7 +1,7 @@
 """What the stories share: namespaces that are new in each run, the installed operator, and a QuoteNode where one is needed.
 
 Each story file has a namespace of its own, so that stories can run side by side. The installed operator watches those of
-`WATCHED`; stories that kill operators use `OWN`, where each starts its own.
+`WATCHED`; stories that kill operators, or look into them, start their own in a namespace that no other watches.
 """
 
 import fcntl
@@ -11,11 +11,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import cluster as clusters
+from tests.cluster import engine as engines
+from tests.cluster import images
+from tests.cluster.cache import Cache, default_root
+from tests.cluster.cluster import Cluster
 from tests.e2e import operators
 from tests.e2e.kubectl import Namespace, kubectl
 from tests.e2e.standin.quotenode import QuoteNode
 
-WATCHED = ("main", "status", "faults", "network", "deletion", "names", "volumes", "admission", "examples", "canary")
+WATCHED = (
+    "main",
+    "status",
+    "faults",
+    "network",
+    "deletion",
+    "names",
+    "volumes",
+    "admission",
+    "examples",
+    "placement",
+    "quota",
+    "root",
+)
 LABEL = "quotenode.io/end-to-end"
 
 
@@ -98,3 +116,14 @@ def _deployed(namespace: Namespace) -> QuoteNode:
     quotenode = QuoteNode(namespace.name)
     quotenode.deploy()
     return quotenode
+
+
+@pytest.fixture(scope="session")
+def newer_server() -> str:
+    """The image of a PostgreSQL that is newer than every client, built and in the nodes."""
+    cache = Cache(default_root())
+    engine = engines.choose(cache)
+    image = "localhost/quotenode-newer-server:dev"
+    engine.build(Path(__file__).parent / "newer_server", image)
+    images.load(Cluster(clusters.chosen_name(), cache, engine), image)
+    return image

@@ -13,7 +13,8 @@ from tests.e2e.backups import RUN, a_backup, completed, running_pod
 from tests.e2e.claims import run_on
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
-from tests.e2e.standin.quotenode import DATABASE_POD, QuoteNode
+from tests.e2e.sessions import dump_waits, open_transaction
+from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
 CANARY = f"canary-{secrets.token_hex(12)}"
@@ -38,14 +39,15 @@ def test_the_password_is_in_no_object_log_argument_or_environment(
     namespace: Namespace, quotenode: QuoteNode, tmp_path: Path
 ) -> None:
     with OperatorProcess(namespace.name, tmp_path / "operator.log") as operator:
-        with LockedTable(quotenode):
+        with open_transaction(quotenode, "LOCK TABLE customers IN ACCESS EXCLUSIVE MODE"):
             namespace.apply(a_backup("canary", database={"credentialsSecretRef": {"name": "canary"}}))
             pod = running_pod(namespace, "canary")
-            eventually(lambda: is_dumping(quotenode), "the dump waits for the table", 30)
+            eventually(lambda: dump_waits(quotenode), "the dump waits for the table", 30)
             processes = seen_in_processes(pod)
         status = completed(namespace, "canary")
         runner_log = namespace.kubectl("logs", f"--selector={RUN}=canary", "--tail=-1")
 
+    assert len(status["attempts"]) == 1
     assert "pg_dump" in processes, "the dump was not looked at: this shows nothing"
     assert CANARY not in processes
     assert CANARY not in runner_log
@@ -53,35 +55,6 @@ def test_the_password_is_in_no_object_log_argument_or_environment(
     assert CANARY not in json.dumps(status)
     assert CANARY not in namespace.kubectl("get", KINDS, "--output=json", "--show-managed-fields")
     assert CANARY not in members_in_words(namespace)
-
-
-class LockedTable:
-    """Keeps pg_dump waiting: somebody else is about to alter a table."""
-
-    def __init__(self, quotenode: QuoteNode) -> None:
-        self._quotenode = quotenode
-
-    def __enter__(self) -> None:
-        lock = "BEGIN; LOCK TABLE customers IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(300);"
-        command = (
-            f"nohup psql -U postgres -d quotenode -c \"SET application_name = 'locker'; {lock}\" > /dev/null 2>&1 &"
-        )
-        self._quotenode.kubectl("exec", DATABASE_POD, "--", "sh", "-c", command)
-        eventually(lambda: self._count("locker"), "the table is locked", 20)
-
-    def __exit__(self, *_: object) -> None:
-        self._quotenode.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locker'")
-
-    def _count(self, application: str) -> bool:
-        asked = (
-            f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{application}' AND wait_event = 'PgSleep'"
-        )
-        return self._quotenode.psql(asked) == "1"
-
-
-def is_dumping(quotenode: QuoteNode) -> bool:
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
-    return quotenode.psql(asked) == "1"
 
 
 def seen_in_processes(pod: Json) -> str:

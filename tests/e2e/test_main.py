@@ -1,14 +1,14 @@
 """What it is for: a resource becomes a bundle, and the bundle, opened with plain tools, is what was backed up."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.backups import a_backup, completed, condition, jobs, pods
 from tests.e2e.kubectl import Json, Namespace
-from tests.e2e.plain import open_bundle
+from tests.e2e.plain import Restored, open_bundle
+from tests.e2e.sessions import dump_waits, open_transaction
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
@@ -39,19 +39,38 @@ def test_the_bundle_opened_with_plain_tools_is_the_database_and_the_files(
 def test_while_people_write_the_bundle_is_one_moment_and_has_every_file_that_its_rows_name(
     namespace: Namespace, quotenode: QuoteNode
 ) -> None:
+    quotenode.psql("CREATE TABLE aside (); ALTER TABLE aside OWNER TO quotenode")
     quotenode.set_writes_per_second(40)
     try:
-        before = quotenode.offers_written()
-        namespace.apply(a_backup("written-to"))
+        with open_transaction(quotenode, "LOCK TABLE aside IN ACCESS EXCLUSIVE MODE"):
+            namespace.apply(a_backup("written-to"))
+            eventually(lambda: dump_waits(quotenode), "the dump has begun and waits for the table", 60)
+            begun = offers_in(quotenode)
+            eventually(lambda: offers_in(quotenode) > begun + 50, "people have written on during the dump", 60)
         status = completed(namespace, "written-to")
-        assert quotenode.offers_written() > before, "nobody wrote: the story is not told"
     finally:
         quotenode.set_writes_per_second(0)
 
     restored = open_bundle(namespace, status)
 
-    assert restored.named_files > 0
+    assert len(status["attempts"]) == 1
+    assert rows_in(restored, "offers") <= begun, "rows that came after the dump had begun are in it"
+    assert rows_in(restored, "documents") == restored.named_files - images_in(quotenode)
     assert restored.named_files_missing == 0
+
+
+def offers_in(quotenode: QuoteNode) -> int:
+    return int(quotenode.psql("SELECT count(*) FROM offers"))
+
+
+def images_in(quotenode: QuoteNode) -> int:
+    return int(quotenode.psql("SELECT count(DISTINCT image_path) FROM products"))
+
+
+def rows_in(restored: Restored, table: str) -> int:
+    facts = [json.loads(line) for line in restored.database]
+    [rows] = [fact for fact in facts if fact["kind"] == "rows" and fact["name"] == ["public", table]]
+    return int(rows["count"])
 
 
 def test_a_transaction_that_is_open_during_the_dump_is_not_in_it(namespace: Namespace, quotenode: QuoteNode) -> None:
@@ -62,34 +81,8 @@ def test_a_transaction_that_is_open_during_the_dump_is_not_in_it(namespace: Name
 
     restored = open_bundle(namespace, status)
 
+    assert len(status["attempts"]) == 1
     assert restored.database == committed
-
-
-@contextmanager
-def open_transaction(quotenode: QuoteNode, statement: str) -> Iterator[None]:
-    """A statement that is done and not committed, and never will be."""
-    mark = "open-transaction"
-    script = f"SET application_name = '{mark}'; BEGIN; {statement}; SELECT pg_sleep(600); ROLLBACK;"
-    thread = threading.Thread(target=_psql_until_ended, args=(quotenode, script), daemon=True)
-    thread.start()
-    try:
-        _eventually_sleeping(quotenode, mark)
-        yield
-    finally:
-        quotenode.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{mark}'")
-        thread.join(20)
-
-
-def _psql_until_ended(quotenode: QuoteNode, script: str) -> None:
-    try:
-        quotenode.psql(script)
-    except (AssertionError, OSError):
-        return  # its session was ended, as meant
-
-
-def _eventually_sleeping(quotenode: QuoteNode, mark: str) -> None:
-    found = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{mark}' AND wait_event = 'PgSleep'"
-    eventually(lambda: quotenode.psql(found) == "1", "the transaction is open", 20)
 
 
 def test_backups_of_two_databases_in_one_claim_do_not_mix(namespace: Namespace, quotenode: QuoteNode) -> None:
