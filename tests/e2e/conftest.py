@@ -32,6 +32,7 @@ WATCHED = (
     "examples",
     "placement",
     "quota",
+    "api",
     "root",
 )
 LABEL = "quotenode.io/end-to-end"
