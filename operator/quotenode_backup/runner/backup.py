@@ -10,6 +10,7 @@ from typing import Any
 from quotenode_backup.contract import Plan, Result
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_name
+from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner import clients, committed, destination, interruption
 from quotenode_backup.runner.bundle import PartialBundle
 from quotenode_backup.runner.clients import Client
@@ -33,7 +34,7 @@ from quotenode_backup.runner.segments import Part
 from quotenode_backup.runner.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.source import require_source
 from quotenode_backup.runner.supervision import Every, supervise
-from quotenode_backup.runner.wording import Redactor, shown, size
+from quotenode_backup.runner.wording import Redactor, shown
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class Attempt:
     def _read_back(self, parts: list[Part]) -> dict[str, Any]:
         log.info("Reading the bundle back from the disk")
         reading = ReadBack(self.folder.partial(), self.client, child_environment(self.places), self.server.redact)
-        progress = Every(PROGRESS_SECONDS, lambda: log.info("Read back %s", size(reading.size)))
+        progress = Every(PROGRESS_SECONDS, lambda: log.info("Read back %s", readable_size(reading.size)))
         [sha256] = supervise([lambda: reading.run(parts)], kill=reading.kill, watch=self._watch(progress))
         return {"name": "", "sizeBytes": reading.size, "sha256": sha256}
 
@@ -188,4 +189,4 @@ class Progress:
         seconds = max(time.monotonic() - self._began, 0.001)
         stored = sum(component.segment.size for component in self._components)
         done = "; ".join(component.progress() for component in self._components)
-        log.info("%s; %s/s", done, size(stored / seconds))
+        log.info("%s; %s/s", done, readable_size(int(stored / seconds)))

@@ -4,9 +4,9 @@ import hashlib
 from datetime import datetime
 
 from quotenode_backup.contract import Plan, Result, StoredBundle, StoredComponent
+from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner import plans
 from quotenode_backup.runner.destination import Folder, Record
-from quotenode_backup.runner.wording import size
 
 
 def find(folder: Folder, run_uid: str) -> Record | None:
@@ -36,7 +36,7 @@ def result(plan: Plan, folder: Folder, record: Record, how: str) -> Result:
         files=_component(files) if files else None,
         completed=datetime.fromisoformat(record["completed"]),
     )
-    message = f"{bundle['name']} ({size(bundle['sizeBytes'])}) {how}."
+    message = f"{bundle['name']} ({readable_size(bundle['sizeBytes'])}) {how}."
     return plans.succeeded(plan, stored, record["noteCount"], message)
 
 

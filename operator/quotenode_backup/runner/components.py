@@ -11,13 +11,14 @@ from typing import Any
 
 from quotenode_backup.contract import Plan
 from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.clients import Client
 from quotenode_backup.runner.connection import KEEPALIVE, Server, session_settings
 from quotenode_backup.runner.pipeline import Exit, Pipeline, Stage, first_failure, pump
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.segments import Part, Segment
 from quotenode_backup.runner.sessions import Snapshot
-from quotenode_backup.runner.wording import Redactor, sentence, shown, size
+from quotenode_backup.runner.wording import Redactor, sentence, shown
 
 LOCK_WAIT_MILLISECONDS = 30_000
 
@@ -90,7 +91,7 @@ class Dump(Component):
         return dump_failure(self._server, failure)
 
     def progress(self) -> str:
-        return f"database: {size(self.segment.size)}"
+        return f"database: {readable_size(self.segment.size)}"
 
 
 def connection_string(database: str, server_version: int) -> str:
@@ -227,4 +228,4 @@ class Files(Component):
         )
 
     def progress(self) -> str:
-        return f"files: {self.account['files']} of {size(self.account['bytes'])}, {size(self.segment.size)} stored"
+        return f"files: {self.account['files']} of {readable_size(self.account['bytes'])}, {readable_size(self.segment.size)} stored"

@@ -18,7 +18,8 @@ from quotenode_backup.contract import Plan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_folder
-from quotenode_backup.runner.wording import shown, size
+from quotenode_backup.domain.text import readable_size
+from quotenode_backup.runner.wording import shown
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -49,7 +50,9 @@ class Folder:
     def free_in_words(self) -> str:
         found = os.statvfs(self.claim_root)
         no_more_names = found.f_files > 0 and found.f_favail == 0
-        return "its filesystem has no room for another file" if no_more_names else f"{size(self.free())} are free"
+        return (
+            "its filesystem has no room for another file" if no_more_names else f"{readable_size(self.free())} are free"
+        )
 
     def written(self) -> int:
         """By this attempt, so far."""
@@ -97,7 +100,7 @@ def _try_to_write(folder: Folder) -> None:
 def not_stored(folder: Folder, error: OSError) -> RunFailed:
     """What an error of writing to the destination means."""
     if error.errno in _FULL:
-        return no_space(folder, f"the disk or quota is full after {size(folder.written())} of it")
+        return no_space(folder, f"the disk or quota is full after {readable_size(folder.written())} of it")
     said = error.strerror or str(error)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
         return RunFailed(
@@ -124,7 +127,7 @@ def require_space(folder: Folder, estimate: int) -> None:
     largest = max((int(record["bundle"]["sizeBytes"]) for record in folder.records()), default=0)
     needed = max(largest // 2, estimate)
     if folder.free() < needed:
-        raise no_space(folder, f"it needs {size(needed)} at the very least")
+        raise no_space(folder, f"it needs {readable_size(needed)} at the very least")
 
 
 def read_record(path: Path) -> Record | None:

@@ -5,15 +5,6 @@ from collections.abc import Iterable
 REDACTED = "(redacted)"
 
 
-def size(count: float) -> str:
-    """1234567 -> '1.2 MB'."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 def shown(text: str, limit: int = 200) -> str:
     """`text` on one line: what a terminal or a log might obey is escaped, bytes that are not UTF-8 become `\\xNN`."""
     visible = "".join(_visible(character) for character in text[: limit * 2])

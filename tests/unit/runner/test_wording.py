@@ -2,24 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotenode_backup.runner.wording import REDACTED, Redactor, sentence, shown, size
+from quotenode_backup.runner.wording import REDACTED, Redactor, sentence, shown
 
 anything = st.text(st.characters(exclude_categories=()), max_size=300)
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (1_234_567, "1.2 MB"),
-        (5 * 10**12, "5.0 TB"),
-        (10**16, "10000.0 TB"),
-    ],
-)
-def test_sizes_are_read_at_a_glance(count: int, words: str) -> None:
-    assert size(count) == words
 
 
 @given(anything)
