@@ -64,9 +64,10 @@ class Connection:
         self, method: str, path: str, body: Json | None = None, content_type: str = "application/json"
     ) -> Json:
         self._crash_point.before(method, path)
-        answer = await self._request(method, path, body=body, content_type=content_type)
-        self._crash_point.after()
-        return answer
+        try:
+            return await self._request(method, path, body=body, content_type=content_type)
+        finally:
+            self._crash_point.after()
 
     async def ask(self, path: str, body: Json) -> Json:
         """A POST that changes nothing, such as an access review."""

@@ -3,6 +3,8 @@
 import json
 from http import HTTPStatus
 
+_PHRASES = {known.value: known.phrase for known in HTTPStatus}
+
 
 class ApiError(Exception):
     """The API server did not do what it was asked for."""
@@ -31,7 +33,7 @@ class Unavailable(ApiError):
 def error_of(doing: str, status: int, body: bytes) -> ApiError:
     """The answer as an error. Of the body only the server's own sentence is kept, and cut: bodies can hold anything."""
     reason, message = _said(body)
-    sentence = f"{doing}: {message or HTTPStatus(status).phrase} ({status})"
+    sentence = f"{doing}: {message or _PHRASES.get(status, 'no such answer is known')} ({status})"
     match status:
         case 404:
             return NotFound(sentence)

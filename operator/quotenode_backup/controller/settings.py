@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from quotenode_backup.manifests.job import RunnerSettings
 
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 
 class SettingsInvalid(Exception):
     """A setting is missing or makes no sense. The message names it."""
@@ -34,6 +36,9 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     log_format = environment.get("QN_LOG_FORMAT", "json")
     if log_format not in {"json", "text"}:
         raise SettingsInvalid(f"QN_LOG_FORMAT is {log_format!r}: it must be json or text")
+    log_level = environment.get("QN_LOG_LEVEL", "INFO")
+    if log_level not in _LOG_LEVELS:
+        raise SettingsInvalid(f"QN_LOG_LEVEL is {log_level!r}: it must be one of {', '.join(_LOG_LEVELS)}")
     image = environment.get("QN_RUNNER_IMAGE", "")
     if not image:
         raise SettingsInvalid("QN_RUNNER_IMAGE is not set: the image of the backup pods")
@@ -49,15 +54,15 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         resync_seconds=_number(environment, "QN_RESYNC_SECONDS", 300),
         log_format=log_format,
-        log_level=environment.get("QN_LOG_LEVEL", "INFO"),
-        http_port=_number(environment, "QN_HTTP_PORT", 8080),
+        log_level=log_level,
+        http_port=_number(environment, "QN_HTTP_PORT", 8080, most=65535),
         crash_at=environment.get("QN_CRASH_AT", ""),
         identity=environment.get("POD_NAME") or socket.gethostname(),
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, most: int = 86400) -> int:
     text = environment.get(name, str(default))
-    if not text.isdecimal() or int(text) == 0:
-        raise SettingsInvalid(f"{name} is {text!r}: it must be a whole number above 0")
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise SettingsInvalid(f"{name} is {text!r}: it must be a whole number from 1 to {most}")
     return int(text)

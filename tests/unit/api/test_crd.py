@@ -1,0 +1,47 @@
+"""The CRD as a whole: structural, bounded, described, and with a row in the table of bounds for each field that has one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from quotenode_backup.api.crd import backup_crd
+
+Schema = dict[str, Any]
+VERSION = backup_crd()["spec"]["versions"][0]
+ROOT = VERSION["schema"]["openAPIV3Schema"]
+
+
+def nodes(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
+
+
+ALL = [*nodes(ROOT["properties"]["spec"], "spec"), *nodes(ROOT["properties"]["status"], "status")]
+NAMED = [(path, node) for path, node in ALL if not path.endswith(("[]", "{}"))]
+
+
+@pytest.mark.parametrize(("path", "node"), ALL, ids=[path for path, _ in ALL])
+def test_each_field_is_structural_and_bounded(path: str, node: Schema) -> None:
+    assert node.get("type") or node.get("x-kubernetes-int-or-string"), path
+    assert not {"$ref", "anyOf", "oneOf", "allOf", "const", "title", "nullable"} & set(node)
+    if node.get("type") == "string" and node.get("format") != "date-time":
+        assert "maxLength" in node or "enum" in node, path
+    if node.get("type") == "array":
+        assert "maxItems" in node, path
+    if "additionalProperties" in node:
+        assert "maxProperties" in node, path
+
+
+@pytest.mark.parametrize(("path", "node"), NAMED, ids=[path for path, _ in NAMED])
+def test_each_field_is_explained(path: str, node: Schema) -> None:
+    assert len(node.get("description", "")) > 4, path
+
+
+def test_what_a_run_says_is_a_subresource() -> None:
+    assert VERSION["subresources"] == {"status": {}}

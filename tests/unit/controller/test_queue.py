@@ -1,0 +1,129 @@
+"""The queue: one worker a key, nothing lost, nothing twice."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from quotenode_backup.controller.queue import Key, KeyQueue
+
+A, B = Key("shop", "a"), Key("shop", "b")
+Story = Callable[[KeyQueue], Coroutine[Any, Any, None]]
+
+
+def tell(story: Story) -> None:
+    async def whole() -> None:
+        await asyncio.wait_for(story(KeyQueue()), 5)
+
+    asyncio.run(whole())
+
+
+def test_a_key_that_waits_is_not_queued_twice() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add_all([A, A, B, A])
+        assert [await queue.get(), await queue.get()] == [A, B]
+        assert queue.depth == 0
+
+    tell(story)
+
+
+def test_a_key_that_changes_while_it_is_worked_on_comes_again_after_that() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add(A)
+        await queue.get()
+        queue.add_all([A, A, B])
+        assert await queue.get() == B
+        assert queue.depth == 1
+        queue.done(A)
+        assert await queue.get() == A
+        assert queue.depth == 0
+
+    tell(story)
+
+
+def test_the_earlier_of_two_delayed_adds_counts_once() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add_after(A, 60)
+        queue.add_after(A, 0.01)
+        queue.add_after(A, 60)
+        assert await queue.get() == A
+        queue.done(A)
+        queue.add(B)
+        assert await queue.get() == B
+
+    tell(story)
+
+
+def test_an_add_makes_a_delayed_one_needless() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add_after(A, 0.01)
+        queue.add(A)
+        assert await queue.get() == A
+        queue.done(A)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.get(), 0.1)
+
+    tell(story)
+
+
+def test_a_delayed_add_that_comes_due_in_the_middle_of_the_work_waits_for_its_end() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add(A)
+        await queue.get()
+        queue.add_after(A, 0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.get(), 0.1)
+        queue.done(A)
+        assert await queue.get() == A
+
+    tell(story)
+
+
+def test_a_failed_key_comes_again_by_itself_but_not_at_once() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add(A)
+        queue.failed(await queue.get())
+        assert queue.depth == 0
+        assert await queue.get() == A
+
+    tell(story)
+
+
+def test_workers_share_the_keys_and_never_one_key() -> None:
+    async def story(queue: KeyQueue) -> None:
+        active: set[Key] = set()
+        seen: list[Key] = []
+        keys = [Key("shop", str(number)) for number in range(20)]
+
+        async def work() -> None:
+            while True:
+                key = await queue.get()
+                assert key not in active
+                active.add(key)
+                await asyncio.sleep(0)
+                seen.append(key)
+                active.remove(key)
+                queue.done(key)
+
+        workers = [asyncio.create_task(work()) for _ in range(4)]
+        for _ in range(5):
+            queue.add_all(keys)
+            await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        for worker in workers:
+            worker.cancel()
+        assert set(seen) == set(keys)
+
+    tell(story)
+
+
+def test_the_oldest_key_tells_how_far_behind_the_workers_are() -> None:
+    async def story(queue: KeyQueue) -> None:
+        assert queue.oldest_seconds == 0
+        queue.add(A)
+        await asyncio.sleep(0.01)
+        assert queue.oldest_seconds >= 0.01
+
+    tell(story)
