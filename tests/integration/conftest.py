@@ -81,11 +81,8 @@ def empty_site(site: Site) -> Site:
 
 
 @pytest.fixture
-def big_site(site: Site) -> Site:
+def big_site(server: Server, folder: Path) -> Iterator[Site]:
     """Enough rows that a dump takes a while and can be caught in the middle."""
-    with site.database.connect() as connection:
-        connection.execute("SET ROLE quotenode")
-        connection.execute(
-            "CREATE TABLE ballast AS SELECT n, md5(n::text) || md5((-n)::text) AS noise FROM generate_series(1, 600000) AS n"
-        )
-    return site
+    database = server.seeded_database(f"quotenode_{uuid.uuid4().hex[:8]}", ballast=True)
+    yield Site(folder / "site", database)
+    server.drop_database(database.name)

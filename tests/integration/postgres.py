@@ -27,6 +27,13 @@ AS_SYSTEM_USER = ["setpriv", f"--reuid={SYSTEM_USER}", f"--regid={SYSTEM_USER}",
 SEED = (Path(__file__).parent / "seed.sql").read_text()
 TEMPLATE = "quotenode_template"
 OWNER = "quotenode"
+OWNER_PASSWORD = secrets.token_hex(8)
+BALLAST = """
+    CREATE TABLE ballast AS
+    SELECT n, (SELECT string_agg(md5(n::text || part), '') FROM generate_series(1, 13) AS part) AS noise
+    FROM generate_series(1, 100000) AS n;
+"""
+"""40 MB that hardly get smaller."""
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -179,19 +186,21 @@ class Server:
         with self.connect() as connection:
             connection.execute(sql.SQL(statement).format(*names))
 
-    def seeded_database(self, name: str) -> Database:
-        """A fresh copy of QuoteNode's data, of a role of its own that owns all of it."""
-        if not self.query("SELECT 1 FROM pg_database WHERE datname = %s", TEMPLATE):
-            self._make_template()
-        self.create_database(name, OWNER, f"TEMPLATE {TEMPLATE}", "STRATEGY FILE_COPY")
-        return Database(self, name, OWNER, self._owner_password)
+    def seeded_database(self, name: str, ballast: bool = False) -> Database:
+        """A fresh copy of QuoteNode's data, with enough of it, if asked for, that a dump can be caught in the middle."""
+        template = f"{TEMPLATE}_with_ballast" if ballast else TEMPLATE
+        if not self.query("SELECT 1 FROM pg_database WHERE datname = %s", template):
+            self._make_template(template, SEED + BALLAST if ballast else SEED)
+        self.create_database(name, OWNER, f"TEMPLATE {template}", "STRATEGY FILE_COPY")
+        return Database(self, name, OWNER, OWNER_PASSWORD)
 
-    def _make_template(self) -> None:
-        self._owner_password = self.create_role(OWNER)
-        self.create_database(TEMPLATE, OWNER)
-        with self.connect(TEMPLATE) as connection:
+    def _make_template(self, template: str, content: str) -> None:
+        if not self.query("SELECT 1 FROM pg_roles WHERE rolname = %s", OWNER):
+            self.create_role(OWNER, OWNER_PASSWORD)
+        self.create_database(template, OWNER)
+        with self.connect(template) as connection:
             connection.execute(f"SET ROLE {OWNER}")
-            connection.execute(SEED)
+            connection.execute(content)
 
 
 def free_port() -> int:

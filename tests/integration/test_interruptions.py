@@ -129,8 +129,7 @@ def test_a_terminated_snapshot_session_never_gives_half_a_bundle(big_site: Site)
 def test_a_server_stopped_in_the_middle_is_a_lost_connection(
     folder: Path, own_server: Server, how: signal.Signals
 ) -> None:
-    site = Site(folder / "site", own_server.seeded_database("quotenode"))
-    add_ballast(site)
+    site = Site(folder / "site", own_server.seeded_database("quotenode", ballast=True))
     with dump_under_way(site) as pod:
         own_server.stop(how)
     outcome = pod.wait()
@@ -138,11 +137,6 @@ def test_a_server_stopped_in_the_middle_is_a_lost_connection(
     own_server.start()
     site.assert_nothing_left_behind()
     site.works_again()
-
-
-def add_ballast(site: Site) -> None:
-    site.database.execute("CREATE TABLE ballast AS SELECT n, md5(n::text) FROM generate_series(1, 600000) AS n")
-    site.database.execute("ALTER TABLE ballast OWNER TO quotenode")
 
 
 @pytest.mark.parametrize("child", ["pg_dump", "igzip", "quotenode_backup archive"])
@@ -232,8 +226,7 @@ def test_a_disk_without_inodes_is_a_full_one(site: Site, inodes: int) -> None:
 def test_a_network_that_drops_packets_ends_the_run_within_the_keepalives(folder: Path) -> None:
     """The server lives in a network of its own; then the wire between is cut, without a word to either side."""
     with far_server(folder) as (server, host, cut):
-        site = Site(folder / "site", server.seeded_database("quotenode"))
-        add_ballast(site)
+        site = Site(folder / "site", server.seeded_database("quotenode", ballast=True))
         pod = site.start(site.plan(database={"host": host}))
         eventually(lambda: dumping(site.database, pod), "a dump is under way")
         cut()
