@@ -1,0 +1,35 @@
+"""Events: the same transition has the same name, and its note fits what the API server counts."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quotenode_backup.manifests.event import event
+from tests.unit.given import START
+
+
+def told(message: str = "x", occurrence: int = 1) -> dict[str, Any]:
+    return event(
+        namespace="shop",
+        run_name="night",
+        run_uid="uid",
+        reason="IOError",
+        message=message,
+        occurrence=occurrence,
+        warning=True,
+        reporter="pod",
+        now=START,
+    )
+
+
+def test_one_transition_has_one_name_and_another_has_another() -> None:
+    assert told()["metadata"]["name"] == told("y")["metadata"]["name"]
+    assert told()["metadata"]["name"] != told(occurrence=2)["metadata"]["name"]
+
+
+@given(st.text(max_size=1100))
+def test_a_note_has_at_most_1024_bytes_and_no_broken_letter(message: str) -> None:
+    note = told(message)["note"]
+    assert len(note.encode()) <= 1024
+    assert message.startswith(note)
