@@ -32,7 +32,6 @@ WATCHED = (
     "examples",
     "placement",
     "quota",
-    "api",
     "root",
 )
 LABEL = "quotenode.io/end-to-end"

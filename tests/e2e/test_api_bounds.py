@@ -11,6 +11,8 @@ import pytest
 
 from quotenode_backup.api.crd import backup_crd
 
+pytestmark = pytest.mark.usefixtures("operator")  # the chart brings the CRD
+
 Json = dict[str, Any]
 Values = list[Any]
 
