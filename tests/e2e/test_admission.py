@@ -1,4 +1,4 @@
-"""The admission policy on a real API server: `pytest tests/chart/admission_story.py` with a KUBECONFIG of a cluster that has the CRD.
+"""The admission policy on a real API server, and what the operator's own ServiceAccount may not do.
 
 Each requester may do everything but one thing. Writes are dry runs, which admission sees like any other.
 """
@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +179,18 @@ def test_the_operator_may_not(namespace: str, operator: str, verb: str, resource
     kind, _, subresource = resource.partition("/")
     question = ("auth", "can-i", verb, kind, f"--subresource={subresource}", "-n", namespace)
     assert kubectl(*question, f"--as={operator}").stdout.strip() == "no"
+
+
+def test_the_operators_own_token_reads_no_secret(namespace: str, operator: str, tmp_path: Path) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login", "namespace": namespace}}
+    apply(secret | {"stringData": {"password": "never-read"}})
+    account = operator.rpartition(":")[2]
+    config = json.loads(done(kubectl("config", "view", "--raw", "--minify", "--output=json")))
+    config["users"][0]["user"] = {"token": done(kubectl("create", "token", account, "-n", namespace)).strip()}
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    for asked in (["secret", "login"], ["secrets"]):
+        refused = kubectl(f"--kubeconfig={path}", "get", *asked, "-n", namespace)
+        assert refused.returncode != 0
+        assert "(Forbidden)" in refused.stderr
+        assert f'User "{operator}" cannot' in refused.stderr
