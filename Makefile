@@ -62,7 +62,7 @@ integration: venv ## Test the runner inside the shipped image
 
 .PHONY: e2e
 e2e: venv cluster ## Test the whole on the cluster
-	$(VENV)/python -m pytest -q -n 6 --dist loadfile --durations=10 tests/e2e
+	$(VENV)/python -m pytest -q -n 4 --dist loadfile --durations=10 tests/e2e
 
 .PHONY: test
 test: ## Everything: lint, unit, chart, cluster, integration, end to end

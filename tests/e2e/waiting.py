@@ -7,7 +7,7 @@ from typing import TypeVar
 
 Seen = TypeVar("Seen")
 
-LOOK_EVERY_SECONDS = 0.2
+LOOK_EVERY_SECONDS = 0.5  # each look is a kubectl, which costs a tenth of a second of a processor
 
 
 def eventually(look: Callable[[], Seen], what: str, within: float) -> Seen:
