@@ -90,8 +90,9 @@ def build_and_load(_: argparse.Namespace) -> None:
 
 def load(arguments: argparse.Namespace) -> None:
     cluster = here()
-    for image in arguments.images:
-        images.load(cluster, image)
+    with cluster.cache.locked():
+        for image in arguments.images:
+            images.load(cluster, image)
 
 
 def status(_: argparse.Namespace) -> None:
@@ -112,9 +113,8 @@ def environment(_: argparse.Namespace) -> None:
 
 def provide_tools(arguments: argparse.Namespace) -> None:
     cache = Cache(default_root())
-    with cache.locked():
-        for name in arguments.names:
-            say(str(tools.provide(cache, name)))
+    for name in arguments.names:
+        say(str(tools.provide(cache, name)))
 
 
 def run_engine(arguments: argparse.Namespace) -> None:

@@ -3,39 +3,43 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import golang, packages, versions
 from .cache import Cache
-from .engine import Engine
 from .shell import HarnessError, run, step
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 FILES = Path(__file__).parent / "files"
 BOOKWORM = "docker.io/library/debian:bookworm-slim"
 TRIXIE = "docker.io/library/debian:trixie-slim"
 RCLONE = f"docker.io/rclone/rclone:{versions.RCLONE.removeprefix('v')}"
+ALL = (BOOKWORM, TRIXIE, RCLONE)
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BOOTSTRAP_PACKAGES = ("mmdebstrap", "debian-archive-keyring", "ca-certificates")
 
 
-def provide(cache: Cache, engine: Engine) -> None:
-    """Make sure that every image the Dockerfiles name is there."""
+def provide(cache: Cache, engine: "Engine", *images: str) -> None:
+    """Make sure that these of the images that Dockerfiles here name are there."""
     makers: dict[str, Callable[[str], None]] = {
         BOOKWORM: lambda image: import_debian(cache, engine, "bookworm", image),
         TRIXIE: lambda image: import_debian(cache, engine, "trixie", image),
         RCLONE: lambda image: build_rclone(cache, engine, image),
     }
-    for image, make in makers.items():
+    for image in images:
         if not engine.has_image(image) and not pulled(engine, image):
-            make(image)
+            makers[image](image)
 
 
-def pulled(engine: Engine, image: str) -> bool:
+def pulled(engine: "Engine", image: str) -> bool:
     with step(f"pulling {image.split('@')[0]}"):
         return engine.try_to("pull", image)
 
 
-def import_debian(cache: Cache, engine: Engine, suite: str, image: str) -> None:
+def import_debian(cache: Cache, engine: "Engine", suite: str, image: str) -> None:
     """A minimal Debian from the mirror that this machine's apt uses."""
     if os.geteuid() != 0:
         raise HarnessError(
@@ -75,7 +79,7 @@ def suite_lines(targets: str, codename: str | None, suite: str) -> list[str]:
     return [f"deb {uri} {suite}{part} main" for part, uri in mirrors.items()]
 
 
-def build_rclone(cache: Cache, engine: Engine, image: str) -> None:
+def build_rclone(cache: Cache, engine: "Engine", image: str) -> None:
     """Stands in for the official image as a build stage: the same binary from the same source at the same path."""
     rclone = golang.built(cache, golang.RCLONE)
     with step(f"making {image}"):

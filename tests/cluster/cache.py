@@ -19,6 +19,7 @@ from .shell import say
 APPLICATION = "quotenode-backup-operator"
 SCRATCH_PREFIX = ".making-"
 GENERATIONS_KEPT = 2
+LOCK = ".lock"
 
 
 def default_root() -> Path:
@@ -66,35 +67,48 @@ class Cache:
         """The folder of artifact `name` for these inputs; `make` fills it when it is not there yet."""
         shelf = self.folder(name)
         finished = shelf / key
-        if not finished.exists():
-            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=shelf))
-            make(scratch)
-            scratch.rename(finished)
+        with locked(shelf / LOCK, f"the {name} that another run makes"):
+            prune(shelf, GENERATIONS_KEPT)
+            if not finished.exists():
+                scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=shelf))
+                make(scratch)
+                scratch.rename(finished)
         os.utime(finished)
-        prune(shelf)
         return finished
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=self.folder("scratch")) as path:
+        """A folder for passing things on, gone afterwards."""
+        shelf = self.folder("scratch")
+        with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=shelf, ignore_cleanup_errors=True) as path:
             yield Path(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One run at a time; the kernel lets go of the lock when its holder dies."""
-        with (self.folder(".") / "lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say("--> waiting for another run of the cluster harness to end")
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        """One change of cluster and images at a time. What a killed run left in the way goes first."""
+        with locked(self.folder(".") / LOCK, "another run of the cluster harness"):
+            for leftover in self.folder("scratch").iterdir():
+                if not Path("/proc", leftover.name.split("-")[0]).exists():
+                    shutil.rmtree(leftover, ignore_errors=True)
             yield
 
 
-def prune(shelf: Path) -> None:
-    """Drop leftovers of interrupted runs and all but the newest generations. Only under the lock."""
+@contextmanager
+def locked(path: Path, holder: str) -> Iterator[None]:
+    """The kernel lets go of this lock when its holder dies."""
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"--> waiting for {holder}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def prune(shelf: Path, kept: int) -> None:
+    """Drop what interrupted runs left, and all but the newest generations. Only under the shelf's lock."""
     for leftover in shelf.glob(f"{SCRATCH_PREFIX}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    generations = sorted(shelf.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in generations[GENERATIONS_KEPT:]:
+    generations = sorted(shelf.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in generations[kept:]:
         shutil.rmtree(old, ignore_errors=True)

@@ -70,9 +70,9 @@ class Cluster:
     def create(self) -> None:
         image = nodeimage.provide(self.cache, self.engine)
         settings = "kind-own-network.yaml" if nodeimage.is_built_here(image) else "kind.yaml"
-        options = ["--name", self.name, "--image", image, "--config", FILES / settings]
+        options: list[str | Path] = ["--name", self.name, "--image", image, "--kubeconfig", self.kubeconfig]
         with step(f"creating the cluster {self.name} ({NODE_COUNT} nodes)"):
-            self.kind("create", "cluster", *options, "--kubeconfig", self.kubeconfig)
+            self.kind("create", "cluster", *options, "--config", FILES / settings)
 
     def connect(self) -> None:
         """Routes live in the nodes' memory, so they are set again each time."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import packages
+from . import bases, packages
 from .cache import Cache
 from .shell import HarnessError, run, say, succeeds
 
@@ -49,15 +49,19 @@ class Engine:
 
 
 def choose(cache: Cache) -> Engine:
-    return Engine("docker") if docker_answers() else podman(cache)
+    """A Docker that can do what kind needs, else podman."""
+    docker = Engine("docker")
+    return docker if answers(docker) and starts_privileged(cache, docker) else podman(cache)
 
 
-def docker_answers() -> bool:
-    return shutil.which("docker") is not None and succeeds(["docker", "info"], timeout=20)
+def answers(engine: Engine) -> bool:
+    return shutil.which(engine.name) is not None and succeeds([engine.name, "info"], timeout=20)
 
 
-def starts_privileged(engine: Engine, image: str) -> bool:
-    return engine.try_to("run", "--rm", "--privileged", image, "true", timeout=60)
+def starts_privileged(cache: Cache, engine: Engine) -> bool:
+    """A kind node is a privileged container, which some limits and cgroup layouts forbid to an engine that answers."""
+    bases.provide(cache, engine, bases.BOOKWORM)
+    return engine.try_to("run", "--rm", "--privileged", bases.BOOKWORM, "true", timeout=60)
 
 
 def podman(cache: Cache) -> Engine:

@@ -78,7 +78,7 @@ def built(cache: Cache, program: Program) -> Path:
         with cache.scratch() as module, step(f"building {program.name} {program.version}"):
             run(["go", "mod", "init", "quotenode.local/build"], cwd=module, env=GO_ENV)
             run(["go", "get", f"{program.package}@{program.version}"], cwd=module, env=GO_ENV)
-            target = ["-o", folder / program.name, program.package]
+            target = ["-o", f"{folder / program.name}", program.package]
             run(["go", "build", "-ldflags", program.flags, *target], cwd=module, env=GO_ENV)
 
     key = key_of(program.package, program.version, program.flags)
@@ -99,8 +99,9 @@ def kubernetes(cache: Cache) -> Path:
         with cache.scratch() as module, step(f"building Kubernetes {versions.KUBERNETES} (about 8 minutes)"):
             (module / "go.mod").write_text(kubernetes_go_mod(versions.KUBERNETES, staging))
             run(["go", "mod", "tidy"], cwd=module, env=GO_ENV)
+            flags = kubernetes_flags(versions.KUBERNETES)
             target = ["-o", f"{folder}/", *map(kubernetes_package, KUBERNETES_PROGRAMS)]
-            run(["go", "build", "-ldflags", kubernetes_flags(versions.KUBERNETES), *target], cwd=module, env=GO_ENV)
+            run(["go", "build", "-ldflags", flags, *target], cwd=module, env=GO_ENV)
 
     key = key_of(versions.KUBERNETES, kubernetes_flags(versions.KUBERNETES), *KUBERNETES_PROGRAMS)
     return cache.artifact("go/kubernetes", key, make)

@@ -42,7 +42,7 @@ def build(cluster: Cluster, image: ProjectImage) -> None:
     engine = cluster.engine
     if engine.label(image.name, INPUTS_LABEL) == image.key:
         return
-    bases.provide(cluster.cache, engine)
+    bases.provide(cluster.cache, engine, *bases.ALL)
     with step(f"building {image.name}"):
         engine.build(image.context, image.name, "--label", f"{INPUTS_LABEL}={image.key}")
 

@@ -6,6 +6,7 @@ range is reached. Only traffic that leaves the cluster takes the node's own addr
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from .engine import Engine
 
@@ -25,7 +26,7 @@ def nodes_from(listing: str) -> list[Node]:
     return [_node(item) for item in json.loads(listing)["items"] if item["spec"].get("podCIDR")]
 
 
-def _node(item: dict) -> Node:
+def _node(item: dict[str, Any]) -> Node:
     addresses = {each["type"]: each["address"] for each in item["status"]["addresses"]}
     return Node(item["metadata"]["name"], addresses["InternalIP"], item["spec"]["podCIDR"])
 

@@ -33,7 +33,7 @@ def provide(cache: Cache, engine: Engine) -> str:
     if engine.has_image(published) or bases.pulled(engine, published):
         return published
     say("    no registry gives it: building the node image, once, from Go modules and Debian packages")
-    bases.provide(cache, engine)
+    bases.provide(cache, engine, bases.BOOKWORM)
     with step(f"building {image}"):
         build(cache, engine, image)
     remove_older(engine, image)
@@ -106,7 +106,7 @@ def inner_image(engine: Engine, image: str, payload: Path, dockerfile: str, fold
     context = folder / payload.name
     context.mkdir(exist_ok=True)
     shutil.copy2(payload, context)
-    archive = folder / f"{payload.name}.{image.count(':')}.{image.rsplit('/', 1)[1].replace(':', '-')}.tar"
+    archive = folder / f"{image.replace('/', '-')}.tar"
     engine.build(context, image, "--build-arg", f"PROGRAM={payload.name}", "--file", FILES / dockerfile)
     engine.save(image, archive)
     engine("rmi", "--force", image)
