@@ -19,6 +19,7 @@ REPOSITORY = "localhost/quotenode-kind-node"
 PAUSE_IMAGE = f"registry.k8s.io/pause:{versions.PAUSE}"
 STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 STORAGE_IMAGES = ("localhost/local-path-provisioner:kind", "localhost/local-path-helper:kind")
+NODE_FILES = ("node", "control-plane", "proxy", "pause", "storage")
 BUILD_CONTAINER = "quotenode-kind-node-build"
 
 WAIT_FOR_CONTAINERD = "for _ in $(seq 100); do ctr version >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
@@ -46,7 +47,7 @@ def is_built_here(image: str) -> bool:
 
 def image_key() -> str:
     pins = (versions.KUBERNETES, versions.KIND, versions.ETCD, versions.COREDNS, versions.LOCAL_PATH_PROVISIONER)
-    return key_of(*pins, PAUSE_IMAGE, FILES, Path(__file__))
+    return key_of(*pins, *map(FILES.joinpath, NODE_FILES), Path(__file__))
 
 
 def build(cache: Cache, engine: Engine, image: str) -> None:
