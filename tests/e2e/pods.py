@@ -22,12 +22,16 @@ def a_pod(
     node: str | None = None,
     image: str = STAND_IN,
     labels: dict[str, str] | None = None,
+    port: int | None = None,
 ) -> Json:
-    """A pod that only is there, with the claim at /claim if there is one. Another image than the stand-in's runs its own program."""
+    """A pod that only is there, with the claim at /claim if there is one. Another image than the stand-in's runs its own program,
+    and with a `port` the pod is ready when it answers there."""
     secured = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container: Json = {"name": "main", "image": image, "imagePullPolicy": "Never", "securityContext": secured}
     if image == STAND_IN:
         container["command"] = ["sleep", "infinity"]
+    if port:
+        container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 1}
     volumes = []
     if claim:
         container["volumeMounts"] = [{"name": "claim", "mountPath": "/claim"}]
