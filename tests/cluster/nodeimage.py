@@ -4,6 +4,7 @@ It follows what `kind build node-image` does: a base with systemd and containerd
 programs in it, and the images of the control plane imported into its containerd.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def inner_image(engine: Engine, image: str, payload: Path, dockerfile: str, fold
     context = folder / payload.name
     context.mkdir(exist_ok=True)
     shutil.copy2(payload, context)
-    archive = folder / f"{image.replace('/', '-')}.tar"
+    archive = folder / f"{re.sub('[/:]', '-', image)}.tar"
     engine.build(context, image, "--build-arg", f"PROGRAM={payload.name}", "--file", FILES / dockerfile)
     engine.save(image, archive)
     engine("rmi", "--force", image)
