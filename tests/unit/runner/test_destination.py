@@ -141,8 +141,8 @@ def test_an_error_of_the_disk_is_told_with_the_claim(folder: Folder, number: int
 
 
 def test_a_claim_too_small_is_refused_with_numbers(folder: Folder) -> None:
-    with pytest.raises(RunFailed, match=r"needs 1\.0 TB.* are free") as failure:
-        destination.require_space(folder, 10**12 * 1000 if folder.free() > 10**12 else 10**12)
+    with pytest.raises(RunFailed, match=r"needs 1\.0 PiB.* are free") as failure:
+        destination.require_space(folder, 2**50)
     assert failure.value.reason is Reason.NO_SPACE
 
 
