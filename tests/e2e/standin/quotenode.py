@@ -27,7 +27,7 @@ class QuoteNode:
         }
         self.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(_manifests(settings)))
         workloads = ("statefulset/quotenode-db", BACKEND, "deployment/backup-worker")
-        self.kubectl("rollout", "status", "--timeout=120s", *workloads, timeout=130)
+        self.kubectl("rollout", "status", "--timeout=240s", *workloads, timeout=250)
 
     def psql(self, script: str, *, database: str = "quotenode") -> str:
         """As superuser, stopping at the first error."""
