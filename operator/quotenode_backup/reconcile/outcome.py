@@ -41,7 +41,13 @@ def _result(run_uid: str, attempt: Attempt, pod: Pod) -> Result | None:
         result = Result.model_validate_json(pod.termination_message)
     except ValidationError:
         return None
-    return result if (result.run_uid, result.attempt) == (run_uid, attempt.number) else None
+    is_ours = (result.run_uid, result.attempt) == (run_uid, attempt.number)
+    return result if is_ours or _could_not_read_the_plan(result) else None
+
+
+def _could_not_read_the_plan(result: Result) -> bool:
+    """Then the runner does not know whose attempt it is; its pod does."""
+    return result.outcome is Outcome.FAILED and result.reason is Reason.PLAN_INVALID and not result.run_uid
 
 
 def _told(result: Result, pod: Pod, job: Job) -> Ended:

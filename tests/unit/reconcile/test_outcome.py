@@ -40,6 +40,12 @@ def test_a_result_that_is_not_this_attempts_counts_as_none(said: object) -> None
     assert "kubectl logs pod-1" in ended.message
 
 
+def test_a_runner_that_could_not_read_its_plan_is_heard_though_it_does_not_know_whose_attempt_it_is() -> None:
+    said = result(reason=Reason.PLAN_INVALID, message="The plan has version 2", run_uid="", number=0)
+    ended = outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=64)])
+    assert (ended.reason, ended.message, ended.exit_code) == (Reason.PLAN_INVALID, "The plan has version 2", 64)
+
+
 @pytest.mark.parametrize("noise", ["{", "[]", "null", '{"runUid": 3}', '{"reason": "Unheard"}', "[" * 5000, "\x00"])
 def test_noise_in_the_termination_message_is_no_result(noise: str) -> None:
     ended = outcome(UID, attempt(), FAILED, [ended_pod(exit_code=1, termination_message=noise)])
