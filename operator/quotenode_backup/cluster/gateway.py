@@ -1,5 +1,6 @@
 """Everything the operator asks of the API server, one method each. `NEEDED` lists the verbs that these methods use."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +40,8 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
 }
 """(API group, resource) -> verbs. The chart's rules are tested against it, and so is what the API server grants at start-up."""
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
 
 class NameTaken(Exception):
     """An object that is not ours has the name of one of ours. It is never touched."""
@@ -49,6 +52,9 @@ class Cluster:
         self._api = connection
 
     async def read_run(self, namespace: str, name: str) -> Run | None:
+        """None when there is none, and for what can't be a name: it may come from a Lease that anybody wrote."""
+        if not _NAME.fullmatch(name):
+            return None
         try:
             return run_of(await self._api.read(_runs(namespace, name)))
         except NotFound:

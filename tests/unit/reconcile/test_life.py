@@ -303,3 +303,8 @@ def test_two_operators_never_have_two_jobs_of_one_database(seed: int) -> None:
     to_rest(world)
     assert_settled(world)
     assert len(world.bundles) == 2
+
+
+@pytest.mark.parametrize("holder", ["", "..", ".", "first/status", "../../../../api/v1/namespaces/shop"])
+def test_what_can_not_be_the_name_of_a_run_is_never_put_into_a_path(holder: str) -> None:
+    assert finished(Cluster(cast("Any", None)).read_run("shop", holder)) is None
