@@ -147,7 +147,7 @@ class RunReconciler:
         run, now = seen.run, seen.now
         placement = await self._placement(run)
         if isinstance(placement, Misplaced):
-            return await self._end_attempt(run, Ended(placement.reason, placement.message), now)
+            return await self._misplaced(run, attempt, placement, now)
         await self._tell(run, Reason.JOB_CREATED, f"Creating Job {attempt.job_name}", now, warning=False)
         try:
             await self._cluster.ensure_job(self._job(run, _spec(run), attempt, placement, now))
@@ -157,11 +157,21 @@ class RunReconciler:
             return await self._refused(run, attempt, str(exc), now)
         return Pass(TICK)
 
+    async def _misplaced(self, run: Run, attempt: Attempt, found: Misplaced, now: datetime) -> Pass:
+        """The application's pods may be just restarting."""
+        if found.may_pass:
+            return await self._held_up(run, attempt, found.reason, found.message, now)
+        return await self._end_attempt(run, Ended(found.reason, found.message), now)
+
     async def _refused(self, run: Run, attempt: Attempt, answer: str, now: datetime) -> Pass:
         message = f"The cluster refuses the backup's Job: {answer}. Raise the quota or the policy"
+        return await self._held_up(run, attempt, Reason.POD_REJECTED, message, now)
+
+    async def _held_up(self, run: Run, attempt: Attempt, reason: Reason, message: str, now: datetime) -> Pass:
+        """The attempt has no Job yet, for a cause that may pass but is not waited for for ever."""
         if now - attempt.start_time >= timing.STUCK_AFTER:
-            return await self._end_attempt(run, Ended(Reason.POD_REJECTED, message), now)
-        return await self._write(run, told.observed(run, Reason.POD_REJECTED, message, now), LOCK_TICK)
+            return await self._end_attempt(run, Ended(reason, message), now)
+        return await self._write(run, told.observed(run, reason, message, now), LOCK_TICK)
 
     def _job(
         self, run: Run, spec: BackupSpec, attempt: Attempt, placement: Placement, now: datetime
