@@ -64,7 +64,7 @@ class Archive:
         self.account = Account()
         self._claim = ""
         self._reported = 0
-        self._linked: dict[tuple[int, int], str] = {}
+        self._linked: dict[tuple[int, ...], str] = {}
         self._buffer = memoryview(bytearray(_BUFFER))
 
     def add_source(self, source: dict[str, str]) -> None:
@@ -140,7 +140,7 @@ class Archive:
         self.account.links += 1
 
     def _add_file(self, folder: int, name: str, path: str, seen: os.stat_result) -> None:
-        if (first := self._linked.get((seen.st_dev, seen.st_ino))) is not None:
+        if (first := self._linked.get(_content(seen))) is not None:
             entry = _entry(path, seen, tarfile.LNKTYPE)
             entry.linkname = first
             self._put(entry, seen)
@@ -166,7 +166,7 @@ class Archive:
         self._copy(descriptor, path, before.st_size)
         self._compare(path, before, os.fstat(descriptor))
         if before.st_nlink > 1:
-            self._linked[before.st_dev, before.st_ino] = path
+            self._linked[_content(before)] = path
         self.account.files += 1
 
     def _copy(self, descriptor: int, path: str, size: int) -> None:
@@ -234,6 +234,11 @@ class _Open:
 
     def changed(self) -> bool:
         return self.before.st_mtime_ns != os.fstat(self.descriptor).st_mtime_ns
+
+
+def _content(seen: os.stat_result) -> tuple[int, ...]:
+    """What two hard links share. An inode alone may meanwhile be another file's, or the same file's with new content."""
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 def _entry(path: str, seen: os.stat_result, kind: bytes) -> tarfile.TarInfo:
