@@ -169,9 +169,10 @@ def refusal(server: Server, database: str, words: str) -> RunFailed:
                 f"({code}: {said}): put the right role and password into the Secret, or let pg_hba.conf admit them.",
             )
         case "3D000":
+            is_target = database == server.planned.name
+            remedy = "correct spec.database.name" if is_target else "create it, since a backup holds its lock there"
             return RunFailed(
-                Reason.DATABASE_NOT_FOUND,
-                f"There is no database {name} on {server.address} ({said}): correct spec.database.name.",
+                Reason.DATABASE_NOT_FOUND, f"There is no database {name} on {server.address} ({said}): {remedy}."
             )
         case "42501":
             return RunFailed(
