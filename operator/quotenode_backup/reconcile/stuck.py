@@ -31,7 +31,7 @@ def without_pod(rejection: str) -> Pending:
 
 
 def with_pod(pod: Pod, warning: str) -> Pending | None:
-    """Why the pod does not run; None when it does. `warning`: its newest FailedMount or FailedAttachVolume Event."""
+    """Why the pod does not run; None when it does. `warning`: its newest FailedMount Event."""
     if pod.phase != "Pending":
         return None
     if pod.unscheduled_message:
