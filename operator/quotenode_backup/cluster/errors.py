@@ -39,7 +39,7 @@ def error_of(doing: str, status: int, body: bytes) -> ApiError:
             return NotFound(sentence)
         case 409:
             return AlreadyExists(sentence) if reason == "AlreadyExists" else Conflict(sentence)
-        case 400 | 401 | 403 | 405 | 413 | 415 | 422:
+        case 400 | 403 | 405 | 413 | 415 | 422:
             return Refused(sentence)
     return Unavailable(sentence)
 

@@ -21,7 +21,7 @@ from quotenode_backup.cluster.errors import (
         (404, "NotFound", NotFound),
         (409, "AlreadyExists", AlreadyExists),
         (409, "Conflict", Conflict),
-        *((code, "Forbidden", Refused) for code in (400, 401, 403, 405, 413, 415, 422)),
+        *((code, "Forbidden", Refused) for code in (400, 403, 405, 413, 415, 422)),
         *((code, "", Unavailable) for code in (408, 410, 429, 500, 502, 503, 504)),
     ],
 )
