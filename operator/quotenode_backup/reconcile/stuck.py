@@ -38,7 +38,11 @@ def with_pod(pod: Pod, warning: str) -> Pending | None:
         return _unscheduled(pod)
     if pod.waiting_reason in _IMAGE_REASONS:
         message = f"The image of pod {pod.name} can't be pulled ({pod.waiting_reason}): {pod.waiting_message}"
-        return Pending(Reason.IMAGE_PULL, f"{message}. Check runner.image, and the pull secrets of the pod's ServiceAccount", curable=False)
+        return Pending(
+            Reason.IMAGE_PULL,
+            f"{message}. Check runner.image, and the pull secrets of the pod's ServiceAccount",
+            curable=False,
+        )
     if pod.waiting_reason in _CONFIG_REASONS:
         message = f"Pod {pod.name} can't be started ({pod.waiting_reason}): {pod.waiting_message}"
         return Pending(Reason.POD_REJECTED, message, curable=False)
