@@ -7,15 +7,15 @@ from tests.e2e.waiting import eventually
 
 OPEN = r"""
 set -euo pipefail
-cd /work
+cd /opened
 bundle=$(find /backups -name "$NAME")
 [ "$(sha256sum < "$bundle" | cut -d' ' -f1)" = "$CHECKSUM" ]
 tar xzf "$bundle"
 sha256sum --quiet -c checksums.sha256
-export PGHOST=/work PGUSER=postgres PGDATABASE=quotenode PGSSLMODE=disable
-initdb --pgdata=/work/scratch --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=trust --no-sync > /dev/null
-pg_ctl --pgdata=/work/scratch --wait --silent --log=/work/log \
-    --options="-c listen_addresses='' -c unix_socket_directories=/work -c fsync=off" start > /dev/null
+export PGHOST=/opened PGUSER=postgres PGDATABASE=quotenode PGSSLMODE=disable
+initdb --pgdata=/opened/scratch --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=trust --no-sync > /dev/null
+pg_ctl --pgdata=/opened/scratch --wait --silent --log=/opened/log \
+    --options="-c listen_addresses='' -c unix_socket_directories=/opened -c fsync=off" start > /dev/null
 createuser quotenode
 createdb --owner=quotenode quotenode
 pg_restore --exit-on-error --dbname=quotenode backup.dump
@@ -70,7 +70,7 @@ def _pod(name: str, status: Json) -> Json:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [
             {"name": "backups", "mountPath": "/backups", "readOnly": True},
-            {"name": "work", "mountPath": "/work"},
+            {"name": "work", "mountPath": "/opened"},
             {"name": "memory", "mountPath": "/dev/shm"},
         ],
     }
