@@ -101,8 +101,8 @@ def watched(run_id: str, operator: None) -> Callable[[str], Namespace]:
 
 
 @pytest.fixture(scope="session")
-def own_namespace(run_id: str) -> Callable[[str], Namespace]:
-    """A namespace that no installed operator watches."""
+def own_namespace(run_id: str, operator: None) -> Callable[[str], Namespace]:
+    """A namespace that no installed operator watches. The chart, installed for the others, brings the CRD."""
     return lambda story: make_namespace(namespace_name(story, run_id), run_id)
 
 

@@ -114,8 +114,8 @@ def wait_for_the_policy(namespace: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[str]:
-    """A namespace with the rights and the policy of a release of its own, without its operator."""
+def namespace(operator: None) -> Iterator[str]:
+    """A namespace with the rights and the policy of a release of its own, without its operator. The installed one brings the CRD."""
     name = f"admission-{secrets.token_hex(4)}"
     apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     parts = ("serviceaccount", "rbac-operator", "admission")
@@ -131,7 +131,7 @@ def namespace() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def operator(namespace: str) -> str:
+def account(namespace: str) -> str:
     return f"system:serviceaccount:{namespace}:{namespace}-quotenode-backup-operator"
 
 
@@ -160,10 +160,10 @@ def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
     ) in write(namespace, "without-pods").stderr
 
 
-def test_the_operator_itself_is_not_asked(namespace: str, operator: str) -> None:
+def test_the_operator_itself_is_not_asked(namespace: str, account: str) -> None:
     """Where another release watches everything, that one's policy still asks."""
-    grant(namespace, operator, frozenset())
-    assert f"ValidatingAdmissionPolicy '{namespace}-" not in write(namespace, operator).stderr
+    grant(namespace, account, frozenset())
+    assert f"ValidatingAdmissionPolicy '{namespace}-" not in write(namespace, account).stderr
 
 
 def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str) -> None:
@@ -175,22 +175,22 @@ def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str) -
 
 @pytest.mark.parametrize("resource", ["secrets", "configmaps", "pods/exec", "pods/log"])
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "create"])
-def test_the_operator_may_not(namespace: str, operator: str, verb: str, resource: str) -> None:
+def test_the_operator_may_not(namespace: str, account: str, verb: str, resource: str) -> None:
     kind, _, subresource = resource.partition("/")
     question = ("auth", "can-i", verb, kind, f"--subresource={subresource}", "-n", namespace)
-    assert kubectl(*question, f"--as={operator}").stdout.strip() == "no"
+    assert kubectl(*question, f"--as={account}").stdout.strip() == "no"
 
 
-def test_the_operators_own_token_reads_no_secret(namespace: str, operator: str, tmp_path: Path) -> None:
+def test_the_operators_own_token_reads_no_secret(namespace: str, account: str, tmp_path: Path) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login", "namespace": namespace}}
     apply(secret | {"stringData": {"password": "never-read"}})
-    account = operator.rpartition(":")[2]
+    name = account.rpartition(":")[2]
     config = json.loads(done(kubectl("config", "view", "--raw", "--minify", "--output=json")))
-    config["users"][0]["user"] = {"token": done(kubectl("create", "token", account, "-n", namespace)).strip()}
+    config["users"][0]["user"] = {"token": done(kubectl("create", "token", name, "-n", namespace)).strip()}
     path = tmp_path / "kubeconfig"
     path.write_text(json.dumps(config))
     for asked in (["secret", "login"], ["secrets"]):
         refused = kubectl(f"--kubeconfig={path}", "get", *asked, "-n", namespace)
         assert refused.returncode != 0
         assert "(Forbidden)" in refused.stderr
-        assert f'User "{operator}" cannot' in refused.stderr
+        assert f'User "{account}" cannot' in refused.stderr
