@@ -26,6 +26,14 @@ class Refused(ApiError):
     """Asking again will not change the answer: not allowed, invalid, or the namespace is going away."""
 
 
+class Invalid(Refused):
+    """The object itself is at fault."""
+
+
+class Unreadable(ApiError):
+    """What the API server holds was written by another release, in words that this one does not know."""
+
+
 class Unavailable(ApiError):
     """The API server could not be reached, or asks for patience."""
 
@@ -39,7 +47,9 @@ def error_of(doing: str, status: int, body: bytes) -> ApiError:
             return NotFound(sentence)
         case 409:
             return AlreadyExists(sentence) if reason == "AlreadyExists" else Conflict(sentence)
-        case 400 | 403 | 405 | 413 | 415 | 422:
+        case 400 | 422:
+            return Invalid(sentence)
+        case 403 | 405 | 413 | 415:
             return Refused(sentence)
     return Unavailable(sentence)
 

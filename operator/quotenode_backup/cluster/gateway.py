@@ -1,5 +1,6 @@
 """Everything the operator asks of the API server, one method each. `NEEDED` lists the verbs that these methods use."""
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
-from quotenode_backup.cluster.errors import AlreadyExists, NotFound
+from quotenode_backup.cluster.errors import AlreadyExists, NotFound, Unreadable
 from quotenode_backup.cluster.views import (
     Claim,
     Job,
@@ -40,6 +41,8 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
 }
 """(API group, resource) -> verbs. The chart's rules are tested against it, and so is what the API server grants at start-up."""
 
+logger = logging.getLogger(__name__)
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
@@ -63,14 +66,15 @@ class Cluster:
     async def unfinished_runs(self, namespace: str | None) -> AsyncIterator[Run]:
         """Of a namespace, or of all namespaces. Finished ones are not even parsed: there can be thousands."""
         async for item in self._items(_runs(namespace), {}):
-            if not is_finished(item):
-                yield run_of(item)
+            if not is_finished(item) and (run := _readable(item)):
+                yield run
 
     async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
         """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
         async for item in self._items(_runs(run.namespace), {}):
-            if item["metadata"]["uid"] != run.uid and _same_target(item, run) and not is_finished(item):
-                yield run_of(item)
+            is_rival = item["metadata"]["uid"] != run.uid and _same_target(item, run) and not is_finished(item)
+            if is_rival and (rival := _readable(item)):
+                yield rival
 
     async def write_status(self, run: Run, status: BackupStatus) -> Run:
         """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now."""
@@ -178,6 +182,15 @@ class Cluster:
         async for page in self._api.pages(path, query):
             for item in page["items"]:
                 yield item
+
+
+def _readable(item: Json) -> Run | None:
+    """One run that can't be read must not hide the others."""
+    try:
+        return run_of(item)
+    except Unreadable as exc:
+        logger.warning("%s/%s: %s", item["metadata"]["namespace"], item["metadata"]["name"], exc)
+        return None
 
 
 def _same_target(item: Json, run: Run) -> bool:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster.errors import Unreadable
 from quotenode_backup.manifests import labels
 
 Json = dict[str, Any]
@@ -113,11 +114,19 @@ class Lease:
 
 
 def run_of(body: Json) -> Run:
+    """Raises Unreadable when its status does not fit our types. It is left alone then: only who wrote it knows what it means."""
     meta = body["metadata"]
     try:
         spec = BackupSpec.model_validate(body.get("spec", {}))
     except ValidationError:
         spec = None
+    try:
+        status = BackupStatus.model_validate(body.get("status") or {})
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise Unreadable(
+            f"its status.{where} is not of this operator's release: install the newer one again"
+        ) from error
     return Run(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -127,7 +136,7 @@ def run_of(body: Json) -> Run:
         created=_time(meta["creationTimestamp"]),
         deleting="deletionTimestamp" in meta,
         spec=spec,
-        status=BackupStatus.model_validate(body.get("status") or {}),
+        status=status,
     )
 
 

@@ -40,7 +40,7 @@ def main() -> int:
     try:
         asyncio.run(_operate(chosen))
     except (NotReady, ApiError) as exc:
-        logger.error("Not started: %s", exc)
+        logger.error("Ended: %s", exc)
         return 1
     return 0
 

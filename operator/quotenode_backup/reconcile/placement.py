@@ -83,8 +83,9 @@ def _user(
     for files in spec.files:
         if claims[files.claim_name] is None:
             return _absent(files.claim_name)
-        for mounter in mounters[files.claim_name]:
-            return mounter.user if mounter.user else _unknown_user(mounter)
+        mounting = mounters[files.claim_name]
+        if mounting:
+            return next((mounter.user for mounter in mounting if mounter.user), None) or _unknown_user(mounting[0])
     names = ", ".join(sorted({files.claim_name for files in spec.files}))
     return Misplaced(
         Reason.RUN_AS_USER_NEEDED,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, BackupStatus
-from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Claim as ClaimView
 from quotenode_backup.cluster.views import Job, Pod, Run
@@ -114,7 +114,9 @@ class RunReconciler:
             case Observe(reason, message, again):
                 return await self._write(run, told.observed(run, reason, message, now), again)
             case EndAttempt(ended):
-                return await self._end_attempt(run, ended, now)
+                result = await self._end_attempt(run, ended, now)
+                await self._clear_away_busy(seen, ended)
+                return result
             case DeleteJob(job):
                 await self._cluster.delete_job(run.namespace, job)
                 return Pass(SOON)
@@ -154,7 +156,7 @@ class RunReconciler:
         except NameTaken as exc:
             return await self._end_attempt(run, Ended(Reason.NAME_COLLISION, f"{exc}: remove or rename it"), now)
         except Refused as exc:
-            return await self._refused(run, attempt, str(exc), now)
+            return await self._refused(run, attempt, exc, now)
         return Pass(TICK)
 
     async def _misplaced(self, run: Run, attempt: Attempt, found: Misplaced, now: datetime) -> Pass:
@@ -163,8 +165,9 @@ class RunReconciler:
             return await self._held_up(run, attempt, found.reason, found.message, now)
         return await self._end_attempt(run, Ended(found.reason, found.message), now)
 
-    async def _refused(self, run: Run, attempt: Attempt, answer: str, now: datetime) -> Pass:
-        message = f"The cluster refuses the backup's Job: {answer}. Raise the quota or the policy"
+    async def _refused(self, run: Run, attempt: Attempt, answer: Refused, now: datetime) -> Pass:
+        advice = "Correct spec.pod" if isinstance(answer, Invalid) else "Raise the quota or the policy"
+        message = f"The cluster refuses the backup's Job: {answer}. {advice}"
         return await self._held_up(run, attempt, Reason.POD_REJECTED, message, now)
 
     async def _held_up(self, run: Run, attempt: Attempt, reason: Reason, message: str, now: datetime) -> Pass:
@@ -191,6 +194,12 @@ class RunReconciler:
     async def _end_attempt(self, run: Run, ended: Ended, now: datetime) -> Pass:
         await self._tell(run, ended.reason, ended.message, now, warning=ended.reason is not Reason.LOCK_BUSY)
         return await self._write(run, told.attempt_ended(run, ended, now))
+
+    async def _clear_away_busy(self, seen: Seen, ended: Ended) -> None:
+        """A run can wait for days, a Job a minute, for a lock that another namespace holds."""
+        job = seen.job(seen.run.status.attempts[-1].job_name)
+        if job and ended.reason is Reason.LOCK_BUSY:
+            await self._cluster.delete_job(seen.run.namespace, job)
 
     async def _complete(self, run: Run, ended: Ended, now: datetime) -> Pass:
         if ended.bundle is None:

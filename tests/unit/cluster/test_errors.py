@@ -8,6 +8,7 @@ from quotenode_backup.cluster.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
+    Invalid,
     NotFound,
     Refused,
     Unavailable,
@@ -21,7 +22,8 @@ from quotenode_backup.cluster.errors import (
         (404, "NotFound", NotFound),
         (409, "AlreadyExists", AlreadyExists),
         (409, "Conflict", Conflict),
-        *((code, "Forbidden", Refused) for code in (400, 403, 405, 413, 415, 422)),
+        *((code, "Forbidden", Refused) for code in (403, 405, 413, 415)),
+        *((code, "Invalid", Invalid) for code in (400, 422)),
         *((code, "", Unavailable) for code in (408, 410, 429, 500, 502, 503, 504)),
     ],
 )

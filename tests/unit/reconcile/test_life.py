@@ -102,6 +102,7 @@ def test_a_busy_lock_is_waited_out_without_an_end() -> None:
     assert_settled(world)
     assert world.status("night")["attempts"][-1]["number"] == 13
     assert world.status("night").get("failures", 0) == 0
+    assert len([path for path in world.objects if "/jobs/" in path]) == 1
 
 
 @pytest.mark.parametrize("reason", VERDICTS)

@@ -46,6 +46,10 @@ def test_the_second_claim_says_who_when_the_first_has_nobody() -> None:
     assert placed(pdfs=[by("web", user=33)]) == Placement(user=33, node="worker")
 
 
+def test_a_pod_beside_the_application_that_runs_as_root_does_not_hide_it() -> None:
+    assert placed(uploads=[by("shell", user=0), by("web", user=33)]) == Placement(user=33, node="worker")
+
+
 def test_a_chosen_user_comes_before_what_is_seen() -> None:
     assert placed(pod={"runAsUser": 7}, uploads=[by("web")]) == Placement(user=7, node="worker")
 

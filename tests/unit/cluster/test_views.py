@@ -1,0 +1,30 @@
+import pytest
+
+from quotenode_backup.cluster.errors import Unreadable
+from quotenode_backup.cluster.views import run_of
+
+
+def body(**status: object) -> dict[str, object]:
+    return {
+        "metadata": {
+            "namespace": "shop",
+            "name": "night",
+            "uid": "1",
+            "resourceVersion": "1",
+            "creationTimestamp": "2026-03-01T02:00:00Z",
+        },
+        "spec": {
+            "database": {"host": "db", "name": "shop", "credentialsSecretRef": {"name": "login"}},
+            "storage": {"local": {"claimName": "bundles"}},
+        },
+        "status": status,
+    }
+
+
+def test_fields_of_a_newer_release_are_passed_over() -> None:
+    assert run_of(body(phase="Pending", later="yes")).status.phase == "Pending"
+
+
+def test_a_status_in_the_words_of_another_release_is_named_and_not_guessed_at() -> None:
+    with pytest.raises(Unreadable, match=r"status\.phase is not of this operator's release"):
+        run_of(body(phase="Dreaming"))
