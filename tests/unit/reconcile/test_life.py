@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from quotenode_backup.cluster.errors import ApiError
+from quotenode_backup.cluster.errors import ApiError, Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.resync import unsettled
 from quotenode_backup.domain.errors import VERDICTS, Reason, is_retryable
@@ -107,6 +107,27 @@ def test_a_busy_lock_is_waited_out_without_an_end() -> None:
     assert world.status("night")["attempts"][-1]["number"] == 13
     assert world.status("night").get("failures", 0) == 0
     assert len([path for path in world.objects if "/jobs/" in path]) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (Invalid("Job is invalid: spec.template (422)"), "Correct spec.pod"),
+        (Refused("exceeded quota (403)"), "Raise the quota or the policy"),
+    ],
+)
+def test_a_job_that_the_cluster_refuses_fails_with_what_to_do_about_it(answer: Refused, advice: str) -> None:
+    def refuse(when: str, request: str) -> None:
+        if (when, request) == ("before", f"POST {JOBS}"):
+            raise answer
+
+    world = World()
+    world.apply("night")
+    to_rest(world, Client(world, refuse))
+    status = world.status("night")
+    assert (status["phase"], status["reason"]) == ("Failed", "PodRejected")
+    assert str(answer) in status["message"]
+    assert status["message"].endswith(advice)
 
 
 @pytest.mark.parametrize("reason", VERDICTS)
