@@ -188,12 +188,37 @@ class Pod(SpecModel):
     """Further labels of the pod, such as those that a NetworkPolicy selects."""
 
 
+SCHEDULE_FIELDS = (
+    "schedule",
+    "time_zone",
+    "suspend",
+    "trigger",
+    "starting_deadline_seconds",
+    "stale_after_seconds",
+)
+"""Without `schedule` they are refused. They have no default in the schema, which would put them into every one-off."""
+SCHEDULE_NAME_LIMIT = 52
+"""Characters: its runs have eleven more."""
+
+
 class BackupSpec(SpecModel):
-    """What to back up, and where to. It can't be changed: a new backup is a new object."""
+    """What to back up, where to, and when. Without schedule it is one run, which can't be changed; with it, it makes runs."""
 
     model_config = SpecModel.model_config | {
         "json_schema_extra": rules(
-            rule("self == oldSelf", "a backup's spec can't be changed: make a new QuoteNodeBackup"),
+            rule(
+                "has(self.schedule) == has(oldSelf.schedule)",
+                "a one-off can't become a schedule, nor a schedule a one-off: make a new QuoteNodeBackup",
+            ),
+            rule(
+                "has(self.schedule) || self == oldSelf",
+                "a backup's spec can't be changed: make a new QuoteNodeBackup",
+            ),
+            rule(
+                "has(self.schedule) || (!has(self.timeZone) && !has(self.suspend) && !has(self.trigger)"
+                " && !has(self.startingDeadlineSeconds) && !has(self.staleAfterSeconds))",
+                "timeZone, suspend, trigger, startingDeadlineSeconds and staleAfterSeconds are for a schedule: set schedule too",
+            ),
             rule(
                 "!has(self.files) || self.files.size() < 2 || self.files.all(f, f.name != '.')",
                 "files: the name . takes the whole archive, so it must be the only one",
@@ -206,6 +231,31 @@ class BackupSpec(SpecModel):
         )
     }
 
+    schedule: (
+        Annotated[
+            str,
+            StringConstraints(
+                min_length=9,
+                max_length=100,
+                pattern=r"^([0-5]?[0-9] )?[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$",
+            ),
+        ]
+        | None
+    ) = None
+    """When to back up: a cron expression of 5 fields, or of 6 with a number of seconds first, such as `0 0 2 * * *`. Absent: once, now."""
+    time_zone: (
+        Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")]
+        | None
+    ) = None
+    """IANA time zone of the schedule, such as Europe/Berlin. Absent: Etc/UTC."""
+    suspend: bool | None = None
+    """Whether no slot starts a run for now. A trigger still does."""
+    trigger: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = None
+    """Any new value starts one run now, such as the date and your name."""
+    starting_deadline_seconds: Annotated[int, Field(ge=10, le=604800)] | None = None
+    """A slot that is noticed later than this, after a downtime of the operator, counts as missed. Absent: 3600."""
+    stale_after_seconds: Annotated[int, Field(ge=60, le=31622400)] | None = None
+    """When the last successful backup is older than this, condition Stale says so. Absent: 172800, two days."""
     database: Database
     """The PostgreSQL database to dump."""
     files: Annotated[

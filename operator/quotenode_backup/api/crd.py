@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from quotenode_backup.api import GROUP, VERSION
-from quotenode_backup.api.backup import KIND, NAME_LIMIT, PLURAL, SHORT_NAME, BackupSpec
+from quotenode_backup.api.backup import KIND, NAME_LIMIT, PLURAL, SCHEDULE_NAME_LIMIT, SHORT_NAME, BackupSpec
 from quotenode_backup.api.fields import rule
 from quotenode_backup.api.status import BackupStatus
 
@@ -70,9 +70,11 @@ def _columns() -> list[Schema]:
     return [
         column("Phase", ".status.phase"),
         column("Reason", ".status.reason"),
+        column("Schedule", ".spec.schedule"),
         column("Initiated by", ".status.initiatedBy"),
         column("Size", ".status.size"),
         column("Completed", ".status.completionTime", "date"),
+        column("Next", ".status.nextScheduleTime"),
         column("Age", ".metadata.creationTimestamp", "date"),
         column("Destination", ".status.destinations[0].path", wide=True),
         column("Checksum", ".status.checksum", wide=True),
@@ -89,7 +91,11 @@ def _resource() -> Schema:
             rule(
                 f"self.metadata.name.size() <= {NAME_LIMIT}",
                 f"the name of a QuoteNodeBackup has at most {NAME_LIMIT} characters",
-            )
+            ),
+            rule(
+                f"!has(self.spec.schedule) || self.metadata.name.size() <= {SCHEDULE_NAME_LIMIT}",
+                f"the name of a schedule has at most {SCHEDULE_NAME_LIMIT} characters: its runs are named after it",
+            ),
         ],
         "properties": {
             "apiVersion": {"type": "string"},

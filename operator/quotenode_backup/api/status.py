@@ -21,6 +21,8 @@ class Phase(StrEnum):
     RUNNING = "Running"
     COMPLETED = "Completed"
     FAILED = "Failed"
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
 
 
 class ConditionType(StrEnum):
@@ -32,6 +34,7 @@ class ConditionType(StrEnum):
     FAILED = "Failed"
     VERIFIED = "Verified"
     LOCAL_BUNDLE_PRESENT = "LocalBundlePresent"
+    STALE = "Stale"
 
 
 class Condition(StatusModel):
@@ -99,11 +102,20 @@ class Destination(StatusModel):
     """Path of the bundle inside the claim."""
 
 
+class LastRun(StatusModel):
+    """The newest run of a schedule."""
+
+    name: Annotated[str, StringConstraints(max_length=253)]
+    """Name of the QuoteNodeBackup."""
+    phase: Phase | None = None
+    """Its phase when it was last looked at."""
+
+
 class BackupStatus(StatusModel):
     """What has become of the backup."""
 
     phase: Phase | None = None
-    """Pending, Running, Completed or Failed: a summary of the conditions."""
+    """Pending, Running, Completed or Failed: a summary of the conditions. Of a schedule Scheduled, Suspended, or Failed when it can't be read."""
     initiated_by: Word | None = None
     """Admin (this object was made by somebody) or Scheduler."""
     reason: Word | None = None
@@ -140,6 +152,26 @@ class BackupStatus(StatusModel):
     """The truth, for `kubectl wait`."""
     observed_generation: int | None = None
     """Generation of the resource that this status is about."""
+    last_schedule_time: datetime | None = None
+    """The last slot that a run was made for."""
+    next_schedule_time: datetime | None = None
+    """The next slot."""
+    last_successful_time: datetime | None = None
+    """When a run last completed."""
+    last_failed_time: datetime | None = None
+    """When a run last failed."""
+    last_run: LastRun | None = None
+    """The newest run."""
+    last_trigger: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """The last value of spec.trigger that was acted on."""
+    missed_slots: int | None = None
+    """How many slots passed while the operator was away. Of one downtime 1000 are counted at most."""
+    skipped_slots: int | None = None
+    """How many slots came while the run before was still on."""
+    slots_from: datetime | None = None
+    """Slots after this moment are still to be acted on."""
+    observed_schedule: Annotated[str, StringConstraints(max_length=165)] | None = None
+    """The schedule and time zone in force, or Suspended. Slots count from the moment it changed."""
 
     def condition(self, kind: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type == kind), None)

@@ -21,6 +21,7 @@ from quotenode_backup.cluster.views import (
     Run,
     claim_of,
     is_finished,
+    is_schedule,
     job_of,
     lease_of,
     mounter_of,
@@ -30,7 +31,7 @@ from quotenode_backup.cluster.views import (
 from quotenode_backup.manifests import labels
 
 NEEDED: dict[tuple[str, str], frozenset[str]] = {
-    (GROUP, PLURAL): frozenset({"get", "list", "watch"}),
+    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create"}),
     (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
     ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
     ("", "pods"): frozenset({"list", "watch"}),
@@ -72,9 +73,27 @@ class Cluster:
     async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
         """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
         async for item in self._items(_runs(run.namespace), {}):
-            is_rival = item["metadata"]["uid"] != run.uid and _same_target(item, run) and not is_finished(item)
+            is_rival = item["metadata"]["uid"] != run.uid and _same_target(item, run)
+            is_rival = is_rival and not is_finished(item) and not is_schedule(item)
             if is_rival and (rival := _readable(item)):
                 yield rival
+
+    async def runs_of_schedule(self, namespace: str, uid: str) -> list[Run]:
+        """Finished ones too, as far as they can be read."""
+        query = {"labelSelector": labels.of_schedule(uid)}
+        found = [_readable(item) async for item in self._items(_runs(namespace), query)]
+        return [run for run in found if run]
+
+    async def ensure_run(self, manifest: Json) -> Run:
+        """Create the run of a schedule, or adopt the one of this name that the same schedule made before."""
+        meta = manifest["metadata"]
+        try:
+            return run_of(await self._api.write("POST", _runs(meta["namespace"]), manifest))
+        except AlreadyExists:
+            run = run_of(await self._api.read(_runs(meta["namespace"], meta["name"])))
+        if run.schedule_uid != meta["labels"][labels.SCHEDULE_UID]:
+            raise NameTaken(f"QuoteNodeBackup {run.name} exists and is not this schedule's")
+        return run
 
     async def write_status(self, run: Run, status: BackupStatus) -> Run:
         """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now."""

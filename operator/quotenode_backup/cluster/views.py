@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.errors import Unreadable
+from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.manifests import labels
 
 Json = dict[str, Any]
@@ -28,6 +29,12 @@ class Run:
     spec: BackupSpec | None
     """Absent when it does not fit our types: made under another release's CRD."""
     status: BackupStatus
+    is_schedule: bool = False
+    """It makes runs and is none. Known also when the spec is not understood."""
+    schedule: str = ""
+    """The schedule that made it; empty for a one-off."""
+    schedule_uid: str = ""
+    initiated_by: InitiatedBy = InitiatedBy.ADMIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,8 @@ def run_of(body: Json) -> Run:
         raise Unreadable(
             f"its status.{where} is not of this operator's release: install the newer one again"
         ) from error
+    marks = meta.get("labels") or {}
+    by_clock = marks.get(labels.INITIATED_BY) == InitiatedBy.SCHEDULER
     return Run(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -137,7 +146,16 @@ def run_of(body: Json) -> Run:
         deleting="deletionTimestamp" in meta,
         spec=spec,
         status=status,
+        is_schedule=is_schedule(body),
+        schedule=marks.get(labels.SCHEDULE, ""),
+        schedule_uid=marks.get(labels.SCHEDULE_UID, ""),
+        initiated_by=InitiatedBy.SCHEDULER if by_clock else InitiatedBy.ADMIN,
     )
+
+
+def is_schedule(item: Json) -> bool:
+    """Whether a QuoteNodeBackup, not yet parsed, is a schedule."""
+    return "schedule" in item.get("spec", {})
 
 
 def is_finished(item: Json) -> bool:

@@ -58,6 +58,9 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
     async def backup_changed(namespace: str | None, name: str | None, body: kopf.Body, type: str, **_: Any) -> None:  # noqa: A002 # kopf's word
         if namespace and name and (type == "DELETED" or not is_finished(dict(body))):
             queue.add(Key(namespace, name))
+        schedule = body.metadata.labels.get(labels.SCHEDULE)
+        if namespace and schedule:
+            queue.add(Key(namespace, schedule))
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)
     @kopf.on.event("", "v1", "pods", registry=registry)

@@ -36,6 +36,17 @@ class Reason(StrEnum):
     JOB_RUNNING = "JobRunning"
     COMPLETED = "Completed"
 
+    # The life of a schedule.
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
+    SCHEDULE_INVALID = "ScheduleInvalid"
+    RUN_CREATED = "RunCreated"
+    SLOT_MISSED = "SlotMissed"
+    SLOT_SKIPPED = "SlotSkipped"
+    TRIGGER_IGNORED = "TriggerIgnored"
+    BACKUP_STALE = "BackupStale"
+    BACKUP_FRESH = "BackupFresh"
+
     # Said by the runner.
     PLAN_INVALID = "PlanInvalid"
     SECRET_MISSING = "SecretMissing"

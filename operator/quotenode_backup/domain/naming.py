@@ -24,6 +24,15 @@ def job_name(run_uid: str, attempt: int) -> str:
     return f"qnb-{digest(run_uid)}-{attempt:02d}"
 
 
+def slot_run_name(schedule: str, schedule_uid: str, slot: datetime) -> str:
+    """The run of a slot. A schedule made anew under the same name has runs of its own."""
+    return f"{schedule}-{digest(schedule_uid, 'slot', f'{slot.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}', length=10)}"
+
+
+def trigger_run_name(schedule: str, schedule_uid: str, trigger: str) -> str:
+    return f"{schedule}-{digest(schedule_uid, 'trigger', trigger, length=10)}"
+
+
 def event_name(run_uid: str, reason: str, occurrence: int) -> str:
     return f"qnb-{digest(run_uid, reason, occurrence)}"
 

@@ -10,10 +10,19 @@ ATTEMPT = f"{GROUP}/attempt"
 PLAN = f"{GROUP}/plan"
 HOLDER = f"{GROUP}/holder"
 TARGET = f"{GROUP}/target"
+SCHEDULE = f"{GROUP}/schedule"
+SCHEDULE_UID = f"{GROUP}/schedule-uid"
+INITIATED_BY = f"{GROUP}/initiated-by"
+SLOT = f"{GROUP}/slot"
 BREAK_LOCK = f"{GROUP}/break-lock"
 
 OURS = f"{MANAGED_BY}={MANAGER}"
 """Selects every child of the operator."""
+
+
+def of_schedule(uid: str) -> str:
+    """Selects the runs of one schedule."""
+    return f"{SCHEDULE_UID}={uid}"
 
 
 def of_run(uid: str) -> str:

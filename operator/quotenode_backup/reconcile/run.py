@@ -40,6 +40,7 @@ from quotenode_backup.reconcile.decisions import (
 from quotenode_backup.reconcile.outcome import Ended
 from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
+from quotenode_backup.reconcile.schedule import ScheduleReconciler
 
 NOW = timedelta(0)
 LOCK_TICK = timedelta(seconds=2)
@@ -63,14 +64,17 @@ class RunReconciler:
         self._settings = settings
         self._reporter = reporter
         self._clock = clock or (lambda: datetime.now(UTC))
+        self._schedules = ScheduleReconciler(cluster, reporter, self._clock)
 
     async def reconcile(self, namespace: str, name: str) -> Pass:
         run = await self._cluster.read_run(namespace, name)
         if run is None:
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)
-        if run.status.is_finished or run.deleting:
+        if run.status.is_finished or (run.deleting and not run.is_schedule):
             return Pass(await self._wind_down(run))
+        if run.is_schedule:
+            return Pass(await self._schedules.reconcile(run))
         seen = await self._look(run)
         return await self._carry_out(next_step(seen), seen)
 

@@ -1,7 +1,9 @@
 """The next status as a value: each function takes a run and says what its status is after one thing has happened. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from quotenode_backup.api.status import (
     ATTEMPTS_KEPT,
@@ -16,7 +18,7 @@ from quotenode_backup.api.status import (
     Phase,
 )
 from quotenode_backup.cluster.views import Run
-from quotenode_backup.contract import InitiatedBy, StoredBundle, StoredComponent
+from quotenode_backup.contract import StoredBundle, StoredComponent
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.phase import phase
@@ -24,6 +26,34 @@ from quotenode_backup.domain.text import readable_size, shortened
 from quotenode_backup.reconcile.outcome import Ended
 
 Changes = Mapping[ConditionType, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a condition says."""
+
+    holds: bool
+    reason: Reason
+    message: str
+
+
+def with_conditions(
+    run: Run, status: BackupStatus, found: Mapping[ConditionType, Finding], now: datetime
+) -> BackupStatus:
+    """Each condition keeps the time since when it has held."""
+    conditions = {condition.type: condition for condition in status.conditions}
+    for kind, finding in found.items():
+        old = conditions.get(kind)
+        word: Literal["True", "False"] = "True" if finding.holds else "False"
+        conditions[kind] = Condition(
+            type=kind,
+            status=word,
+            reason=finding.reason,
+            message=shortened(finding.message, MESSAGE_LIMIT),
+            last_transition_time=old.last_transition_time if old and old.status == word else now,
+            observed_generation=run.generation,
+        )
+    return status.model_copy(update={"conditions": list(conditions.values())})
 
 
 def accepted(run: Run, now: datetime) -> BackupStatus:
@@ -123,26 +153,14 @@ def _told(
 ) -> BackupStatus:
     """The status with these conditions, and with reason, message and phase to match."""
     message = shortened(message, MESSAGE_LIMIT)
-    conditions = {condition.type: condition for condition in status.conditions}
-    for kind, holds in changes.items():
-        old = conditions.get(kind)
-        word = "True" if holds else "False"
-        since = old.last_transition_time if old and old.status == word else now
-        conditions[kind] = Condition(
-            type=kind,
-            status=word,
-            reason=reason,
-            message=message,
-            last_transition_time=since,
-            observed_generation=run.generation,
-        )
+    found = {kind: Finding(holds, reason, message) for kind, holds in changes.items()}
+    status = with_conditions(run, status, found, now)
     return status.model_copy(
         update={
-            "conditions": list(conditions.values()),
-            "phase": Phase(phase({kind: c.status == "True" for kind, c in conditions.items()})),
+            "phase": Phase(phase({c.type: c.status == "True" for c in status.conditions})),
             "reason": reason,
             "message": message,
-            "initiated_by": status.initiated_by or InitiatedBy.ADMIN,
+            "initiated_by": status.initiated_by or run.initiated_by,
             "observed_generation": run.generation,
         }
     )

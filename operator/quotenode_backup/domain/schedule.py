@@ -1,0 +1,79 @@
+"""When a schedule is due: the slots of a cron expression in a time zone, as UTC. Pure: `now` comes in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+COUNTED_AT_MOST = 1000
+"""Missed slots of one downtime: a minute-wise schedule after a year away must not cost minutes to count."""
+
+
+class ScheduleInvalid(ValueError):
+    """The expression or the zone can't be read. The message says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The newest slot that has come, and how many before it have passed unseen."""
+
+    slot: datetime
+    passed: int
+
+
+class Schedule:
+    """A cron expression of five fields, or of six with one number for the seconds first, as QuoteNode has it.
+
+    The seconds are taken off and added to each slot, so that both forms mean the same when clocks change: cronsim moves a slot in the
+    missing hour behind it and makes one of the doubled hour once, as Debian's cron does, but only for five fields.
+    """
+
+    def __init__(self, expression: str, zone: str) -> None:
+        fields = expression.split()
+        seconds = fields.pop(0) if len(fields) == 6 else "0"
+        if len(fields) != 5 or not _is_second(seconds):
+            raise ScheduleInvalid(
+                f"schedule {expression!r} needs five cron fields, or six with one number of seconds first"
+            )
+        self._fields = " ".join(fields)
+        self._shift = timedelta(seconds=int(seconds))
+        try:
+            self._zone = ZoneInfo(zone)
+        except (ValueError, OSError, KeyError):
+            raise ScheduleInvalid(f"timeZone {zone!r} is not in the IANA time zone database") from None
+        try:
+            CronSim(self._fields, datetime(2026, 1, 1, tzinfo=self._zone))
+        except CronSimError as error:
+            raise ScheduleInvalid(f"schedule {expression!r} is not a cron expression: {error}") from None
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """The slots after a moment, each later than the one before."""
+        last = moment
+        for slot in self._run(moment, reverse=False):
+            if slot > last:
+                yield slot
+                last = slot
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """None when there is none within cronsim's fifty years."""
+        return next(self.after(moment), None)
+
+    def due(self, after: datetime, now: datetime) -> Due | None:
+        """What has come since `after`, `now` included."""
+        newest = next((slot for slot in self._run(now + timedelta(seconds=1), reverse=True) if slot <= now), None)
+        if newest is None or newest <= after:
+            return None
+        before = (slot for slot in islice(self.after(after), COUNTED_AT_MOST) if slot < newest)
+        return Due(newest, sum(1 for _ in before))
+
+    def _run(self, moment: datetime, *, reverse: bool) -> Iterator[datetime]:
+        start = (moment - self._shift).astimezone(self._zone)
+        for slot in CronSim(self._fields, start, reverse=reverse):
+            yield slot.astimezone(UTC) + self._shift
+
+
+def _is_second(text: str) -> bool:
+    return text.isdecimal() and int(text) < 60

@@ -1,0 +1,39 @@
+"""The QuoteNodeBackup that a schedule makes for a slot or a trigger."""
+
+from datetime import datetime
+from typing import Any
+
+from quotenode_backup.api import API_VERSION
+from quotenode_backup.api.backup import KIND, SCHEDULE_FIELDS, BackupSpec
+from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.manifests import labels
+
+
+def scheduled_run(
+    *,
+    namespace: str,
+    name: str,
+    schedule: str,
+    schedule_uid: str,
+    spec: BackupSpec,
+    by: InitiatedBy,
+    slot: datetime | None,
+) -> dict[str, Any]:
+    """Without an owner: to delete a schedule must not delete the record of its backups."""
+    copied = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(SCHEDULE_FIELDS))
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "labels": {
+                labels.MANAGED_BY: labels.MANAGER,
+                labels.SCHEDULE: schedule,
+                labels.SCHEDULE_UID: schedule_uid,
+                labels.INITIATED_BY: by,
+            },
+            **({"annotations": {labels.SLOT: f"{slot:%Y-%m-%dT%H:%M:%SZ}"}} if slot else {}),
+        },
+        "spec": copied,
+    }

@@ -1,0 +1,79 @@
+"""One pass over a schedule: look at it and its runs, decide, tell, make the run, remember."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.event import event
+from quotenode_backup.manifests.scheduled_run import scheduled_run
+from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, decide
+
+
+class ScheduleReconciler:
+    def __init__(self, cluster: Cluster, reporter: str, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._reporter = reporter
+        self._clock = clock
+
+    async def reconcile(self, run: Run) -> timedelta | None:
+        """When to look again; None: when something happens."""
+        if run.deleting:
+            return None
+        now = self._clock()
+        runs = await self._cluster.runs_of_schedule(run.namespace, run.uid)
+        decision = decide(run, runs, now)
+        for notice in decision.notices:
+            await self._tell(run, notice, now)
+        if decision.new_run:
+            await self._create(run, decision.new_run, now)
+        await self._remember(run, decision)
+        return decision.again
+
+    async def _create(self, run: Run, new: NewRun, now: datetime) -> None:
+        try:
+            await self._cluster.ensure_run(_manifest(run, new))
+        except NameTaken as exc:
+            await self._tell(run, Notice(Reason.NAME_COLLISION, f"{exc}: remove or rename it", 0, warning=True), now)
+            return
+        occurrence = int(new.slot.timestamp()) if new.slot else run.generation
+        await self._tell(run, Notice(Reason.RUN_CREATED, f"Made run {new.name}", occurrence, warning=False), now)
+
+    async def _remember(self, run: Run, decision: Decision) -> None:
+        if decision.status != run.status:
+            await self._cluster.write_status(run, decision.status)
+
+    async def _tell(self, run: Run, notice: Notice, now: datetime) -> None:
+        await self._cluster.tell(
+            event(
+                namespace=run.namespace,
+                run_name=run.name,
+                run_uid=run.uid,
+                reason=notice.reason,
+                message=notice.message,
+                occurrence=notice.occurrence,
+                warning=notice.warning,
+                reporter=self._reporter,
+                now=now,
+            )
+        )
+
+
+def _manifest(run: Run, new: NewRun) -> dict[str, object]:
+    return scheduled_run(
+        namespace=run.namespace,
+        name=new.name,
+        schedule=run.name,
+        schedule_uid=run.uid,
+        spec=_spec(run),
+        by=new.by,
+        slot=new.slot,
+    )
+
+
+def _spec(run: Run) -> BackupSpec:
+    if run.spec is None:
+        raise ValueError("decisions give a schedule without a valid spec nothing to make")
+    return run.spec

@@ -1,0 +1,214 @@
+"""What a schedule does next, as a function of what is seen. Pure: `now` comes in.
+
+A run is made before the status that remembers it: should the operator die in between, the same slot or trigger gives the same name, and the
+run that is there is taken for the one to make.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.status import BackupStatus, ConditionType, LastRun, Phase
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
+from quotenode_backup.domain.schedule import Due, Schedule, ScheduleInvalid
+from quotenode_backup.domain.text import shortened
+from quotenode_backup.reconcile.status import Finding, with_conditions
+
+DEFAULT_ZONE = "Etc/UTC"
+DEFAULT_STARTING_DEADLINE = 3600
+DEFAULT_STALE_AFTER = 172_800
+SUSPENDED = "Suspended"
+CLOCK_TOLERANCE = timedelta(minutes=1)
+NOW = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    name: str
+    by: InitiatedBy
+    slot: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An Event. `occurrence` tells one slot or trigger from another."""
+
+    reason: Reason
+    message: str
+    occurrence: int
+    warning: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    status: BackupStatus
+    again: timedelta | None
+    """When to look again; None: when something happens."""
+    new_run: NewRun | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A schedule that can be read, its runs, and the time."""
+
+    run: Run
+    spec: BackupSpec
+    schedule: Schedule
+    runs: Sequence[Run]
+    now: datetime
+
+    @property
+    def in_force(self) -> str:
+        if self.spec.suspend:
+            return SUSPENDED
+        return f"{self.spec.schedule} {self.spec.time_zone or DEFAULT_ZONE}"
+
+    def named(self, name: str) -> Run | None:
+        return next((run for run in self.runs if run.name == name), None)
+
+    def unfinished_but(self, name: str) -> Run | None:
+        return next((run for run in self.runs if run.name != name and not run.status.is_finished), None)
+
+
+def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
+    """`runs`: those that the schedule made, as far as they still exist."""
+    if run.spec is None or run.spec.schedule is None:
+        return _invalid(run, "The spec does not fit this operator's release: install its CRDs", now)
+    try:
+        schedule = Schedule(run.spec.schedule, run.spec.time_zone or DEFAULT_ZONE)
+    except ScheduleInvalid as exc:
+        return _invalid(run, f"{exc}: correct the spec", now)
+    look = _Look(run, run.spec, schedule, runs, now)
+    if run.spec.trigger and run.spec.trigger != run.status.last_trigger:
+        return _triggered(look, run.spec.trigger)
+    if _is_new(look):
+        # What was due under the old schedule, or while suspended, is not made up for.
+        start = run.created if run.status.observed_schedule is None else now
+        return _decided(look, NOW, slots_from=start, observed_schedule=look.in_force)
+    due = None if run.spec.suspend else schedule.due(run.status.slots_from or run.created, now)
+    return _come(look, due) if due else _resting(look)
+
+
+def _invalid(run: Run, message: str, now: datetime) -> Decision:
+    refused = Finding(False, Reason.SCHEDULE_INVALID, message)
+    status = with_conditions(run, run.status, {ConditionType.ACCEPTED: refused}, now)
+    update: dict[str, Any] = {"phase": Phase.FAILED, "reason": Reason.SCHEDULE_INVALID, "message": shortened(message, 1024)}
+    notice = Notice(Reason.SCHEDULE_INVALID, message, run.generation, warning=True)
+    is_told = run.status.reason == Reason.SCHEDULE_INVALID and run.status.observed_generation == run.generation
+    update |= {"next_schedule_time": None, "observed_generation": run.generation}
+    return Decision(status.model_copy(update=update), None, notices=() if is_told else (notice,))
+
+
+def _is_new(look: _Look) -> bool:
+    """The schedule is not the one that slots were counted by, or the clock was set back behind them."""
+    status = look.run.status
+    ahead = status.slots_from is not None and status.slots_from > look.now + CLOCK_TOLERANCE
+    return ahead or status.observed_schedule != look.in_force
+
+
+def _triggered(look: _Look, value: str) -> Decision:
+    name = trigger_run_name(look.run.name, look.run.uid, value)
+    if look.named(name):
+        words = f"Trigger {value!r} has the run {name} already, so none is started: use another value"
+        notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
+        return _decided(look, NOW, notices=(notice,), last_trigger=value)
+    return _decided(look, NOW, new_run=NewRun(name, InitiatedBy.ADMIN, None), last_trigger=value)
+
+
+def _come(look: _Look, due: Due) -> Decision:
+    """A slot has come: make its run, or say why not."""
+    status, slot = look.run.status, due.slot
+    name = slot_run_name(look.run.name, look.run.uid, slot)
+    allowed = look.spec.starting_deadline_seconds or DEFAULT_STARTING_DEADLINE
+    is_late = (look.now - slot).total_seconds() > allowed
+    missed = due.passed + (1 if is_late else 0)
+    notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
+    news: dict[str, Any] = {"slots_from": slot, "missed_slots": (status.missed_slots or 0) + missed}
+    if is_late:
+        return _decided(look, NOW, notices=notices, **news)
+    busy = look.unfinished_but(name)
+    if busy:
+        words = f"The slot of {slot:%Y-%m-%d %H:%M:%SZ} is skipped: run {busy.name} is still on"
+        notices = (*notices, Notice(Reason.SLOT_SKIPPED, words, int(slot.timestamp()), warning=True))
+        return _decided(look, NOW, notices=notices, skipped_slots=(status.skipped_slots or 0) + 1, **news)
+    new_run = NewRun(name, InitiatedBy.SCHEDULER, slot)
+    return _decided(look, NOW, new_run=new_run, notices=notices, last_schedule_time=slot, **news)
+
+
+def _missed(slot: datetime, count: int, is_late: bool, allowed: int) -> Notice:
+    words = f"{count} slot{'s' if count > 1 else ''} before {slot:%Y-%m-%d %H:%M:%SZ} passed without an operator"
+    if is_late:
+        words = (
+            f"{count} slot{'s' if count > 1 else ''} up to {slot:%Y-%m-%d %H:%M:%SZ} passed more than {allowed} s ago"
+        )
+    return Notice(Reason.SLOT_MISSED, f"{words}: no run was made for them", int(slot.timestamp()), warning=True)
+
+
+def _resting(look: _Look) -> Decision:
+    """Nothing to start: say when the next slot comes, and how old the last good backup is."""
+    status = _with_runs(look)
+    next_slot = None if look.spec.suspend else look.schedule.next_after(max(look.now, status.slots_from or look.now))
+    stale_at = _stale_at(look, status)
+    waits = [moment - look.now for moment in (next_slot, stale_at) if moment and moment > look.now]
+    told = _told(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
+    return Decision(told, min(waits, default=None), notices=_of_age(look, told))
+
+
+def _with_runs(look: _Look) -> BackupStatus:
+    """What the runs that still exist add to what is known of earlier ones."""
+    status = look.run.status
+    ended = [run.status for run in look.runs if run.status.completion_time]
+    good = [one.completion_time for one in ended if one.holds(ConditionType.COMPLETE)]
+    bad = [one.completion_time for one in ended if one.holds(ConditionType.FAILED)]
+    newest = max(look.runs, key=lambda run: (run.created, run.uid), default=None)
+    update = {
+        "last_successful_time": max(filter(None, [status.last_successful_time, *good]), default=None),
+        "last_failed_time": max(filter(None, [status.last_failed_time, *bad]), default=None),
+        "last_run": LastRun(name=newest.name, phase=newest.status.phase) if newest else status.last_run,
+    }
+    return status.model_copy(update=update)
+
+
+def _stale_at(look: _Look, status: BackupStatus) -> datetime | None:
+    """When the newest good backup is too old; never while suspended."""
+    if look.spec.suspend:
+        return None
+    allowed = look.spec.stale_after_seconds or DEFAULT_STALE_AFTER
+    return (status.last_successful_time or look.run.created) + timedelta(seconds=allowed)
+
+
+def _told(look: _Look, status: BackupStatus, stale_at: datetime | None) -> BackupStatus:
+    suspended = bool(look.spec.suspend)
+    reason = Reason.SUSPENDED if suspended else Reason.SCHEDULED
+    message = "Suspended: no slot starts a run; a new spec.trigger does" if suspended else "Runs are made as scheduled"
+    last = status.last_successful_time
+    age = f"The last successful backup is of {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
+    stale = stale_at is not None and look.now >= stale_at
+    found = {
+        ConditionType.ACCEPTED: Finding(True, reason, message),
+        ConditionType.STALE: Finding(stale, Reason.BACKUP_STALE if stale else Reason.BACKUP_FRESH, age),
+    }
+    phase = Phase.SUSPENDED if suspended else Phase.SCHEDULED
+    update = {"phase": phase, "reason": reason, "message": message, "observed_generation": look.run.generation}
+    return with_conditions(look.run, status, found, look.now).model_copy(update=update)
+
+
+def _of_age(look: _Look, told: BackupStatus) -> tuple[Notice, ...]:
+    """An Event when the newest good backup has become too old."""
+    condition = told.condition(ConditionType.STALE)
+    if not told.holds(ConditionType.STALE) or look.run.status.holds(ConditionType.STALE) or condition is None:
+        return ()
+    last = int((told.last_successful_time or look.run.created).timestamp())
+    return (Notice(Reason.BACKUP_STALE, f"{condition.message}, which is too long ago", last, warning=True),)
+
+
+def _decided(
+    look: _Look, again: timedelta, *, new_run: NewRun | None = None, notices: tuple[Notice, ...] = (), **news: Any
+) -> Decision:
+    return Decision(look.run.status.model_copy(update=news), again, new_run, notices)
