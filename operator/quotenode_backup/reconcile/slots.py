@@ -98,7 +98,11 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
 def _invalid(run: Run, message: str, now: datetime) -> Decision:
     refused = Finding(False, Reason.SCHEDULE_INVALID, message)
     status = with_conditions(run, run.status, {ConditionType.ACCEPTED: refused}, now)
-    update: dict[str, Any] = {"phase": Phase.FAILED, "reason": Reason.SCHEDULE_INVALID, "message": shortened(message, 1024)}
+    update: dict[str, Any] = {
+        "phase": Phase.FAILED,
+        "reason": Reason.SCHEDULE_INVALID,
+        "message": shortened(message, 1024),
+    }
     notice = Notice(Reason.SCHEDULE_INVALID, message, run.generation, warning=True)
     is_told = run.status.reason == Reason.SCHEDULE_INVALID and run.status.observed_generation == run.generation
     update |= {"next_schedule_time": None, "observed_generation": run.generation}

@@ -1,0 +1,141 @@
+"""What a schedule does next."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.reconcile.slots import Decision, decide
+from tests.unit.given import START, run, spec, status
+
+HOURLY = "0 * * * *"
+IN_FORCE = f"{HOURLY} Etc/UTC"
+
+
+def hours(count: float) -> datetime:
+    """After START, which is on the hour."""
+    return START + timedelta(hours=count)
+
+
+def schedule(told: BackupStatus | None = None, **changes: Any) -> Run:
+    known = told or BackupStatus(observed_schedule=IN_FORCE, slots_from=START)
+    return run(known, spec=spec(**({"schedule": HOURLY} | changes)), is_schedule=True)
+
+
+def reasons(decision: Decision) -> list[Reason]:
+    return [notice.reason for notice in decision.notices]
+
+
+def followed(one: Run, decision: Decision) -> Run:
+    return replace(one, status=decision.status)
+
+
+def test_a_new_schedule_counts_its_slots_from_its_creation() -> None:
+    first = decide(schedule(BackupStatus()), [], hours(1.5))
+    assert (first.status.slots_from, first.status.observed_schedule) == (START, IN_FORCE)
+    assert first.new_run is None
+
+
+def test_a_slot_makes_one_run_that_is_named_after_it() -> None:
+    one = schedule()
+    decision = decide(one, [], hours(1.1))
+    assert decision.new_run
+    assert decision.new_run.slot == hours(1)
+    assert decide(one, [], hours(1.2)).new_run == decision.new_run
+    assert decide(followed(one, decision), [], hours(1.2)).new_run is None
+    assert decision.status.last_schedule_time == hours(1)
+
+
+def test_between_slots_it_says_when_the_next_one_comes() -> None:
+    decision = decide(schedule(), [], hours(0.5))
+    assert (decision.status.phase, decision.status.next_schedule_time) == ("Scheduled", hours(1))
+    assert decision.again == timedelta(minutes=30)
+
+
+def test_after_a_downtime_one_run_catches_up_and_the_others_are_counted() -> None:
+    decision = decide(schedule(), [], hours(3.1))
+    assert decision.new_run
+    assert (decision.new_run.slot, decision.status.missed_slots) == (hours(3), 2)
+    assert reasons(decision) == [Reason.SLOT_MISSED]
+
+
+def test_a_slot_that_is_noticed_too_late_is_missed() -> None:
+    decision = decide(schedule(startingDeadlineSeconds=60), [], hours(1.5))
+    assert (decision.new_run, decision.status.missed_slots) == (None, 1)
+    assert "more than 60 s ago" in decision.notices[0].message
+
+
+def test_a_slot_during_the_run_before_is_skipped() -> None:
+    decision = decide(schedule(), [run(name="before")], hours(1.1))
+    assert (decision.new_run, decision.status.skipped_slots) == (None, 1)
+    assert "run before is still on" in decision.notices[0].message
+
+
+def test_the_run_of_the_slot_itself_is_taken_for_it() -> None:
+    made = decide(schedule(), [], hours(1.1)).new_run
+    assert made
+    again = decide(schedule(), [run(name=made.name)], hours(1.1))
+    assert (again.new_run, again.status.skipped_slots) == (made, None)
+
+
+def test_while_suspended_only_a_trigger_starts_a_run() -> None:
+    one = schedule(BackupStatus(observed_schedule="Suspended", slots_from=START), suspend=True)
+    assert decide(one, [], hours(5)).new_run is None
+    assert decide(one, [], hours(5)).status.phase == "Suspended"
+    triggered = replace(one, spec=spec(schedule=HOURLY, suspend=True, trigger="now"))
+    assert decide(triggered, [], hours(5)).new_run
+
+
+def test_what_was_due_while_suspended_is_not_made_up_for() -> None:
+    one = schedule(BackupStatus(observed_schedule="Suspended", slots_from=START))
+    resumed = followed(one, decide(one, [], hours(5.5)))
+    assert decide(resumed, [], hours(5.6)).new_run is None
+    assert decide(resumed, [], hours(6)).new_run
+
+
+def test_an_edit_counts_from_the_next_slot() -> None:
+    one = schedule(schedule="30 * * * *")
+    edited = followed(one, decide(one, [], hours(1.75)))
+    assert decide(edited, [], hours(1.8)).new_run is None
+    assert decide(edited, [], hours(1.8)).status.next_schedule_time == hours(2.5)
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_schedule() -> None:
+    one = schedule(BackupStatus(observed_schedule=IN_FORCE, slots_from=hours(9000)))
+    back = followed(one, decide(one, [], hours(1.5)))
+    assert back.status.slots_from == hours(1.5)
+    assert decide(back, [], hours(2)).new_run
+
+
+def test_a_trigger_starts_one_run_and_its_value_again_none() -> None:
+    one = schedule(trigger="tuesday")
+    decision = decide(one, [], hours(0.1))
+    assert decision.new_run
+    assert decide(followed(one, decision), [], hours(0.2)).new_run is None
+    ignored = decide(one, [run(name=decision.new_run.name)], hours(0.3))
+    assert (ignored.new_run, reasons(ignored)) == (None, [Reason.TRIGGER_IGNORED])
+
+
+@pytest.mark.parametrize("wrong", [{"schedule": "61 * * * *"}, {"timeZone": "Europe/Nowhere"}])
+def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: dict[str, str]) -> None:
+    one = schedule(**wrong)
+    decision = decide(one, [], hours(5))
+    assert (decision.status.phase, decision.status.reason) == ("Failed", "ScheduleInvalid")
+    assert reasons(decision) == [Reason.SCHEDULE_INVALID]
+    assert decide(followed(one, decision), [], hours(5)).notices == ()
+    assert not decision.status.is_finished
+
+
+def test_the_newest_good_backup_decides_on_staleness() -> None:
+    good = run(status(holding=("Accepted", "Complete"), completion_time=hours(0.2)), name="good")
+    one = schedule(staleAfterSeconds=1200)
+    fresh = decide(one, [good], hours(0.3))
+    assert not fresh.status.holds("Stale")  # type: ignore[arg-type]
+    stale = decide(followed(one, fresh), [], hours(0.6))
+    assert stale.status.holds("Stale")  # type: ignore[arg-type]
+    assert reasons(stale) == [Reason.BACKUP_STALE]
+    assert stale.status.last_successful_time == hours(0.2)
