@@ -67,6 +67,10 @@ class Plan(BaseModel):
     database: "PlannedDatabase"
     files: "tuple[PlannedFiles, ...]"
     local: "PlannedClaim"
+    retention: "PlannedRetention | None" = None
+    """Absent: no bundle is removed."""
+    audit: bool = False
+    """Whether the run is a row of backup_logs too."""
 
 
 class PlannedDatabase(BaseModel):
@@ -102,6 +106,66 @@ class PlannedClaim(BaseModel):
     sub_path: str = ""
 
 
+class PlannedRetention(BaseModel):
+    model_config = Plan.model_config
+
+    keep_last: int
+
+
+class RowStatus(StrEnum):
+    """As QuoteNode writes it in backup_logs."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class AuditRow(BaseModel):
+    """What backup_logs says about a run, besides its id, which is the resource's UID."""
+
+    model_config = Plan.model_config
+
+    status: RowStatus
+    initiated_by: InitiatedBy
+    started: datetime
+    completed: datetime | None = None
+    size_bytes: int | None = None
+    destination: str
+    sha256: str | None = None
+    error: str | None = None
+
+
+class RecordPlan(BaseModel):
+    """`python -m quotenode_backup record`: write the row of a run that could not write it itself."""
+
+    model_config = Plan.model_config
+
+    version: int = PLAN_VERSION
+    run_uid: str
+    namespace: str
+    name: str
+    attempt: int
+    deadline: datetime
+    database: PlannedDatabase
+    row: AuditRow
+
+
+class RemovalPlan(BaseModel):
+    """`python -m quotenode_backup remove`: remove the bundle of a run that is deleted with deletionPolicy Delete."""
+
+    model_config = Plan.model_config
+
+    version: int = PLAN_VERSION
+    run_uid: str
+    namespace: str
+    name: str
+    attempt: int
+    deadline: datetime
+    local: PlannedClaim
+    path: str
+    """Of the bundle, below the root of the claim, which is mounted at `DESTINATION`."""
+
+
 class Result(BaseModel):
     """How an attempt ended. A hint: the commit record on the volume is the truth."""
 
@@ -116,6 +180,31 @@ class Result(BaseModel):
     bundle: "StoredBundle | None" = None
     notes: int = 0
     """How many oddities (files that came or went, sockets left out) the manifest lists."""
+    retention: "RetentionOutcome | None" = None
+    """Absent when the plan has no retention, or the run did not come so far."""
+    audit: "AuditOutcome | None" = None
+    """Absent when the plan wants no row, or the runner could not try."""
+
+
+class RetentionOutcome(BaseModel):
+    """What became of the older bundles. A failure here never fails a run."""
+
+    model_config = Result.model_config
+
+    survivors: str | None = None
+    """The marks (`domain.retention.mark`) of all runs whose bundles are in the folder, joined. Absent when the listing can't be trusted
+    or they are too many to say: then nothing is known."""
+    pruned: int = 0
+    problem: str | None = None
+    """One sentence: why nothing, or not everything, was removed."""
+
+
+class AuditOutcome(BaseModel):
+    model_config = Result.model_config
+
+    logged: bool
+    reason: Reason
+    message: str
 
 
 class StoredBundle(BaseModel):
@@ -131,6 +220,8 @@ class StoredBundle(BaseModel):
     files: "StoredComponent | None" = None
     """Absent when the plan names no files."""
     completed: datetime
+    user_id: int | None = None
+    """As whom it was written."""
 
 
 class StoredComponent(BaseModel):

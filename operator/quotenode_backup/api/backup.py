@@ -188,6 +188,51 @@ class Pod(SpecModel):
     """Further labels of the pod, such as those that a NetworkPolicy selects."""
 
 
+class Workload(SpecModel):
+    """What runs the application, in the same namespace."""
+
+    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
+    """Deployment or StatefulSet."""
+    name: ObjectName
+    """Its name."""
+
+
+class Application(SpecModel):
+    """The application whose data this is."""
+
+    workloads: Annotated[
+        list[Workload],
+        Field(
+            min_length=1,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
+        ),
+    ]
+    """Everything that writes to the database or the files: QuoteNode's backend and backup-worker."""
+
+
+class Retention(SpecModel):
+    """Which local bundles of this database stay. Bundles with a file `<bundle>.keep` beside them always do."""
+
+    keep_last: Annotated[int, Field(ge=1, le=365)] = 7
+    """How many of the newest good bundles stay. Older ones are removed after a backup that succeeded, never otherwise."""
+
+
+class Mode(StrEnum):
+    ONLINE = "Online"
+    OFFLINE = "Offline"
+
+
+class DeletionPolicy(StrEnum):
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class AuditLog(StrEnum):
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
 SCHEDULE_FIELDS = (
     "schedule",
     "time_zone",
@@ -195,10 +240,31 @@ SCHEDULE_FIELDS = (
     "trigger",
     "starting_deadline_seconds",
     "stale_after_seconds",
+    "successful_runs_history_limit",
+    "failed_runs_history_limit",
 )
 """Without `schedule` they are refused. They have no default in the schema, which would put them into every one-off."""
 SCHEDULE_NAME_LIMIT = 52
 """Characters: its runs have eleven more."""
+
+
+_FROZEN = "a backup's spec can't be changed, but for deletionPolicy: make a new QuoteNodeBackup"
+_FROZEN_FIELDS = (
+    "database",
+    "files",
+    "storage",
+    "retention",
+    "mode",
+    "application",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "auditLog",
+    "pod",
+)
+
+
+def _unchanged(field: str) -> str:
+    return f"(has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field}))"
 
 
 class BackupSpec(SpecModel):
@@ -210,14 +276,17 @@ class BackupSpec(SpecModel):
                 "has(self.schedule) == has(oldSelf.schedule)",
                 "a one-off can't become a schedule, nor a schedule a one-off: make a new QuoteNodeBackup",
             ),
-            rule(
-                "has(self.schedule) || self == oldSelf",
-                "a backup's spec can't be changed: make a new QuoteNodeBackup",
-            ),
+            *(rule(f"has(self.schedule) || {_unchanged(field)}", _FROZEN) for field in _FROZEN_FIELDS),
             rule(
                 "has(self.schedule) || (!has(self.timeZone) && !has(self.suspend) && !has(self.trigger)"
-                " && !has(self.startingDeadlineSeconds) && !has(self.staleAfterSeconds))",
-                "timeZone, suspend, trigger, startingDeadlineSeconds and staleAfterSeconds are for a schedule: set schedule too",
+                " && !has(self.startingDeadlineSeconds) && !has(self.staleAfterSeconds)"
+                " && !has(self.successfulRunsHistoryLimit) && !has(self.failedRunsHistoryLimit))",
+                "timeZone, suspend, trigger, startingDeadlineSeconds, staleAfterSeconds and the history limits"
+                " are for a schedule: set schedule too",
+            ),
+            rule(
+                "self.mode != 'Offline' || has(self.application)",
+                "mode Offline needs application.workloads: what to stop and start again",
             ),
             rule(
                 "!has(self.files) || self.files.size() < 2 || self.files.all(f, f.name != '.')",
@@ -256,6 +325,16 @@ class BackupSpec(SpecModel):
     """A slot that is noticed later than this, after a downtime of the operator, counts as missed. Absent: 3600."""
     stale_after_seconds: Annotated[int, Field(ge=60, le=31622400)] | None = None
     """When the last successful backup is older than this, condition Stale says so. Absent: 172800, two days."""
+    successful_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How many successful runs of this schedule stay as resources. One whose local bundle exists always stays. Absent: 50."""
+    failed_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How many failed runs of this schedule stay as resources. Absent: 10."""
+    retention: Retention | None = None
+    """Which local bundles stay. Absent: the newest 7 for a schedule; without schedule, all of them."""
+    mode: Mode = Mode.ONLINE
+    """Online: the application goes on serving. Offline: it is stopped before and always started again."""
+    application: Application | None = None
+    """What mode Offline stops and starts."""
     database: Database
     """The PostgreSQL database to dump."""
     files: Annotated[
@@ -272,5 +351,9 @@ class BackupSpec(SpecModel):
     """Seconds from the moment the run has the database's lock, over all attempts. Then it is ended and Failed. Waiting for the lock is not counted."""
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 1
     """How many further attempts follow a failure that another attempt can cure."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """Delete: deleting the resource deletes its local bundle too. The one field that can be changed on a one-off."""
+    audit_log: AuditLog = AuditLog.ENABLED
+    """Whether each run is also a row of QuoteNode's table backup_logs, in the database that is backed up."""
     pod: Pod = Field(default_factory=Pod)
     """The few things about the runner's pod that can be chosen."""

@@ -34,6 +34,7 @@ class ConditionType(StrEnum):
     FAILED = "Failed"
     VERIFIED = "Verified"
     LOCAL_BUNDLE_PRESENT = "LocalBundlePresent"
+    AUDIT_LOGGED = "AuditLogged"
     STALE = "Stale"
 
 
@@ -100,6 +101,8 @@ class Destination(StatusModel):
     """PersistentVolumeClaim."""
     path: Annotated[str, StringConstraints(max_length=1024)]
     """Path of the bundle inside the claim."""
+    user_id: int | None = None
+    """As whom it was written."""
 
 
 class LastRun(StatusModel):
@@ -160,6 +163,10 @@ class BackupStatus(StatusModel):
     """When a run last completed."""
     last_failed_time: datetime | None = None
     """When a run last failed."""
+    last_size_bytes: int | None = None
+    """Size in bytes of the last successful run's bundle."""
+    last_duration_seconds: int | None = None
+    """How long the last successful run took."""
     last_run: LastRun | None = None
     """The newest run."""
     last_trigger: Annotated[str, StringConstraints(max_length=63)] | None = None

@@ -36,6 +36,18 @@ class Reason(StrEnum):
     JOB_RUNNING = "JobRunning"
     COMPLETED = "Completed"
 
+    # Beside the backup itself.
+    WAITING_FOR_CAPACITY = "WaitingForCapacity"
+    STOPPING_APPLICATION = "StoppingApplication"
+    APPLICATION_STARTED = "ApplicationStarted"
+    PRUNED = "Pruned"
+    RETENTION_FAILED = "RetentionFailed"
+    AUDIT_LOGGED = "AuditLogged"
+    AUDIT_PENDING = "AuditPending"
+    AUDIT_TABLE_UNFIT = "AuditTableUnfit"
+    AUDIT_FAILED = "AuditFailed"
+    REMOVING_BUNDLE = "RemovingBundle"
+
     # The life of a schedule.
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
@@ -86,6 +98,9 @@ class Reason(StrEnum):
     RESULT_MISSING = "ResultMissing"
     NODE_UNREACHABLE = "NodeUnreachable"
     NAME_COLLISION = "NameCollision"
+    WORKLOAD_MISSING = "WorkloadMissing"
+    WORKLOAD_AUTOSCALED = "WorkloadAutoscaled"
+    WORKLOAD_SCALED_UP = "WorkloadScaledUp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.INTERRUPTED: Verdict(Exit.TERMINATED, _RETRY),
     Reason.DEADLINE_EXCEEDED: Verdict(Exit.DEADLINE, _FINAL),
     Reason.INTERNAL_ERROR: Verdict(Exit.INTERNAL, _RETRY),
+    Reason.AUDIT_TABLE_UNFIT: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.OOM_KILLED: Verdict(Exit.KILLED, _RETRY),
     Reason.POD_LOST: Verdict(Exit.KILLED, _RETRY),
     Reason.RESULT_MISSING: Verdict(Exit.INTERNAL, _RETRY),

@@ -37,6 +37,16 @@ def event_name(run_uid: str, reason: str, occurrence: int) -> str:
     return f"qnb-{digest(run_uid, reason, occurrence)}"
 
 
+def task_job_name(task: str, run_uid: str, attempt: int) -> str:
+    """The Job of something done after a run: `record` or `remove`. `attempt` counts from 1."""
+    return f"qnb-{task}-{digest(run_uid)}-{attempt:02d}"
+
+
+def local_url(claim: str, path: str) -> str:
+    """Where a bundle is, in backup_logs. Also the mark of the rows that are ours."""
+    return f"pvc://{claim}/{path}"
+
+
 def bundle_folder(namespace: str, host: str, port: int, database: str) -> str:
     """The folder, below `storage.local.subPath`, that holds the bundles of one database and no other's."""
     return f"{namespace}-{target_digest(host, port, database)}"
