@@ -26,6 +26,10 @@ class Refused(ApiError):
     """Asking again will not change the answer: not allowed, invalid, or the namespace is going away."""
 
 
+class NamespaceTerminating(Refused):
+    """Nothing new can be made in a namespace that is going away."""
+
+
 class Invalid(Refused):
     """The object itself is at fault."""
 
@@ -42,6 +46,8 @@ def error_of(doing: str, status: int, body: bytes) -> ApiError:
     """The answer as an error. Of the body only the server's own sentence is kept, and cut: bodies can hold anything."""
     reason, message = _said(body)
     sentence = f"{doing}: {message or _PHRASES.get(status, 'no such answer is known')} ({status})"
+    if _is_terminating(body):
+        return NamespaceTerminating(sentence)
     match status:
         case 404:
             return NotFound(sentence)
@@ -52,6 +58,14 @@ def error_of(doing: str, status: int, body: bytes) -> ApiError:
         case 403 | 405 | 413 | 415:
             return Refused(sentence)
     return Unavailable(sentence)
+
+
+def _is_terminating(body: bytes) -> bool:
+    try:
+        causes = json.loads(body)["details"]["causes"]
+        return any(cause["reason"] == "NamespaceTerminating" for cause in causes)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _said(body: bytes) -> tuple[str, str]:

@@ -19,7 +19,9 @@ from quotenode_backup.cluster.views import (
     Mounter,
     Pod,
     Run,
+    Scale,
     claim_of,
+    is_at_rest,
     is_finished,
     is_schedule,
     job_of,
@@ -27,11 +29,12 @@ from quotenode_backup.cluster.views import (
     mounter_of,
     pod_of,
     run_of,
+    scale_of,
 )
 from quotenode_backup.manifests import labels
 
 NEEDED: dict[tuple[str, str], frozenset[str]] = {
-    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create"}),
+    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create", "patch"}),
     (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
     ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
     ("", "pods"): frozenset({"list", "watch"}),
@@ -39,6 +42,9 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("", "events"): frozenset({"list"}),
     ("events.k8s.io", "events"): frozenset({"create"}),
     ("coordination.k8s.io", "leases"): frozenset({"get", "list", "create", "update"}),
+    ("apps", "deployments/scale"): frozenset({"get", "patch"}),
+    ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
+    ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
 }
 """(API group, resource) -> verbs. The chart's rules are tested against it, and so is what the API server grants at start-up."""
 
@@ -64,11 +70,30 @@ class Cluster:
         except NotFound:
             return None
 
-    async def unfinished_runs(self, namespace: str | None) -> AsyncIterator[Run]:
-        """Of a namespace, or of all namespaces. Finished ones are not even parsed: there can be thousands."""
+    async def unsettled_runs(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
+        """Namespace and name of each that something is left to do for. The others are not even parsed: there can be thousands."""
         async for item in self._items(_runs(namespace), {}):
-            if not is_finished(item) and (run := _readable(item)):
-                yield run
+            if not is_at_rest(item) and _readable(item):
+                yield item["metadata"]["namespace"], item["metadata"]["name"]
+
+    async def stored_beside(self, run: Run) -> AsyncIterator[Run]:
+        """The other finished runs whose bundles are in the same folder as the run's."""
+        async for item in self._items(_runs(run.namespace), {}):
+            is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
+            if is_other and _same_target(item, run) and _same_storage(item, run) and (other := _readable(item)):
+                yield other
+
+    async def keep_finalizer(self, run: Run, wanted: bool) -> None:
+        """Compare-and-swap, and nobody else's finalizer is touched."""
+        path = _runs(run.namespace, run.name)
+        try:
+            meta = (await self._api.read(path))["metadata"]
+            others = [name for name in meta.get("finalizers", ()) if name != labels.FINALIZER]
+            kept = [*others, labels.FINALIZER] if wanted else others
+            body = {"metadata": {"uid": run.uid, "resourceVersion": meta["resourceVersion"], "finalizers": kept}}
+            await self._api.write("PATCH", path, body, MERGE_PATCH)
+        except NotFound:
+            return
 
     async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
         """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
@@ -125,6 +150,48 @@ class Cluster:
         if job.owner_uid != manifest["metadata"]["ownerReferences"][0]["uid"]:
             raise NameTaken(f"Job {name} exists and is not this backup's")
         return job
+
+    async def tasks_of(self, namespace: str, task: str, run_uid: str) -> list[Job]:
+        """The Jobs of something that is done after a run."""
+        query = {"labelSelector": labels.of_task(task, run_uid)}
+        return [job_of(item) async for item in self._items(_jobs(namespace), query)]
+
+    async def task_pods_of(self, namespace: str, task: str, run_uid: str) -> list[Pod]:
+        query = {"labelSelector": labels.of_task(task, run_uid)}
+        return [pod_of(item) async for item in self._items(_core(namespace, "pods"), query)]
+
+    async def ensure_task(self, manifest: Json) -> None:
+        """Create the Job, unless the same run made it before."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        try:
+            await self._api.write("POST", _jobs(namespace), manifest)
+        except AlreadyExists:
+            job = job_of(await self._api.read(_jobs(namespace, name)))
+            if job.run_uid != manifest["metadata"]["labels"][labels.TASK_FOR]:
+                raise NameTaken(f"Job {name} exists and is not this backup's") from None
+
+    async def read_scale(self, namespace: str, kind: str, name: str) -> Scale | None:
+        try:
+            return scale_of(await self._api.read(_scale(namespace, kind, name)), kind)
+        except NotFound:
+            return None
+
+    async def set_replicas(self, namespace: str, seen: Scale, replicas: int) -> None:
+        """Compare-and-swap: raises Conflict when somebody else has changed the workload."""
+        body = {"metadata": {"resourceVersion": seen.resource_version}, "spec": {"replicas": replicas}}
+        await self._api.write("PATCH", _scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
+
+    async def autoscaled(self, namespace: str) -> set[tuple[str, str]]:
+        """Kind and name of whatever a HorizontalPodAutoscaler scales."""
+        path = _collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
+        targets = [item["spec"]["scaleTargetRef"] async for item in self._items(path, {})]
+        return {(target["kind"], target["name"]) for target in targets}
+
+    async def live_pods(self, namespace: str, selector: str) -> list[str]:
+        """Names of the pods that are selected and not over; terminating ones still work."""
+        query = {"labelSelector": selector}
+        found = [pod_of(item) async for item in self._items(_core(namespace, "pods"), query)]
+        return [pod.name for pod in found if not pod.is_over]
 
     async def delete_job(self, namespace: str, job: Job) -> None:
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": job.uid}}
@@ -219,6 +286,13 @@ def _same_target(item: Json, run: Run) -> bool:
     return (theirs.get("host"), theirs.get("port"), theirs.get("name")) == (ours.host, ours.port, ours.name)
 
 
+def _same_storage(item: Json, run: Run) -> bool:
+    if run.spec is None:
+        return False
+    ours, theirs = run.spec.storage.local, item.get("spec", {}).get("storage", {}).get("local", {})
+    return (theirs.get("claimName"), theirs.get("subPath", "")) == (ours.claim_name, ours.sub_path)
+
+
 def _when(event: Json) -> datetime:
     text = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
     return datetime.fromisoformat(text)
@@ -262,6 +336,10 @@ def _jobs(namespace: str | None, name: str = "") -> str:
 
 def _leases(namespace: str | None, name: str = "") -> str:
     return _collection("/apis/coordination.k8s.io/v1", namespace, "leases", name)
+
+
+def _scale(namespace: str, kind: str, name: str) -> str:
+    return f"{_collection('/apis/apps/v1', namespace, f'{kind.lower()}s', name)}/scale"
 
 
 def _core(namespace: str, plural: str, name: str = "") -> str:

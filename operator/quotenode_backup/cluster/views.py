@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.errors import Unreadable
 from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
 
 Json = dict[str, Any]
@@ -35,6 +36,8 @@ class Run:
     """The schedule that made it; empty for a one-off."""
     schedule_uid: str = ""
     initiated_by: InitiatedBy = InitiatedBy.ADMIN
+    has_finalizer: bool = False
+    """Its deletion waits until its local bundle is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class Job:
     failed_reason: str
     ttl_set: bool
     deleting: bool
+    number: int = 1
+    """The attempt that it is."""
+    ended: datetime | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -77,6 +83,25 @@ class Pod:
     @property
     def is_over(self) -> bool:
         return self.phase in {"Succeeded", "Failed"}
+
+
+class StoppedWorkload(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    name: str
+    uid: str
+    replicas: int
+
+
+class Stopped(BaseModel):
+    """What an offline run stopped, as the Lease remembers it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    workloads: tuple[StoppedWorkload, ...]
+    user: int
+    """As whom the files can be read: with the application's pods gone, nobody else knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +143,26 @@ class Lease:
     transitions: int
     break_for: str
     """The holder that an admin allows to be replaced though its pod can't be seen to have ended."""
+    stopped: Stopped | None = None
+    """What the holder stopped and has not started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many pods a workload is to have."""
+
+    kind: str
+    name: str
+    uid: str
+    """Of the workload."""
+    resource_version: str
+    replicas: int
+    selector: str
+    """Selects its pods."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 def run_of(body: Json) -> Run:
@@ -150,6 +195,7 @@ def run_of(body: Json) -> Run:
         schedule=marks.get(labels.SCHEDULE, ""),
         schedule_uid=marks.get(labels.SCHEDULE_UID, ""),
         initiated_by=InitiatedBy.SCHEDULER if by_clock else InitiatedBy.ADMIN,
+        has_finalizer=labels.FINALIZER in meta.get("finalizers", ()),
     )
 
 
@@ -164,21 +210,41 @@ def is_finished(item: Json) -> bool:
     return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
 
 
+def is_at_rest(item: Json) -> bool:
+    """Whether nothing is left to do for a QuoteNodeBackup, not yet parsed."""
+    if not is_finished(item) or "deletionTimestamp" in item["metadata"]:
+        return False
+    if any(c["reason"] == Reason.AUDIT_PENDING for c in item["status"]["conditions"]):
+        return False
+    wants_finalizer: bool = item.get("spec", {}).get("deletionPolicy") == DeletionPolicy.DELETE
+    return wants_finalizer == (labels.FINALIZER in item["metadata"].get("finalizers", ()))
+
+
 def job_of(body: Json) -> Job:
     meta = body["metadata"]
+    marks = meta.get("labels", {})
+    number = marks.get(labels.ATTEMPT, "1")
     holding = {c["type"]: c for c in body.get("status", {}).get("conditions", []) if c["status"] == "True"}
     return Job(
         name=meta["name"],
         uid=meta["uid"],
         owner_uid=next((o["uid"] for o in meta.get("ownerReferences", []) if o.get("controller")), None),
-        run_uid=meta.get("labels", {}).get(labels.RUN_UID),
+        run_uid=marks.get(labels.RUN_UID) or marks.get(labels.TASK_FOR),
         created=_time(meta["creationTimestamp"]),
         complete="Complete" in holding,
         failed="Failed" in holding,
         failed_reason=holding.get("Failed", {}).get("reason", ""),
         ttl_set="ttlSecondsAfterFinished" in body["spec"],
         deleting="deletionTimestamp" in meta,
+        number=int(number) if number.isdecimal() else 1,
+        ended=_ended(holding),
     )
+
+
+def _ended(holding: dict[str, Json]) -> datetime | None:
+    """When a Job was seen to have ended."""
+    times = [holding[kind].get("lastTransitionTime") for kind in ("Complete", "Failed") if kind in holding]
+    return max((_time(text) for text in times if text), default=None)
 
 
 def pod_of(body: Json) -> Pod:
@@ -262,6 +328,27 @@ def lease_of(body: Json) -> Lease:
         target=annotations.get(labels.TARGET, ""),
         transitions=spec.get("leaseTransitions") or 0,
         break_for=annotations.get(labels.BREAK_LOCK, ""),
+        stopped=_stopped(annotations.get(labels.STOPPED, "")),
+    )
+
+
+def _stopped(text: str) -> Stopped | None:
+    """What can't be read was not written by us: nobody can act on it."""
+    try:
+        return Stopped.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def scale_of(body: Json, kind: str) -> Scale:
+    meta = body["metadata"]
+    return Scale(
+        kind=kind,
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        replicas=body.get("spec", {}).get("replicas", 0),
+        selector=body.get("status", {}).get("selector", ""),
     )
 
 

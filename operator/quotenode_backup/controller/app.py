@@ -21,6 +21,7 @@ from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.resync import resync_for_ever
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
+from quotenode_backup.reconcile.locks import Room
 from quotenode_backup.reconcile.run import Pass, RunReconciler
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ async def _run(chosen: Settings, connection: Connection, config: Configuration) 
     queue, metrics, health = KeyQueue(), Metrics(), Health(chosen.resync_seconds)
     metrics.observe(queue, health)
     cluster = Cluster(connection)
-    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity)
+    room = Room(chosen.max_concurrent_runs, chosen.scopes)
+    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity, room=room)
     server = serve(chosen.http_port, health, metrics)
     helpers = [
         asyncio.create_task(beat(health, metrics)),

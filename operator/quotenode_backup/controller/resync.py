@@ -33,8 +33,8 @@ async def _resync_once(cluster: Cluster, scopes: tuple[str | None, ...], queue: 
 
 
 async def unsettled(cluster: Cluster, scope: str | None) -> set[Key]:
-    """Runs that are not finished, finished ones whose Jobs are not wound down, and whoever holds a lock."""
-    keys = {Key(run.namespace, run.name) async for run in cluster.unfinished_runs(scope)}
+    """Runs that something is left to do for, finished ones whose Jobs are not wound down, and whoever holds a lock."""
+    keys = {Key(namespace, name) async for namespace, name in cluster.unsettled_runs(scope)}
     keys |= {Key(namespace, name) async for namespace, name in cluster.owners_of_jobs_to_wind_down(scope)}
     keys |= {
         Key(namespace, lease.holder_name) async for namespace, lease in cluster.each_lease(scope) if lease.holder_uid

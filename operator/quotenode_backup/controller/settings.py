@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quotenode_backup.manifests.job import RunnerSettings
+from quotenode_backup.manifests.pod import RunnerSettings
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -20,6 +20,8 @@ class Settings:
     namespaces: tuple[str, ...]
     """Empty: all namespaces."""
     resync_seconds: int
+    max_concurrent_runs: int
+    """0: any number."""
     log_format: str
     log_level: str
     http_port: int
@@ -53,6 +55,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
             name.strip() for name in environment.get("QN_WATCH_NAMESPACES", "").split(",") if name.strip()
         ),
         resync_seconds=_number(environment, "QN_RESYNC_SECONDS", 300),
+        max_concurrent_runs=_number(environment, "QN_MAX_CONCURRENT_RUNS", 10, least=0),
         log_format=log_format,
         log_level=log_level,
         http_port=_number(environment, "QN_HTTP_PORT", 8080, most=65535),
@@ -61,8 +64,8 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, most: int = 86400) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 86400) -> int:
     text = environment.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise SettingsInvalid(f"{name} is {text!r}: it must be a whole number from 1 to {most}")
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise SettingsInvalid(f"{name} is {text!r}: it must be a whole number from {least} to {most}")
     return int(text)

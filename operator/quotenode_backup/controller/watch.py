@@ -10,7 +10,7 @@ from kubernetes.aio.client import Configuration
 from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.connection import watching_session
-from quotenode_backup.cluster.views import is_finished
+from quotenode_backup.cluster.views import is_at_rest
 from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.settings import Settings
 from quotenode_backup.manifests import labels
@@ -56,7 +56,7 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def backup_changed(namespace: str | None, name: str | None, body: kopf.Body, type: str, **_: Any) -> None:  # noqa: A002 # kopf's word
-        if namespace and name and (type == "DELETED" or not is_finished(dict(body))):
+        if namespace and name and (type == "DELETED" or not is_at_rest(dict(body))):
             queue.add(Key(namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
         if namespace and schedule:

@@ -10,7 +10,13 @@ STUCK_AFTER = timedelta(seconds=100)
 """How long a cause that waiting can't cure may last: the sentence is there within two minutes."""
 QUIET_PERIOD = timedelta(seconds=5)
 """How long a Job's pod may take to come up before anybody asks why."""
+TASK_TIME = timedelta(seconds=90)
+"""How long a Job that writes a row or removes a bundle may take."""
+FIRST_TASK_RETRY = timedelta(minutes=1)
+LONGEST_TASK_RETRY = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=5)
+OFFLINE_BUSY_RETRY = timedelta(minutes=5)
+"""An application is not stopped and started again each minute."""
 BUSY_RETRY = timedelta(seconds=15)
 LONGEST_RETRY = timedelta(minutes=1)
 
@@ -31,6 +37,12 @@ def retry_delay(failures: int) -> timedelta:
     return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
 
 
-def busy_delay(attempt: int) -> timedelta:
+def busy_delay(attempt: int, *, offline: bool) -> timedelta:
     """The pause after the database's lock was held by a run that this namespace can't see."""
-    return min(BUSY_RETRY * attempt, LONGEST_RETRY)
+    return OFFLINE_BUSY_RETRY if offline else min(BUSY_RETRY * attempt, LONGEST_RETRY)
+
+
+def task_delay(number: int) -> timedelta:
+    """The pause after the n-th Job that could not write its row or remove its bundle."""
+    doublings = min(max(0, number - 1), 10)
+    return min(FIRST_TASK_RETRY * (1 << doublings), LONGEST_TASK_RETRY)

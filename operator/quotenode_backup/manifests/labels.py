@@ -15,6 +15,12 @@ SCHEDULE_UID = f"{GROUP}/schedule-uid"
 INITIATED_BY = f"{GROUP}/initiated-by"
 SLOT = f"{GROUP}/slot"
 BREAK_LOCK = f"{GROUP}/break-lock"
+STOPPED = f"{GROUP}/stopped"
+"""On a Lease: what the holder stopped, and how many replicas it had."""
+TASK = f"{GROUP}/task"
+TASK_FOR = f"{GROUP}/task-for"
+FINALIZER = f"{GROUP}/local-bundle"
+"""On a run whose deletion takes its local bundle along."""
 
 OURS = f"{MANAGED_BY}={MANAGER}"
 """Selects every child of the operator."""
@@ -23,6 +29,11 @@ OURS = f"{MANAGED_BY}={MANAGER}"
 def of_schedule(uid: str) -> str:
     """Selects the runs of one schedule."""
     return f"{SCHEDULE_UID}={uid}"
+
+
+def of_task(task: str, uid: str) -> str:
+    """Selects the Jobs and pods of what is done after a run."""
+    return f"{OURS},{TASK}={task},{TASK_FOR}={uid}"
 
 
 def of_run(uid: str) -> str:

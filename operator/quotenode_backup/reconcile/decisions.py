@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, ConditionType
-from quotenode_backup.cluster.views import Job, Pod, Run
+from quotenode_backup.cluster.views import Job, Pod, Run, Scale
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason, is_retryable
+from quotenode_backup.reconcile.application import Application
 from quotenode_backup.reconcile.outcome import Ended, outcome
 from quotenode_backup.reconcile.stuck import Pending, with_pod, without_pod
 
@@ -25,6 +26,8 @@ class Seen:
     jobs: tuple[Job, ...]
     pods: tuple[Pod, ...]
     now: datetime
+    application: Application | None = None
+    """Of an offline run."""
     warning: str = ""
     """The newest Event that says why the pod does not come up; read only while it does not."""
 
@@ -51,6 +54,30 @@ class BeginAttempt:
     """Record the attempt, before its Job exists."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginStop:
+    """Say that the application is being stopped; the deadline counts from here."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RememberStopped:
+    """Write down what runs, before any of it is stopped."""
+
+    application: Application
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleDown:
+    scale: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class StartApplication:
+    """Start again what was stopped: the run has to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +124,8 @@ class Fail:
     message: str
 
 
-Step = Accept | Claim | BeginAttempt | CreateJob | Observe | EndAttempt | DeleteJob | Wait | Complete | Fail
+Stopping = BeginStop | RememberStopped | ScaleDown | StartApplication
+Step = Accept | Claim | Stopping | BeginAttempt | CreateJob | Observe | EndAttempt | DeleteJob | Wait | Complete | Fail
 
 
 def next_step(seen: Seen) -> Step:
@@ -112,11 +140,68 @@ def next_step(seen: Seen) -> Step:
     if not seen.holds_lock:
         return Claim()
     if not status.attempts:
-        return BeginAttempt(1)
+        return _begin(seen, spec, 1)
     attempt = status.attempts[-1]
     if attempt.completion_time is None:
         return _during(seen, spec, attempt)
     return _between(seen, spec, attempt)
+
+
+def _begin(seen: Seen, spec: BackupSpec, number: int) -> Step:
+    """An attempt begins when the application of an offline run is down."""
+    return _stopping(seen, spec) or BeginAttempt(number)
+
+
+def _stopping(seen: Seen, spec: BackupSpec) -> Step | None:
+    """What is next until the application is down; None: it is, or it may stay up."""
+    app, start = seen.application, seen.run.status.start_time
+    if app is None:
+        return None
+    if app.autoscaled:
+        return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app))
+    if app.missing and app.stopped is None:
+        return _missing(seen, app)
+    if start is None:
+        return BeginStop(f"Stopping {', '.join(scale.title for scale in app.scales)}")
+    if seen.now >= timing.runner_deadline(start, spec.active_deadline_seconds):
+        return Fail(Reason.DEADLINE_EXCEEDED, f"{_deadline_sentence(spec)} {_still_up(app)}")
+    if app.stopped is None:
+        return RememberStopped(app)
+    if app.up:
+        return ScaleDown(app.up[0])
+    if app.live_pods:
+        return Observe(Reason.STOPPING_APPLICATION, f"Waiting for pod {app.live_pods[0]} to end", SOON)
+    return None
+
+
+def _missing(seen: Seen, app: Application) -> Step:
+    """It may be just being made, as everything was applied at once."""
+    message = f"{' and '.join(app.missing)} does not exist in this namespace: create it or correct spec.application"
+    if seen.now - seen.run.created < timing.STUCK_AFTER:
+        return Observe(Reason.WORKLOAD_MISSING, message, SOON)
+    return Fail(Reason.WORKLOAD_MISSING, message)
+
+
+def _autoscaled_sentence(app: Application) -> str:
+    return (
+        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of an offline backup:"
+        " remove it for the time, or use mode Online"
+    )
+
+
+def _still_up(app: Application) -> str:
+    return f"The application was still being stopped: pod {app.live_pods[0]} has not ended." if app.live_pods else ""
+
+
+def _scaled_up(app: Application | None) -> Step | None:
+    """Everything was down when the attempt began, so somebody else did it."""
+    if app is None or not app.up:
+        return None
+    return Fail(
+        Reason.WORKLOAD_SCALED_UP,
+        f"{app.up[0].title} was scaled up to {app.up[0].replicas} while the offline backup was on, so it is not one: "
+        "find out who did it, or use mode Online",
+    )
 
 
 def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
@@ -125,10 +210,13 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
     mine = [pod for pod in seen.pods if pod.job_name == attempt.job_name]
     live = [pod for pod in mine if not pod.is_over]
     if job is None:
-        return Wait(SOON) if live else _late(seen, spec, attempt) or CreateJob(attempt)
+        return Wait(SOON) if live else _late(seen, spec, attempt) or _scaled_up(seen.application) or CreateJob(attempt)
     if job.is_finished and not live:
         ended = outcome(seen.run.uid, attempt, job, seen.pods, _last_obstacle(seen))
         return Complete(ended) if ended.bundle else EndAttempt(ended)
+    scaled_up = _scaled_up(seen.application)
+    if scaled_up and (live or not mine):
+        return scaled_up
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
     if job.is_finished or job.deleting or (mine and not live):
@@ -178,9 +266,12 @@ def _between(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
     reason = _known(last.reason)
     if not is_retryable(reason) or _is_used_up(seen, spec, reason):
         return Fail(reason, last.message or "")
+    scaled_up = None if reason is Reason.LOCK_BUSY else _scaled_up(seen.application)
+    if scaled_up:
+        return scaled_up
     ready = (last.completion_time or seen.now) + _pause(seen, last, reason)
     if seen.now < ready:
-        return Wait(ready - seen.now)
+        return _let_it_serve(seen, reason) or Wait(ready - seen.now)
     return _again(seen, spec, last)
 
 
@@ -196,10 +287,16 @@ def _is_used_up(seen: Seen, spec: BackupSpec, reason: Reason) -> bool:
     return reason is not Reason.LOCK_BUSY and seen.run.status.failures > spec.backoff_limit
 
 
+def _let_it_serve(seen: Seen, reason: Reason) -> Step | None:
+    """Nobody knows how long a busy lock takes: the application does not stay down for it."""
+    app = seen.application
+    return StartApplication() if app and app.stopped and reason is Reason.LOCK_BUSY else None
+
+
 def _pause(seen: Seen, last: Attempt, reason: Reason) -> timedelta:
-    return (
-        timing.busy_delay(last.number) if reason is Reason.LOCK_BUSY else timing.retry_delay(seen.run.status.failures)
-    )
+    if reason is Reason.LOCK_BUSY:
+        return timing.busy_delay(last.number, offline=seen.application is not None)
+    return timing.retry_delay(seen.run.status.failures)
 
 
 def _again(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
@@ -209,7 +306,7 @@ def _again(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
             Reason.DEADLINE_EXCEEDED,
             f"{_deadline_sentence(spec)} The last attempt ended with {last.reason}: {last.message}",
         )
-    return BeginAttempt(last.number + 1)
+    return _begin(seen, spec, last.number + 1)
 
 
 def _is_lost(seen: Seen, spec: BackupSpec) -> bool:

@@ -1,14 +1,21 @@
 """The lock of a database: a Lease that is taken and given back by compare-and-swap, and never by the clock (J4, section 5.3 of
-the model: with a time-based expiry a frozen process could come back and find its lock with another run)."""
+the model: with a time-based expiry a frozen process could come back and find its lock with another run).
 
+What an offline run stopped is written on its Lease, since the run's own resource can be deleted in the middle. The Lease is not given back
+before that has been started again.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from quotenode_backup.cluster.errors import AlreadyExists, Conflict
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.views import Lease, Run
+from quotenode_backup.cluster.views import Lease, Run, Stopped
 from quotenode_backup.domain.naming import lease_name
+from quotenode_backup.manifests.lease import Holder
 from quotenode_backup.manifests.lease import lease as lease_manifest
+from quotenode_backup.reconcile import application
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,24 @@ class Busy:
     holder: str
 
 
+@dataclass(frozen=True, slots=True)
+class Full:
+    """As many runs are on as may be at a time."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many runs may be on at a time in these namespaces; None: all of them at once. `most` 0: any number."""
+
+    most: int = 0
+    scopes: Sequence[str | None] = ()
+
+
+ANY_NUMBER = Room()
+
+
 async def seen_lease(cluster: Cluster, run: Run) -> Lease | None:
     if run.spec is None:
         return None
@@ -25,7 +50,7 @@ async def seen_lease(cluster: Cluster, run: Run) -> Lease | None:
     return await cluster.read_lease(run.namespace, lease_name(database.host, database.port, database.name))
 
 
-async def claim(cluster: Cluster, run: Run, now: datetime) -> Busy | None:
+async def claim(cluster: Cluster, run: Run, room: Room, now: datetime) -> Busy | Full | None:
     """Take the lock for the run: None when it has it. Oldest first; a loser of a race simply asks again."""
     found = await seen_lease(cluster, run)
     if found and found.holder_uid == run.uid:
@@ -35,6 +60,9 @@ async def claim(cluster: Cluster, run: Run, now: datetime) -> Busy | None:
     ahead = await _older_rival(cluster, run)
     if ahead:
         return Busy(ahead.name)
+    count = await _held(cluster, room)
+    if room.most and count >= room.most:
+        return Full(count)
     try:
         await _take(cluster, run, found, now)
     except (AlreadyExists, Conflict):
@@ -42,29 +70,55 @@ async def claim(cluster: Cluster, run: Run, now: datetime) -> Busy | None:
     return None
 
 
+async def _held(cluster: Cluster, room: Room) -> int:
+    """How many runs have their lock, which is how many are on."""
+    if not room.most:
+        return 0
+    return sum([1 for scope in room.scopes async for _, found in cluster.each_lease(scope) if found.holder_uid])
+
+
 async def _take(cluster: Cluster, run: Run, found: Lease | None, now: datetime) -> None:
-    manifest = _manifest(run, found, run.uid, run.name, now)
     if found is None:
-        await cluster.create_lease(manifest)
-    else:
-        await cluster.replace_lease(found, manifest)
+        await cluster.create_lease(_manifest(run.namespace, _free(run), _holder(run), None, now))
+        return
+    found = await start_stopped(cluster, run.namespace, found, now)
+    await cluster.replace_lease(found, _manifest(run.namespace, found, _holder(run), None, now))
+
+
+async def remember_stopped(cluster: Cluster, run: Run, stopped: Stopped, now: datetime) -> None:
+    """Write down what is about to be stopped, before it is."""
+    found = await seen_lease(cluster, run)
+    if found and found.holder_uid == run.uid and found.stopped is None:
+        await cluster.replace_lease(found, _manifest(run.namespace, found, _holder(run), stopped, now))
+
+
+async def start_stopped(cluster: Cluster, namespace: str, found: Lease, now: datetime) -> Lease:
+    """Start again whatever the Lease says was stopped, and forget it. The Lease as it is then."""
+    if found.stopped is None:
+        return found
+    await application.start(cluster, namespace, found.stopped)
+    holder = Holder(found.holder_uid, found.holder_name)
+    return await cluster.replace_lease(found, _manifest(namespace, found, holder, None, now))
 
 
 async def release(cluster: Cluster, run: Run, now: datetime) -> None:
     """Give the lock back, if the run has it."""
     found = await seen_lease(cluster, run)
     if found and found.holder_uid == run.uid:
-        await cluster.replace_lease(found, _manifest(run, found, "", "", now))
+        found = await start_stopped(cluster, run.namespace, found, now)
+        await cluster.replace_lease(found, _manifest(run.namespace, found, Holder(), None, now))
 
 
-async def release_absent(cluster: Cluster, namespace: str, name: str, now: datetime) -> bool:
-    """Give back what runs of this name held that are gone. False: a pod of theirs still lives, so ask again."""
+async def release_absent(cluster: Cluster, namespace: str, name: str, now: datetime, but_for: str = "") -> bool:
+    """Give back what runs of this name held that are gone; `but_for` is the UID of the one that is there. False: a pod of theirs still
+    lives, so ask again. What they stopped is started at once."""
     all_free = True
     async for _, found in cluster.each_lease(namespace):
-        if not found.holder_uid or found.holder_name != name:
+        if not found.holder_uid or found.holder_name != name or found.holder_uid == but_for:
             continue
-        if await _is_abandoned(cluster, namespace, found):
-            await cluster.replace_lease(found, _freed(namespace, found, now))
+        lease = await start_stopped(cluster, namespace, found, now)
+        if await _is_abandoned(cluster, namespace, lease):
+            await cluster.replace_lease(lease, _manifest(namespace, lease, Holder(), None, now))
         else:
             all_free = False
     return all_free
@@ -92,28 +146,36 @@ async def _older_rival(cluster: Cluster, run: Run) -> Run | None:
     return min(older, key=lambda rival: (rival.created, rival.uid), default=None)
 
 
-def _manifest(run: Run, found: Lease | None, uid: str, name: str, now: datetime) -> dict[str, object]:
+def _holder(run: Run) -> Holder:
+    return Holder(run.uid, run.name)
+
+
+def _free(run: Run) -> Lease:
+    """The lock of the run's database as long as nobody has made it."""
     if run.spec is None:
         raise ValueError("a run without a valid spec has no lock")
     database = run.spec.database
-    return lease_manifest(
-        namespace=run.namespace,
+    return Lease(
         name=lease_name(database.host, database.port, database.name),
+        resource_version="",
+        holder_uid="",
+        holder_name="",
         target=f"{database.name} at {database.host}:{database.port}",
-        holder_uid=uid,
-        holder_name=name,
-        transitions=(found.transitions if found else 0) + (1 if uid else 0),
-        now=now,
+        transitions=0,
+        break_for="",
     )
 
 
-def _freed(namespace: str, found: Lease, now: datetime) -> dict[str, object]:
+def _manifest(
+    namespace: str, found: Lease, holder: Holder, stopped: Stopped | None, now: datetime
+) -> dict[str, object]:
+    is_new = bool(holder.uid) and holder.uid != found.holder_uid
     return lease_manifest(
         namespace=namespace,
         name=found.name,
         target=found.target,
-        holder_uid="",
-        holder_name="",
-        transitions=found.transitions,
+        holder=holder,
+        stopped=stopped.model_dump_json() if stopped else "",
+        transitions=found.transitions + (1 if is_new else 0),
         now=now,
     )

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from quotenode_backup.api.status import MESSAGE_LIMIT, Attempt
 from quotenode_backup.cluster.views import Job, Pod
-from quotenode_backup.contract import Outcome, Result, StoredBundle
+from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOutcome, StoredBundle
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.text import shortened
 
@@ -20,13 +20,16 @@ class Ended:
     message: str
     exit_code: int | None = None
     bundle: StoredBundle | None = None
+    audit: AuditOutcome | None = None
+    """What the runner could say about the row in backup_logs."""
+    retention: RetentionOutcome | None = None
 
 
 def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obstacle: str = "") -> Ended:
     """`obstacle`: why the pod had no node when it was last looked at; empty when it had one."""
     mine = [pod for pod in pods if pod.job_name == attempt.job_name]
     for pod in mine:
-        result = _result(run_uid, attempt, pod)
+        result = result_of(run_uid, attempt.number, pod)
         if result:
             return _told(result, pod, job)
     for pod in mine:
@@ -35,13 +38,13 @@ def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obsta
     return _gone(job, attempt, obstacle)
 
 
-def _result(run_uid: str, attempt: Attempt, pod: Pod) -> Result | None:
+def result_of(run_uid: str, number: int, pod: Pod) -> Result | None:
     """The pod's termination message, if it is one of ours and about this attempt. It is data from outside."""
     try:
         result = Result.model_validate_json(pod.termination_message)
     except ValidationError:
         return None
-    is_ours = (result.run_uid, result.attempt) == (run_uid, attempt.number)
+    is_ours = (result.run_uid, result.attempt) == (run_uid, number)
     return result if is_ours or _could_not_read_the_plan(result) else None
 
 
@@ -53,14 +56,14 @@ def _could_not_read_the_plan(result: Result) -> bool:
 def _told(result: Result, pod: Pod, job: Job) -> Ended:
     message = shortened(result.message, MESSAGE_LIMIT)
     if result.outcome is Outcome.FAILED:
-        return Ended(result.reason, message, pod.exit_code)
+        return Ended(result.reason, message, pod.exit_code, audit=result.audit)
     if result.bundle is None or pod.exit_code != 0 or not job.complete:
         return Ended(
             Reason.RESULT_MISSING,
             f"The runner said it succeeded but ended with exit code {pod.exit_code}: not believed",
             pod.exit_code,
         )
-    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle)
+    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.audit, result.retention)
 
 
 def _silent(pod: Pod) -> Ended:

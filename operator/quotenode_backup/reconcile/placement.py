@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.cluster.views import Claim, Mounter
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.manifests.job import Placement
+from quotenode_backup.manifests.pod import Placement
 
 IMAGE_USER = 10001
 """As whom the image runs when there are no files to read."""
@@ -40,6 +40,13 @@ def place(
     if not nodes:
         return Placement(user=user, node=None)
     return Placement(user=user, node=nodes.pop(), tolerations=_tolerations(bound))
+
+
+def beside(user: int, claim: Claim, mounters: Sequence[Mounter]) -> Placement:
+    """For one claim alone: where a pod has it that no other node can share."""
+    if claim.is_shared or not mounters:
+        return Placement(user=user, node=None)
+    return Placement(user=user, node=mounters[0].node, tolerations=_tolerations({claim.name: mounters[0]}))
 
 
 def _tolerations(bound: Mapping[str, Mounter]) -> tuple[dict[str, object], ...]:

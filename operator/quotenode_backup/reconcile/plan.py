@@ -1,10 +1,24 @@
 """What the runner is told: the plan of an attempt, from the run alone, so that making it twice makes the same one. Pure."""
 
-from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import Attempt
+from datetime import datetime
+
+from quotenode_backup.api.backup import AuditLog, BackupSpec
+from quotenode_backup.api.status import Attempt, ConditionType, Destination
 from quotenode_backup.cluster.views import Run
-from quotenode_backup.contract import InitiatedBy, Plan, PlannedClaim, PlannedDatabase, PlannedFiles
+from quotenode_backup.contract import (
+    AuditRow,
+    InitiatedBy,
+    Plan,
+    PlannedClaim,
+    PlannedDatabase,
+    PlannedFiles,
+    PlannedRetention,
+    RecordPlan,
+    RemovalPlan,
+    RowStatus,
+)
 from quotenode_backup.domain import timing
+from quotenode_backup.domain.naming import bundle_folder, local_url
 
 
 def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> Plan:
@@ -23,6 +37,51 @@ def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> Plan:
             PlannedFiles(name=files.name, claim_name=files.claim_name, sub_path=files.sub_path) for files in spec.files
         ),
         local=PlannedClaim(claim_name=local.claim_name, sub_path=local.sub_path),
+        retention=PlannedRetention(keep_last=spec.retention.keep_last) if spec.retention else None,
+        audit=spec.audit_log is AuditLog.ENABLED,
+    )
+
+
+def record_plan(run: Run, spec: BackupSpec, number: int, now: datetime) -> RecordPlan:
+    """The row of a run that has ended, as its status has it."""
+    return RecordPlan(
+        run_uid=run.uid,
+        namespace=run.namespace,
+        name=run.name,
+        attempt=number,
+        deadline=now + timing.TASK_TIME,
+        database=_database(spec),
+        row=_row(run, spec),
+    )
+
+
+def _row(run: Run, spec: BackupSpec) -> AuditRow:
+    status, local = run.status, spec.storage.local
+    database = spec.database
+    folder = bundle_folder(run.namespace, database.host, database.port, database.name)
+    home = f"{local.sub_path}/{folder}/" if local.sub_path else f"{folder}/"
+    is_complete = status.holds(ConditionType.COMPLETE)
+    return AuditRow(
+        status=RowStatus.COMPLETED if is_complete else RowStatus.FAILED,
+        initiated_by=InitiatedBy(status.initiated_by or run.initiated_by),
+        started=status.start_time or run.created,
+        completed=status.completion_time,
+        size_bytes=status.size_bytes,
+        destination=local_url(local.claim_name, status.destinations[0].path if status.destinations else home),
+        sha256=status.checksum,
+        error=None if is_complete else f"{status.reason}: {status.message}",
+    )
+
+
+def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> RemovalPlan:
+    return RemovalPlan(
+        run_uid=run.uid,
+        namespace=run.namespace,
+        name=run.name,
+        attempt=number,
+        deadline=now + timing.TASK_TIME,
+        local=PlannedClaim(claim_name=bundle.claim_name),
+        path=bundle.path,
     )
 
 

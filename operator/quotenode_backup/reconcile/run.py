@@ -4,27 +4,33 @@ Each step is safe to repeat, so a pass that dies anywhere is simply made again. 
 Job or the status that would keep it from being told, and a Job gets its time to live only after its end is in the status.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import Attempt, BackupStatus
+from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
+from quotenode_backup.api.status import Attempt, BackupStatus, ConditionType
 from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Claim as ClaimView
-from quotenode_backup.cluster.views import Job, Pod, Run
+from quotenode_backup.cluster.views import Job, Pod, Run, Stopped
+from quotenode_backup.contract import RetentionOutcome
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.manifests.event import event
-from quotenode_backup.manifests.job import Placement, RunnerSettings, backup_job
-from quotenode_backup.reconcile import locks
+from quotenode_backup.domain.naming import digest
+from quotenode_backup.domain.retention import is_among
+from quotenode_backup.manifests.job import backup_job
+from quotenode_backup.manifests.pod import Placement, RunnerSettings
+from quotenode_backup.reconcile import application, locks
 from quotenode_backup.reconcile import status as told
+from quotenode_backup.reconcile.afterwards import Afterwards
 from quotenode_backup.reconcile.decisions import (
     SOON,
     TICK,
     Accept,
     BeginAttempt,
+    BeginStop,
     Claim,
     Complete,
     CreateJob,
@@ -32,8 +38,12 @@ from quotenode_backup.reconcile.decisions import (
     EndAttempt,
     Fail,
     Observe,
+    RememberStopped,
+    ScaleDown,
     Seen,
+    StartApplication,
     Step,
+    Stopping,
     Wait,
     next_step,
 )
@@ -41,11 +51,17 @@ from quotenode_backup.reconcile.outcome import Ended
 from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
 from quotenode_backup.reconcile.schedule import ScheduleReconciler
+from quotenode_backup.reconcile.status import UNRECORDABLE
+from quotenode_backup.reconcile.telling import Teller
 
 NOW = timedelta(0)
 LOCK_TICK = timedelta(seconds=2)
-JOB_KEPT_SECONDS = 86400
-"""A finished Job stays for a day, for its log."""
+SPREAD_SECONDS = 8
+
+
+def spread(uid: str) -> timedelta:
+    """Those that wait for room do not all ask at once, and each asks at its own moment, the same after a restart."""
+    return timedelta(seconds=int(digest(uid), 16) % SPREAD_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +74,20 @@ class Pass:
 
 class RunReconciler:
     def __init__(
-        self, cluster: Cluster, settings: RunnerSettings, reporter: str, clock: Callable[[], datetime] | None = None
+        self,
+        cluster: Cluster,
+        settings: RunnerSettings,
+        reporter: str,
+        clock: Callable[[], datetime] | None = None,
+        room: locks.Room = locks.ANY_NUMBER,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._reporter = reporter
         self._clock = clock or (lambda: datetime.now(UTC))
+        self._room = room
+        self._claiming = asyncio.Lock()
+        self._tell = Teller(cluster, reporter)
+        self._afterwards = Afterwards(cluster, settings, self._tell, self._clock)
         self._schedules = ScheduleReconciler(cluster, reporter, self._clock)
 
     async def reconcile(self, namespace: str, name: str) -> Pass:
@@ -72,7 +96,7 @@ class RunReconciler:
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)
         if run.status.is_finished or (run.deleting and not run.is_schedule):
-            return Pass(await self._wind_down(run))
+            return Pass(await self._afterwards.settle(run))
         if run.is_schedule:
             return Pass(await self._schedules.reconcile(run))
         seen = await self._look(run)
@@ -85,6 +109,7 @@ class RunReconciler:
         pods = await self._cluster.pods_of(run.namespace, run.uid) if has_begun else []
         return Seen(
             run=run,
+            application=await application.look(self._cluster, run, lease),
             holds_lock=lease is not None and lease.holder_uid == run.uid,
             jobs=tuple(jobs),
             pods=tuple(pods),
@@ -111,6 +136,8 @@ class RunReconciler:
                 return await self._accept(run, now)
             case Claim():
                 return await self._claim(run, now)
+            case BeginStop() | RememberStopped() | ScaleDown() | StartApplication():
+                return await self._stop_or_start(step, run, now)
             case BeginAttempt(number):
                 return await self._write(run, told.attempt_begun(run, number, now))
             case CreateJob(attempt):
@@ -131,7 +158,25 @@ class RunReconciler:
             case Fail(reason, message):
                 return await self._fail(run, reason, message, now)
 
+    async def _stop_or_start(self, step: Stopping, run: Run, now: datetime) -> Pass:
+        """The application of an offline run, one write at a time."""
+        match step:
+            case BeginStop(message):
+                await self._tell(run, Reason.STOPPING_APPLICATION, message, now, warning=False)
+                return await self._write(run, told.stopping(run, message, now))
+            case RememberStopped(running):
+                return await self._remember_stopped(run, running, now)
+            case ScaleDown(scale):
+                await self._cluster.set_replicas(run.namespace, scale, 0)
+            case StartApplication():
+                await self._start_application(run, now)
+        return Pass(NOW)
+
     async def _accept(self, run: Run, now: datetime) -> Pass:
+        await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid)
+        if _spec(run).deletion_policy is DeletionPolicy.DELETE and not run.has_finalizer:
+            await self._cluster.keep_finalizer(run, True)
+            return Pass(NOW)
         placement = await self._placement(run)
         if isinstance(placement, Placement):
             return await self._write(run, told.accepted(run, now))
@@ -141,17 +186,38 @@ class RunReconciler:
         return await self._fail(run, placement.reason, placement.message, now)
 
     async def _claim(self, run: Run, now: datetime) -> Pass:
-        busy = await locks.claim(self._cluster, run, now)
-        if busy is None:
-            return Pass(NOW)
-        message = f"Waiting for {busy.holder}, which is backing up the same database or waits for it too"
-        if run.status.reason != Reason.WAITING_FOR_TARGET:
-            await self._tell(run, Reason.WAITING_FOR_TARGET, message, now, warning=False)
-        return await self._write(run, told.waiting(run, Reason.WAITING_FOR_TARGET, message, now), LOCK_TICK)
+        async with self._claiming:  # else two could take the last room at the same time
+            obstacle = await locks.claim(self._cluster, run, self._room, now)
+        match obstacle:
+            case None:
+                return Pass(NOW)
+            case locks.Busy(holder):
+                message = f"Waiting for {holder}, which is backing up the same database or waits for it too"
+                return await self._wait_for(run, Reason.WAITING_FOR_TARGET, message, now, LOCK_TICK)
+            case locks.Full(count):
+                message = f"{count} backups are on, as many as may be at a time (controller.maxConcurrentRuns)"
+                return await self._wait_for(run, Reason.WAITING_FOR_CAPACITY, message, now, LOCK_TICK + spread(run.uid))
+
+    async def _wait_for(self, run: Run, reason: Reason, message: str, now: datetime, again: timedelta) -> Pass:
+        if run.status.reason != reason:
+            await self._tell(run, reason, message, now, warning=False)
+        return await self._write(run, told.waiting(run, reason, message, now), again)
+
+    async def _remember_stopped(self, run: Run, running: application.Application, now: datetime) -> Pass:
+        placement = await self._placement(run)
+        if isinstance(placement, Misplaced):
+            return await self._fail(run, placement.reason, placement.message, now)
+        await locks.remember_stopped(self._cluster, run, application.to_remember(running, placement.user), now)
+        return Pass(NOW)
+
+    async def _start_application(self, run: Run, now: datetime) -> None:
+        lease = await locks.seen_lease(self._cluster, run)
+        if lease and lease.holder_uid == run.uid:
+            await locks.start_stopped(self._cluster, run.namespace, lease, now)
 
     async def _create_job(self, seen: Seen, attempt: Attempt) -> Pass:
         run, now = seen.run, seen.now
-        placement = await self._placement(run)
+        placement = await self._placement(run, seen.application.stopped if seen.application else None)
         if isinstance(placement, Misplaced):
             return await self._misplaced(run, attempt, placement, now)
         await self._tell(run, Reason.JOB_CREATED, f"Creating Job {attempt.job_name}", now, warning=False)
@@ -187,8 +253,8 @@ class RunReconciler:
         left = timing.deadline(plan.started, spec.active_deadline_seconds) - now
         return backup_job(plan, spec.database, spec.pod, placement, self._settings, int(left.total_seconds()))
 
-    async def _placement(self, run: Run) -> Placement | Misplaced:
-        spec = _spec(run)
+    async def _placement(self, run: Run, stopped: Stopped | None = None) -> Placement | Misplaced:
+        spec = application.with_known_user(_spec(run), stopped)
         names = {files.claim_name for files in spec.files} | {spec.storage.local.claim_name}
         claims: dict[str, ClaimView | None] = {
             name: await self._cluster.read_claim(run.namespace, name) for name in sorted(names)
@@ -208,8 +274,25 @@ class RunReconciler:
     async def _complete(self, run: Run, ended: Ended, now: datetime) -> Pass:
         if ended.bundle is None:
             raise ValueError("a run is complete only with a bundle")
+        if ended.retention:
+            await self._after_retention(run, ended.retention, now)
+        if ended.audit and ended.audit.reason in UNRECORDABLE:
+            await self._tell(run, ended.audit.reason, ended.audit.message, now, warning=True)
         await self._tell(run, Reason.COMPLETED, ended.message, now, warning=False)
         return await self._finish(run, told.completed(run, ended.bundle, ended, now))
+
+    async def _after_retention(self, run: Run, found: RetentionOutcome, now: datetime) -> None:
+        """Before the run is Completed, so that it is made up for should the operator die here."""
+        if found.problem:
+            await self._tell(run, Reason.RETENTION_FAILED, found.problem, now, warning=True)
+        if found.pruned:
+            await self._tell(run, Reason.PRUNED, f"Removed {found.pruned} older bundles", now, warning=False)
+        if found.survivors is None:
+            return
+        async for other in self._cluster.stored_beside(run):
+            is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
+            if is_present and not is_among(other.uid, found.survivors):
+                await self._cluster.write_status(other, told.pruned(other, run.name, now))
 
     async def _fail(self, run: Run, reason: Reason, message: str, now: datetime) -> Pass:
         await self._tell(run, reason, message, now, warning=True)
@@ -224,43 +307,6 @@ class RunReconciler:
         if status != run.status:
             await self._cluster.write_status(run, status)
         return Pass(again)
-
-    async def _wind_down(self, run: Run) -> timedelta | None:
-        """After the end, or on the way out: no live work, Jobs that expire, a free lock."""
-        jobs = await self._cluster.jobs_of(run.namespace, run.uid)
-        pods = await self._cluster.pods_of(run.namespace, run.uid)
-        unfinished = [job for job in jobs if not job.is_finished]
-        for job in unfinished:
-            if not job.deleting:
-                await self._cluster.delete_job(run.namespace, job)
-        if unfinished or any(not pod.is_over for pod in pods):
-            return await self._break_lock(run)
-        for job in jobs:
-            if not job.ttl_set and not job.deleting:
-                await self._cluster.let_job_expire(run.namespace, job, JOB_KEPT_SECONDS)
-        await locks.release(self._cluster, run, self._clock())
-        return None
-
-    async def _break_lock(self, run: Run) -> timedelta:
-        lease = await locks.seen_lease(self._cluster, run)
-        if lease and lease.break_for == lease.holder_uid == run.uid:
-            await locks.release(self._cluster, run, self._clock())
-        return LOCK_TICK if run.status.reason == Reason.NODE_UNREACHABLE else SOON
-
-    async def _tell(self, run: Run, reason: Reason, message: str, now: datetime, *, warning: bool) -> None:
-        await self._cluster.tell(
-            event(
-                namespace=run.namespace,
-                run_name=run.name,
-                run_uid=run.uid,
-                reason=reason,
-                message=message,
-                occurrence=run.status.attempts[-1].number if run.status.attempts else 0,
-                warning=warning,
-                reporter=self._reporter,
-                now=now,
-            )
-        )
 
 
 def _spec(run: Run) -> BackupSpec:

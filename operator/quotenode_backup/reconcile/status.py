@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from quotenode_backup.api.backup import AuditLog
 from quotenode_backup.api.status import (
     ATTEMPTS_KEPT,
     MESSAGE_LIMIT,
@@ -18,7 +19,7 @@ from quotenode_backup.api.status import (
     Phase,
 )
 from quotenode_backup.cluster.views import Run
-from quotenode_backup.contract import StoredBundle, StoredComponent
+from quotenode_backup.contract import AuditOutcome, StoredBundle, StoredComponent
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.phase import phase
@@ -92,6 +93,8 @@ def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
     update: dict[str, object] = {"attempts": _with_last_ended(run, ended, now)}
     update |= {"start_time": None} if is_busy else {"failures": run.status.failures + 1}
     status = run.status.model_copy(update=update)
+    if not is_busy:
+        status = _audited(run, status, ended.audit, now)
     reason = Reason.WAITING_FOR_TARGET if is_busy else ended.reason
     return _told(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
 
@@ -108,6 +111,7 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
             "components": _components(bundle),
         }
     )
+    status = _audited(run, status, ended.audit, now)
     changes = {
         ConditionType.PROGRESSING: False,
         ConditionType.COMPLETE: True,
@@ -119,10 +123,55 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
 
 def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     status = run.status.model_copy(update={"completion_time": now})
+    is_of_attempt = bool(status.attempts) and status.attempts[-1].reason == reason
+    if not (is_of_attempt and status.condition(ConditionType.AUDIT_LOGGED)):
+        status = _audited(run, status, None, now)
     changes = {ConditionType.PROGRESSING: False, ConditionType.FAILED: True}
     if not status.holds(ConditionType.ACCEPTED):
         changes |= {ConditionType.ACCEPTED: False}
     return _told(run, status, changes, reason, message, now)
+
+
+UNRECORDABLE = (Reason.AUDIT_TABLE_UNFIT, Reason.PERMISSION_DENIED)
+"""What another try does not change: somebody has to change the table or its rights."""
+
+
+def _audited(run: Run, status: BackupStatus, told: AuditOutcome | None, now: datetime) -> BackupStatus:
+    """Condition AuditLogged: what the runner said about the run's row, and that there is still to be one if it said nothing."""
+    if run.spec is None or run.spec.audit_log is not AuditLog.ENABLED:
+        return status
+    return with_conditions(run, status, {ConditionType.AUDIT_LOGGED: _of_row(told)}, now)
+
+
+def _of_row(told: AuditOutcome | None) -> Finding:
+    if told is None:
+        return Finding(False, Reason.AUDIT_PENDING, "The row in backup_logs is still to be written")
+    is_final = told.logged or told.reason in UNRECORDABLE
+    return Finding(told.logged, told.reason if is_final else Reason.AUDIT_PENDING, told.message)
+
+
+def recorded(run: Run, finding: Finding, now: datetime) -> BackupStatus:
+    """What became of the row of a finished run. Nothing else about it changes."""
+    return with_conditions(run, run.status, {ConditionType.AUDIT_LOGGED: finding}, now)
+
+
+def pruned(run: Run, by: str, now: datetime) -> BackupStatus:
+    """The bundle is not on the volume any more; the record of the run stays."""
+    message = f"The bundle is no longer on the volume, as run {by} found: retention removed it, or somebody did"
+    finding = Finding(False, Reason.PRUNED, message)
+    return with_conditions(run, run.status, {ConditionType.LOCAL_BUNDLE_PRESENT: finding}, now)
+
+
+def removing(run: Run, message: str, now: datetime) -> BackupStatus:
+    """The resource is being deleted, and its bundle with it."""
+    finding = Finding(run.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT), Reason.REMOVING_BUNDLE, message)
+    return with_conditions(run, run.status, {ConditionType.LOCAL_BUNDLE_PRESENT: finding}, now)
+
+
+def stopping(run: Run, message: str, now: datetime) -> BackupStatus:
+    """The application is being stopped: from here on the deadline counts."""
+    status = run.status.model_copy(update={"start_time": run.status.start_time or now})
+    return _told(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
 
 
 def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:
@@ -138,7 +187,7 @@ def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:
 
 def _destination(run: Run, bundle: StoredBundle) -> Destination:
     claim = run.spec.storage.local.claim_name if run.spec else ""
-    return Destination(type="Local", claim_name=claim, path=bundle.path)
+    return Destination(type="Local", claim_name=claim, path=bundle.path, user_id=bundle.user_id)
 
 
 def _components(bundle: StoredBundle) -> Components:

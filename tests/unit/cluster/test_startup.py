@@ -54,4 +54,4 @@ def test_each_verb_is_asked_for_once_in_each_scope_and_the_status_as_a_subresour
     asyncio.run(require_rights(server, [None]))  # type: ignore[arg-type]
     assert len(server.asked) == sum(len(verbs) for verbs in NEEDED.values())
     assert all("namespace" not in asked for asked in server.asked)
-    assert {asked["subresource"] for asked in server.asked if asked["verb"] == "patch"} == {"status", ""}
+    assert {asked["subresource"] for asked in server.asked if asked["verb"] == "patch"} == {"status", "scale", ""}

@@ -5,7 +5,8 @@ from typing import Any
 from quotenode_backup.api.status import Attempt
 from quotenode_backup.contract import Plan
 from quotenode_backup.manifests import labels
-from quotenode_backup.manifests.job import Placement, RunnerSettings, backup_job
+from quotenode_backup.manifests.job import backup_job
+from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.reconcile.plan import plan_of
 from tests.unit.given import START, UID, run, spec
 

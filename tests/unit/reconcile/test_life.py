@@ -1,84 +1,27 @@
 """Runs in a cluster in memory, from apply to rest: undisturbed, killed at every request, with any faults, and with two operators."""
 
 import asyncio
-import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from quotenode_backup.cluster.errors import ApiError, Invalid, Refused
+from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.controller.resync import unsettled
 from quotenode_backup.domain.errors import VERDICTS, Reason, is_retryable
-from quotenode_backup.manifests.job import RunnerSettings
-from quotenode_backup.reconcile.run import RunReconciler
-from tests.unit.reconcile.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, Script, World
-
-Answer = TypeVar("Answer")
-RUNNER = RunnerSettings("image", "IfNotPresent", "default", "json")
-PATIENCE = 4000
-"""Seconds of the world's time until everything must be at rest."""
-
-
-def reconciler(world: World, client: Client) -> RunReconciler:
-    return RunReconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
-
-
-def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
-    """Nothing in a world of memory ever waits, so no event loop is needed."""
-    try:
-        whole.send(None)
-    except StopIteration as done:
-        return cast("Answer", done.value)
-    raise AssertionError("it waits")
-
-
-async def one_round(client: Client) -> bool:
-    """What a resync finds gets one pass each; whether it found anything."""
-    keys = await unsettled(Cluster(client), "shop")  # type: ignore[arg-type]
-    for key in sorted(keys):
-        try:
-            await reconciler(client.world, client).reconcile(*key)
-        except ApiError:
-            continue
-    return bool(keys)
-
-
-def to_rest(world: World, client: Client | None = None) -> Client:
-    client = client or Client(world)
-    for _ in range(PATIENCE):
-        if not finished(one_round(client)):
-            return client
-        world.tick()
-    raise AssertionError(f"not at rest: {[item.get('status') for item in world.in_(RUNS)]}")
-
-
-def assert_settled(world: World) -> None:
-    """Everything finished, every Job made once and with a time to live, every Event told once, every lock free."""
-    made = [path for path in world.created if path.startswith(JOBS)]
-    assert len(made) == len(set(made))
-    assert all("ttlSecondsAfterFinished" in job["spec"] for job in world.in_(JOBS))
-    assert [lease["spec"]["holderIdentity"] for lease in world.in_(LEASES) if lease["spec"]["holderIdentity"]] == []
-    for run in world.in_(RUNS):
-        assert run["status"]["phase"] in {"Completed", "Failed"}
-        has_bundle = run["metadata"]["uid"] in world.bundles
-        # Whoever allows no further attempt gives up the look for a bundle whose pod was lost before it could be reported.
-        assert has_bundle == (run["status"]["phase"] == "Completed") or (
-            has_bundle and run["status"]["reason"] == "PodLost"
-        )
-
-
-def ends_with(*reasons: Reason) -> Script:
-    """The attempts of a run end so, one after the other; the last reason stays."""
-    return lambda plan: reasons[min(plan.attempt, len(reasons)) - 1]
-
-
-def told(world: World) -> list[str]:
-    return [event["reason"] for event in world.in_(EVENTS)]
+from tests.unit.reconcile.lives import (
+    assert_settled,
+    ends_with,
+    finished,
+    killer,
+    one_round,
+    to_rest,
+    told,
+)
+from tests.unit.reconcile.world import JOBS, Client, Killed, Script, World
 
 
 def test_a_run_that_goes_well() -> None:
@@ -185,17 +128,6 @@ SCENARIOS: dict[str, Script] = {
     "is cured by a second attempt": ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED),
     "waits for a lock": ends_with(Reason.LOCK_BUSY, Reason.COMPLETED),
 }
-
-
-def killer(number: int) -> Callable[[str, str], None]:
-    """Dies at the n-th time that it is about to write or has just written."""
-    count = itertools.count(1)
-
-    def interrupt(moment: str, _: str) -> None:
-        if moment in {"before", "after"} and next(count) == number:
-            raise Killed
-
-    return interrupt
 
 
 def two_runs(script: Script) -> World:

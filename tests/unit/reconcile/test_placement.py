@@ -6,7 +6,7 @@ import pytest
 
 from quotenode_backup.cluster.views import Claim, Mounter
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.manifests.job import Placement
+from quotenode_backup.manifests.pod import Placement
 from quotenode_backup.reconcile.placement import IMAGE_USER, Misplaced, place
 from tests.unit.given import spec
 

@@ -77,6 +77,7 @@ def test_completion_tells_everything_about_the_bundle() -> None:
         "Complete": True,
         "Verified": True,
         "LocalBundlePresent": True,
+        "AuditLogged": False,
     }
     assert (said.attempts[-1].reason, said.attempts[-1].exit_code) == ("Completed", 0)
 
@@ -90,7 +91,7 @@ def test_a_bundle_without_files_has_one_component() -> None:
 
 def test_a_failure_before_acceptance_says_that_too() -> None:
     said = told.failed(run(), Reason.CLAIMS_APART, "Two nodes", LATER)
-    assert holding(said) == {"Accepted": False, "Progressing": False, "Failed": True}
+    assert holding(said) == {"Accepted": False, "Progressing": False, "Failed": True, "AuditLogged": False}
     assert (said.phase, said.completion_time) == ("Failed", LATER)
 
 

@@ -10,8 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quotenode_backup.cluster.errors import AlreadyExists, Conflict, NotFound
-from quotenode_backup.contract import Plan, Result
+from quotenode_backup.contract import (
+    AuditOutcome,
+    Outcome,
+    Plan,
+    RecordPlan,
+    RemovalPlan,
+    Result,
+    RetentionOutcome,
+    RowStatus,
+)
 from quotenode_backup.domain.errors import VERDICTS, Exit, Reason
+from quotenode_backup.domain.retention import mark
 from quotenode_backup.manifests import labels
 from tests.unit.given import bundle, told_by
 
@@ -22,6 +32,8 @@ PODS = "/api/v1/namespaces/shop/pods"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/shop/leases"
 CLAIMS = "/api/v1/namespaces/shop/persistentvolumeclaims"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/shop/events"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/shop/deployments"
+AUTOSCALERS = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
 
 Script = Callable[[Plan], Reason]
 """How the attempt of a plan ends."""
@@ -39,7 +51,15 @@ class World:
         self.created: list[str] = []
         """Paths, in order: a Job that is made twice is here twice."""
         self.bundles: list[str] = []
-        """Run UIDs of committed bundles."""
+        """Run UIDs of the bundles on the volume, in the order of their commits."""
+        self.committed: set[str] = set()
+        """Run UIDs of all bundles that ever were."""
+        self.rows: dict[str, str] = {}
+        """backup_logs: run UID -> status."""
+        self.table = "fit"
+        """`unfit`: nothing can be written. `away`: not now. """
+        self.served_during_dump: list[int] = []
+        """How many pods the application had, at each end of an attempt."""
         self._numbers = itertools.count(1)
         self.put(CLAIMS, "bundles", {"spec": {"accessModes": ["ReadWriteOnce"]}})
 
@@ -47,14 +67,54 @@ class World:
 
     def apply(self, name: str, **spec: Any) -> str:
         database = {"host": "db", "port": 5432, "name": "shop", "credentialsSecretRef": {"name": "login"}}
-        whole = {"database": database, "storage": {"local": {"claimName": "bundles"}}} | spec
+        whole = {"database": database, "storage": {"local": {"claimName": "bundles"}}, "auditLog": "Disabled"} | spec
         return str(self.put(RUNS, name, {"spec": whole})["metadata"]["uid"])
 
     def delete(self, name: str) -> None:
-        """As the API server does it: at once, and the garbage collector takes the children."""
-        gone = self.objects.pop(f"{RUNS}/{name}")
-        for path in self._children(gone["metadata"]["uid"]):
+        """As the API server does it: at once unless there is a finalizer, and the garbage collector takes the children."""
+        path = f"{RUNS}/{name}"
+        if self.objects[path]["metadata"].get("finalizers"):
+            self.change(path, metadata=self.objects[path]["metadata"] | {"deletionTimestamp": self.now.isoformat()})
+        else:
+            self._collect(path)
+
+    def _collect(self, path: str) -> None:
+        gone = self.objects.pop(path)
+        for child in self._children(gone["metadata"]["uid"]):
+            del self.objects[child]
+
+    def collect_released(self, path: str) -> None:
+        """What is on its way out goes when its last finalizer does."""
+        meta = self.objects[path]["metadata"]
+        if "deletionTimestamp" in meta and not meta.get("finalizers"):
+            self._collect(path)
+
+    def deploy(self, name: str, replicas: int) -> None:
+        """A Deployment, as far as its scale shows it, and its pods."""
+        body = {"spec": {"replicas": replicas}, "status": {"selector": f"app={name}"}}
+        self.put(DEPLOYMENTS, f"{name}/scale", body)["metadata"]["name"] = name
+        self._sync_pods(name)
+
+    def replicas(self, name: str) -> int:
+        return int(self.objects[f"{DEPLOYMENTS}/{name}/scale"]["spec"]["replicas"])
+
+    def scale(self, name: str, replicas: int) -> None:
+        self.change(f"{DEPLOYMENTS}/{name}/scale", spec={"replicas": replicas})
+
+    def application_pods(self) -> int:
+        return len([pod for pod in self.in_(PODS) if "app" in pod["metadata"]["labels"]])
+
+    def _sync_pods(self, name: str) -> None:
+        wanted = self.replicas(name)
+        mine = [path for path in self.objects if path.startswith(f"{PODS}/{name}-")]
+        for path in mine[wanted:]:
             del self.objects[path]
+        for number in range(len(mine), wanted):
+            volumes = [{"name": "files", "persistentVolumeClaim": {"claimName": "files"}}]
+            container = {"name": "app", "volumeMounts": [{"name": "files"}], "securityContext": {"runAsUser": 1000}}
+            spec = {"nodeName": "worker", "containers": [container], "volumes": volumes}
+            pod = self.put(PODS, f"{name}-{number}", {"metadata": {"labels": {"app": name}}, "spec": spec})
+            pod["status"] = {"phase": "Running"}
 
     def _children(self, uid: str) -> list[str]:
         return [
@@ -96,6 +156,8 @@ class World:
         """
         working = [job for job in self.in_(JOBS) if not job.get("status", {}).get("conditions")]
         self.now += timedelta(seconds=1 if working else 10)
+        for path in [path for path in self.objects if path.startswith(DEPLOYMENTS)]:
+            self._sync_pods(self.objects[path]["metadata"]["name"])
         for job in working:
             self._advance(job)
 
@@ -107,10 +169,9 @@ class World:
         elif pod["status"]["phase"] == "Running":
             self._end(job, f"{PODS}/{name}-x")
         else:
-            done = pod["status"]["phase"] == "Succeeded"
-            self.change(
-                f"{JOBS}/{name}", status={"conditions": [{"type": "Complete" if done else "Failed", "status": "True"}]}
-            )
+            kind = "Complete" if pod["status"]["phase"] == "Succeeded" else "Failed"
+            condition = {"type": kind, "status": "True", "lastTransitionTime": self.now.isoformat()}
+            self.change(f"{JOBS}/{name}", status={"conditions": [condition]})
 
     def _start(self, job: Json) -> None:
         name = job["metadata"]["name"]
@@ -121,23 +182,67 @@ class World:
         pod["status"] = {"phase": "Running"}
 
     def _end(self, job: Json, path: str) -> None:
-        plan = Plan.model_validate_json(job["spec"]["template"]["metadata"]["annotations"][labels.PLAN])
+        text = job["spec"]["template"]["metadata"]["annotations"][labels.PLAN]
+        match job["metadata"]["labels"].get(labels.TASK):
+            case None:
+                said = self._backed_up(Plan.model_validate_json(text))
+            case "record":
+                said = self._recorded(RecordPlan.model_validate_json(text))
+            case _:
+                said = self._removed(RemovalPlan.model_validate_json(text))
+        code = int(Exit.OK if said.outcome is Outcome.SUCCEEDED else VERDICTS[said.reason].exit_code)
+        state = {"terminated": {"exitCode": code, "reason": "Completed", "message": told_by(said)}}
+        phase = "Succeeded" if said.outcome is Outcome.SUCCEEDED else "Failed"
+        self.change(path, status={"phase": phase, "containerStatuses": [{"name": "runner", "state": state}]})
+
+    def _backed_up(self, plan: Plan) -> Result:
+        self.served_during_dump.append(self.application_pods())
         reason = self.script(plan)
         done = reason is Reason.COMPLETED
         if done and plan.run_uid not in self.bundles:
             self.bundles.append(plan.run_uid)
-        said = Result(
+            self.committed.add(plan.run_uid)
+        row = RowStatus.COMPLETED if done else RowStatus.FAILED
+        return Result(
             run_uid=plan.run_uid,
             attempt=plan.attempt,
-            outcome="Succeeded" if done else "Failed",
+            outcome=Outcome.SUCCEEDED if done else Outcome.FAILED,
             reason=reason,
             message=f"Attempt {plan.attempt} ended with {reason}",
             bundle=bundle() if done else None,
+            retention=self._pruned(plan.retention.keep_last) if done and plan.retention else None,
+            audit=self._row(plan.run_uid, row) if plan.audit and reason is not Reason.LOCK_BUSY else None,
         )
-        code = int(Exit.OK if done else VERDICTS[reason].exit_code)
-        state = {"terminated": {"exitCode": code, "reason": "Completed", "message": told_by(said)}}
-        phase = "Succeeded" if done else "Failed"
-        self.change(path, status={"phase": phase, "containerStatuses": [{"name": "runner", "state": state}]})
+
+    def _pruned(self, keep: int) -> RetentionOutcome:
+        old, self.bundles = self.bundles[:-keep], self.bundles[-keep:]
+        return RetentionOutcome(survivors="".join(mark(uid) for uid in self.bundles), pruned=len(old))
+
+    def _row(self, uid: str, status: RowStatus) -> AuditOutcome:
+        if self.table == "away":
+            return AuditOutcome(logged=False, reason=Reason.SOURCE_UNREACHABLE, message="The database is away")
+        if self.table == "unfit":
+            return AuditOutcome(logged=False, reason=Reason.AUDIT_TABLE_UNFIT, message="Column id is a bigint")
+        self.rows[uid] = status
+        return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message="Recorded")
+
+    def _recorded(self, plan: RecordPlan) -> Result:
+        return _of_task(plan, self._row(plan.run_uid, plan.row.status))
+
+    def _removed(self, plan: RemovalPlan) -> Result:
+        if plan.run_uid in self.bundles:
+            self.bundles.remove(plan.run_uid)
+        return _of_task(plan, AuditOutcome(logged=True, reason=Reason.COMPLETED, message="Removed"))
+
+
+def _of_task(plan: RecordPlan | RemovalPlan, said: AuditOutcome) -> Result:
+    return Result(
+        run_uid=plan.run_uid,
+        attempt=plan.attempt,
+        outcome=Outcome.SUCCEEDED if said.logged else Outcome.FAILED,
+        reason=said.reason,
+        message=said.message,
+    )
 
 
 class Client:
@@ -181,7 +286,9 @@ class Client:
             raise Conflict(path)
         if method == "DELETE":
             return self._deleted(plain, found)
-        return copy.deepcopy(self.world.change(plain, **_merged(found, body)))
+        answer = copy.deepcopy(self.world.change(plain, **_merged(found, body)))
+        self.world.collect_released(plain)
+        return answer
 
     def _deleted(self, path: str, found: Json) -> Json:
         name = found["metadata"]["name"]
@@ -192,8 +299,8 @@ class Client:
 
 def _merged(old: Json, patch: Json) -> Json:
     new = {key: _value(old.get(key), value) for key, value in patch.items() if key != "metadata"}
-    annotations = patch.get("metadata", {}).get("annotations")
-    return new | ({"metadata": old["metadata"] | {"annotations": annotations}} if annotations is not None else {})
+    known = {key: value for key, value in patch.get("metadata", {}).items() if key in {"annotations", "finalizers"}}
+    return new | ({"metadata": old["metadata"] | known} if known else {})
 
 
 def _value(old: Any, new: Any) -> Any:

@@ -1,0 +1,162 @@
+"""The pod that the runner lives in, whatever it does there: without root, capabilities or a token."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from quotenode_backup.api.backup import CASecretRef, CredentialsSecretRef, Database, Pod
+from quotenode_backup.contract import CA_FILE, DATABASE_SECRET, PLAN_PATH, PRIVATE, RESULT_PATH
+from quotenode_backup.manifests import labels
+
+Manifest = dict[str, Any]
+
+PRIVATE_LIMIT = "16Mi"
+GRACE_SECONDS = 30
+"""How long the runner may take to clean up after SIGTERM."""
+
+DEFAULT_RESOURCES: Manifest = {
+    "requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+    "limits": {"memory": "512Mi", "ephemeral-storage": "64Mi"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What the chart says about every runner's pod."""
+
+    image: str
+    image_pull_policy: str
+    service_account: str
+    log_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the pod must run, and as whom, so that it can have the claims and read the files."""
+
+    user: int
+    node: str | None
+    tolerations: tuple[Manifest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a pod of the runner does, and what it needs mounted for it, besides its plan."""
+
+    command: str
+    volumes: tuple[Manifest, ...]
+    mounts: tuple[Manifest, ...]
+
+
+_PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory", "sizeLimit": PRIVATE_LIMIT}}
+
+
+def runner_pod(work: Work, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
+    chosen = pod.model_dump(by_alias=True, exclude_none=True)
+    optional: Manifest = {key: chosen[key] for key in ("nodeSelector", "priorityClassName") if key in chosen}
+    return {
+        "restartPolicy": "Never",
+        "serviceAccountName": settings.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": _security(pod, placement),
+        "tolerations": [*chosen.get("tolerations", []), *placement.tolerations],
+        **({"affinity": _pinned_to(placement.node)} if placement.node else {}),
+        **optional,
+        "containers": [_container(work, pod, settings)],
+        "volumes": [plan_volume(), *work.volumes, _PRIVATE_VOLUME],
+    }
+
+
+def _security(pod: Pod, placement: Placement) -> Manifest:
+    group = {} if pod.fs_group is None else {"fsGroup": pod.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": placement.user,
+        "runAsGroup": placement.user if pod.fs_group is None else pod.fs_group,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        **group,
+    }
+
+
+def _pinned_to(node: str) -> Manifest:
+    """By affinity and not by `nodeName`: a claim that waits for its first consumer is bound by the scheduler alone."""
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+def _container(work: Work, pod: Pod, settings: RunnerSettings) -> Manifest:
+    return {
+        "name": "runner",
+        "image": settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": [work.command],
+        "env": [
+            _from_field("POD_UID", "metadata.uid"),
+            _from_field("POD_NAME", "metadata.name"),
+            {"name": "QN_LOG_FORMAT", "value": settings.log_format},
+        ],
+        "resources": _resources(pod),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": RESULT_PATH,
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [mount("plan", folder_of(PLAN_PATH)), *work.mounts, mount("private", PRIVATE, read_only=False)],
+    }
+
+
+def _from_field(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _resources(pod: Pod) -> Manifest:
+    chosen = pod.resources.model_dump(exclude_none=True) if pod.resources else {}
+    requests = DEFAULT_RESOURCES["requests"] | chosen.get("requests", {})
+    limits = DEFAULT_RESOURCES["limits"] | chosen.get("limits", {})
+    return {"requests": requests, "limits": limits}
+
+
+def mount(name: str, path: str, *, read_only: bool = True) -> Manifest:
+    return {"name": name, "mountPath": path} | ({"readOnly": True} if read_only else {})
+
+
+def database_mounts(database: Database) -> list[Manifest]:
+    """The Secrets that a session needs, as files."""
+    authority = [mount("ca", folder_of(CA_FILE))] if database.ca_secret_ref else []
+    return [mount("database", DATABASE_SECRET), *authority]
+
+
+def database_volumes(database: Database) -> list[Manifest]:
+    authority = [ca_volume(database.ca_secret_ref)] if database.ca_secret_ref else []
+    return [credentials_volume(database.credentials_secret_ref), *authority]
+
+
+def claim_volume(name: str, claim: str) -> Manifest:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def plan_volume() -> Manifest:
+    item = {"path": file_of(PLAN_PATH), "fieldRef": {"fieldPath": f"metadata.annotations['{labels.PLAN}']"}}
+    return {"name": "plan", "downwardAPI": {"items": [item]}}
+
+
+def credentials_volume(ref: CredentialsSecretRef) -> Manifest:
+    """Optional, so that the pod starts without it and the runner can say which Secret or key is missing."""
+    items = [{"key": ref.username_key, "path": "username"}, {"key": ref.password_key, "path": "password"}]
+    return {"name": "database", "secret": {"secretName": ref.name, "optional": True, "items": items}}
+
+
+def ca_volume(ref: CASecretRef) -> Manifest:
+    items = [{"key": ref.key, "path": file_of(CA_FILE)}]
+    return {"name": "ca", "secret": {"secretName": ref.name, "optional": True, "items": items}}
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def file_of(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -1,0 +1,77 @@
+"""The Jobs of what is done after a run: its row is written by one, and its bundle removed by one, where the run itself could not."""
+
+from quotenode_backup.api.backup import Database, Pod
+from quotenode_backup.contract import DESTINATION, RecordPlan, RemovalPlan
+from quotenode_backup.domain.naming import task_job_name
+from quotenode_backup.manifests import labels
+from quotenode_backup.manifests.pod import (
+    Manifest,
+    Placement,
+    RunnerSettings,
+    Work,
+    claim_volume,
+    database_mounts,
+    database_volumes,
+    mount,
+    runner_pod,
+)
+
+RECORD = "record"
+REMOVE = "remove"
+KEPT_SECONDS = 86400
+"""The Jobs are the memory of how often it was tried."""
+
+
+def record_job(
+    plan: RecordPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds: int
+) -> Manifest:
+    volumes, mounts = tuple(database_volumes(database)), tuple(database_mounts(database))
+    return _job(plan, Work(RECORD, volumes, mounts), pod, placement, settings, seconds)
+
+
+def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: RunnerSettings, seconds: int) -> Manifest:
+    volume = claim_volume("claim", plan.local.claim_name)
+    work = Work(REMOVE, (volume,), (mount("claim", DESTINATION, read_only=False),))
+    return _job(plan, work, pod, placement, settings, seconds)
+
+
+def _job(
+    plan: RecordPlan | RemovalPlan,
+    work: Work,
+    pod: Pod,
+    placement: Placement,
+    settings: RunnerSettings,
+    seconds: int,
+) -> Manifest:
+    """Without an owner: a deletion in the foreground would take the Job away that it waits for."""
+    marks = {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.RUN_NAME: plan.name,
+        labels.TASK: work.command,
+        labels.TASK_FOR: plan.run_uid,
+        labels.ATTEMPT: str(plan.attempt),
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "namespace": plan.namespace,
+            "name": task_job_name(work.command, plan.run_uid, plan.attempt),
+            "labels": marks,
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "podReplacementPolicy": "Failed",
+            "activeDeadlineSeconds": seconds,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": {
+                    "labels": {**(pod.labels or {}), **marks},
+                    "annotations": {labels.PLAN: plan.model_dump_json(by_alias=True, exclude_none=True)},
+                },
+                "spec": runner_pod(work, pod, placement, settings),
+            },
+        },
+    }

@@ -1,0 +1,184 @@
+"""What is left to do for a run that has ended, or is on its way out: nothing stays stopped, locked, unrecorded or undeleted."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
+from quotenode_backup.api.status import ConditionType, Destination
+from quotenode_backup.cluster.errors import NamespaceTerminating, Refused
+from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.domain import timing
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.pod import Placement, RunnerSettings
+from quotenode_backup.manifests.task import RECORD, REMOVE, record_job, removal_job
+from quotenode_backup.reconcile import locks
+from quotenode_backup.reconcile import status as told
+from quotenode_backup.reconcile.placement import IMAGE_USER, beside
+from quotenode_backup.reconcile.plan import record_plan, removal_plan
+from quotenode_backup.reconcile.status import UNRECORDABLE, Finding
+from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
+from quotenode_backup.reconcile.telling import Teller
+
+SOON = timedelta(seconds=1)
+LOCK_TICK = timedelta(seconds=2)
+REFUSED_TICK = timedelta(minutes=1)
+JOB_KEPT_SECONDS = 86400
+"""A finished Job stays for a day, for its log."""
+RECORDS_TRIED = 12
+"""Jobs for one row, over about seven hours."""
+
+
+class Afterwards:
+    def __init__(self, cluster: Cluster, settings: RunnerSettings, tell: Teller, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._tell = tell
+        self._clock = clock
+
+    async def settle(self, run: Run) -> timedelta | None:
+        """When to look again; None: when something happens."""
+        wound_down = await self._wind_down(run)
+        if run.deleting:
+            return wound_down or await self._let_go(run)
+        await self._agree_on_finalizer(run)
+        waits = [wound_down, await self._record(run)]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    async def _agree_on_finalizer(self, run: Run) -> None:
+        """`deletionPolicy` can be changed on a run that has ended."""
+        wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
+        if wanted != run.has_finalizer:
+            await self._cluster.keep_finalizer(run, wanted)
+
+    async def _wind_down(self, run: Run) -> timedelta | None:
+        """The application serves, no work is alive, Jobs expire, the lock is free."""
+        lease = await locks.seen_lease(self._cluster, run)
+        if lease and lease.holder_uid == run.uid and lease.stopped:
+            await locks.start_stopped(self._cluster, run.namespace, lease, self._clock())
+            await self._tell(
+                run, Reason.APPLICATION_STARTED, "The application is started again", self._clock(), warning=False
+            )
+        jobs = await self._cluster.jobs_of(run.namespace, run.uid)
+        pods = await self._cluster.pods_of(run.namespace, run.uid)
+        unfinished = [job for job in jobs if not job.is_finished]
+        for job in unfinished:
+            if not job.deleting:
+                await self._cluster.delete_job(run.namespace, job)
+        if unfinished or any(not pod.is_over for pod in pods):
+            return await self._break_lock(run)
+        for job in jobs:
+            if not job.ttl_set and not job.deleting:
+                await self._cluster.let_job_expire(run.namespace, job, JOB_KEPT_SECONDS)
+        await locks.release(self._cluster, run, self._clock())
+        return None
+
+    async def _break_lock(self, run: Run) -> timedelta:
+        lease = await locks.seen_lease(self._cluster, run)
+        if lease and lease.break_for == lease.holder_uid == run.uid:
+            await locks.release(self._cluster, run, self._clock())
+        return LOCK_TICK if run.status.reason == Reason.NODE_UNREACHABLE else SOON
+
+    # The row in backup_logs.
+
+    async def _record(self, run: Run) -> timedelta | None:
+        condition = run.status.condition(ConditionType.AUDIT_LOGGED)
+        if condition is None or condition.reason != Reason.AUDIT_PENDING or run.spec is None:
+            return None
+        jobs = await self._cluster.tasks_of(run.namespace, RECORD, run.uid)
+        pods = await self._cluster.task_pods_of(run.namespace, RECORD, run.uid)
+        match next_task(run.uid, jobs, pods, self._clock()):
+            case Begin(number):
+                return await self._begin_record(run, run.spec, number)
+            case Pause(again):
+                return again
+            case Done():
+                found = Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs")
+                await self._cluster.write_status(run, told.recorded(run, found, self._clock()))
+            case Failed(number, reason, message, again):
+                return await self._unrecorded(run, number, reason, message, again)
+        return None
+
+    async def _begin_record(self, run: Run, spec: BackupSpec, number: int) -> timedelta:
+        plan = record_plan(run, spec, number, self._clock())
+        placement = Placement(user=spec.pod.run_as_user or IMAGE_USER, node=None)
+        seconds = int(timing.TASK_TIME.total_seconds()) + 30
+        job = record_job(plan, spec.database, spec.pod, placement, self._settings, seconds)
+        try:
+            await self._cluster.ensure_task(job)
+        except (Refused, NameTaken):
+            return REFUSED_TICK
+        return LOCK_TICK
+
+    async def _unrecorded(
+        self, run: Run, number: int, reason: Reason, message: str, again: timedelta
+    ) -> timedelta | None:
+        if reason not in UNRECORDABLE and number < RECORDS_TRIED:
+            found = Finding(False, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
+            status = told.recorded(run, found, self._clock())
+            if status != run.status:
+                await self._cluster.write_status(run, status)
+            return again
+        final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED
+        await self._tell(run, final, message, self._clock(), warning=True)
+        await self._cluster.write_status(run, told.recorded(run, Finding(False, final, message), self._clock()))
+        return None
+
+    # The bundle of a run that is deleted with deletionPolicy Delete.
+
+    async def _let_go(self, run: Run) -> timedelta | None:
+        """The finalizer goes when the bundle is gone, or nobody can or wants to remove it."""
+        if not run.has_finalizer:
+            return None
+        bundle = next(iter(run.status.destinations), None)
+        is_wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
+        if run.spec is None or not is_wanted or bundle is None:
+            await self._cluster.keep_finalizer(run, False)
+            return None
+        return await self._remove(run, run.spec, bundle)
+
+    async def _remove(self, run: Run, spec: BackupSpec, bundle: Destination) -> timedelta | None:
+        jobs = await self._cluster.tasks_of(run.namespace, REMOVE, run.uid)
+        pods = await self._cluster.task_pods_of(run.namespace, REMOVE, run.uid)
+        match next_task(run.uid, jobs, pods, self._clock()):
+            case Begin(number):
+                return await self._begin_removal(run, spec, bundle, number)
+            case Pause(again):
+                return again
+            case Done():
+                await self._cluster.keep_finalizer(run, False)
+            case Failed(_, Reason.RETENTION_FAILED, message, _):
+                await self._tell(run, Reason.RETENTION_FAILED, message, self._clock(), warning=True)
+                await self._cluster.keep_finalizer(run, False)
+            case Failed(_, reason, message, again):
+                await self._tell(run, reason, message, self._clock(), warning=True)
+                return await self._say_removing(
+                    run, f"The bundle can't be removed, and is tried again: {message}", again
+                )
+        return None
+
+    async def _begin_removal(self, run: Run, spec: BackupSpec, bundle: Destination, number: int) -> timedelta | None:
+        claim = await self._cluster.read_claim(run.namespace, bundle.claim_name)
+        if claim is None:
+            await self._cluster.keep_finalizer(run, False)
+            return None
+        mounters = (await self._cluster.mounters_of(run.namespace, {claim.name}))[claim.name]
+        placement = beside(bundle.user_id or spec.pod.run_as_user or IMAGE_USER, claim, mounters)
+        seconds = int(timing.TASK_TIME.total_seconds()) + 30
+        plan = removal_plan(run, bundle, number, self._clock())
+        try:
+            await self._cluster.ensure_task(removal_job(plan, spec.pod, placement, self._settings, seconds))
+        except NamespaceTerminating:
+            await self._cluster.keep_finalizer(run, False)
+            return None
+        except (Refused, NameTaken) as exc:
+            return await self._say_removing(
+                run, f"The cluster refuses the Job that removes the bundle: {exc}", REFUSED_TICK
+            )
+        return await self._say_removing(run, "The local bundle is being removed", LOCK_TICK)
+
+    async def _say_removing(self, run: Run, message: str, again: timedelta) -> timedelta:
+        status = told.removing(run, message, self._clock())
+        if status != run.status:
+            await self._cluster.write_status(run, status)
+        return again

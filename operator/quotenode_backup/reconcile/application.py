@@ -1,0 +1,86 @@
+"""The application of an offline run: looked at, stopped before an attempt, and started again on every way out.
+
+Only the `scale` subresource is touched. What was stopped stands on the Lease from before the first workload is scaled down (see `locks`).
+"""
+
+from dataclasses import dataclass
+
+from quotenode_backup.api.backup import BackupSpec, Mode
+from quotenode_backup.cluster.errors import ApiError
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.views import Lease, Run, Scale, Stopped, StoppedWorkload
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The application at one moment."""
+
+    scales: tuple[Scale, ...]
+    missing: tuple[str, ...]
+    """Such as `Deployment backend`."""
+    autoscaled: tuple[str, ...]
+    """Those that a HorizontalPodAutoscaler would start again."""
+    live_pods: tuple[str, ...]
+    stopped: Stopped | None
+    """What this run has written down to start again."""
+
+    @property
+    def up(self) -> tuple[Scale, ...]:
+        """What is to have pods."""
+        return tuple(scale for scale in self.scales if scale.replicas)
+
+
+async def look(cluster: Cluster, run: Run, lease: Lease | None) -> Application | None:
+    """None for an online run."""
+    if run.spec is None or run.spec.mode is not Mode.OFFLINE or run.spec.application is None:
+        return None
+    named = [(workload.kind, workload.name) for workload in run.spec.application.workloads]
+    scales = {key: await cluster.read_scale(run.namespace, *key) for key in named}
+    there = tuple(scale for scale in scales.values() if scale)
+    autoscaled = await cluster.autoscaled(run.namespace)
+    pods = [pod for scale in there if scale.selector for pod in await cluster.live_pods(run.namespace, scale.selector)]
+    return Application(
+        scales=there,
+        missing=tuple(f"{kind} {name}" for (kind, name), scale in scales.items() if scale is None),
+        autoscaled=tuple(f"{kind} {name}" for kind, name in named if (kind, name) in autoscaled),
+        live_pods=tuple(pods),
+        stopped=lease.stopped if lease and lease.holder_uid == run.uid else None,
+    )
+
+
+def to_remember(seen: Application, user: int) -> Stopped:
+    return Stopped(
+        workloads=tuple(
+            StoppedWorkload(kind=scale.kind, name=scale.name, uid=scale.uid, replicas=scale.replicas)
+            for scale in seen.scales
+        ),
+        user=user,
+    )
+
+
+async def start(cluster: Cluster, namespace: str, stopped: Stopped) -> None:
+    """Back to the recorded counts. One that is gone, is another by now, or was scaled up by somebody else is left alone.
+
+    One that can't be started does not keep the others down; its error is raised at the end, so that all is tried again.
+    """
+    errors: list[ApiError] = []
+    for workload in stopped.workloads:
+        try:
+            await _start_one(cluster, namespace, workload)
+        except ApiError as exc:
+            errors.append(exc)
+    if errors:
+        raise errors[0]
+
+
+async def _start_one(cluster: Cluster, namespace: str, workload: StoppedWorkload) -> None:
+    scale = await cluster.read_scale(namespace, workload.kind, workload.name)
+    if scale and scale.uid == workload.uid and scale.replicas == 0 and workload.replicas:
+        await cluster.set_replicas(namespace, scale, workload.replicas)
+
+
+def with_known_user(spec: BackupSpec, stopped: Stopped | None) -> BackupSpec:
+    """With the application's pods gone, the run goes on as the user that was seen before."""
+    if stopped is None or spec.pod.run_as_user is not None:
+        return spec
+    return spec.model_copy(update={"pod": spec.pod.model_copy(update={"run_as_user": stopped.user})})

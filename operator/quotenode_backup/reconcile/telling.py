@@ -1,0 +1,30 @@
+"""Events about a run."""
+
+from datetime import datetime
+
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.event import event
+
+
+class Teller:
+    def __init__(self, cluster: Cluster, reporter: str) -> None:
+        self._cluster = cluster
+        self._reporter = reporter
+
+    async def __call__(self, run: Run, reason: Reason, message: str, now: datetime, *, warning: bool) -> None:
+        """Once for each attempt: an Event that was posted before is not posted again."""
+        await self._cluster.tell(
+            event(
+                namespace=run.namespace,
+                run_name=run.name,
+                run_uid=run.uid,
+                reason=reason,
+                message=message,
+                occurrence=run.status.attempts[-1].number if run.status.attempts else 0,
+                warning=warning,
+                reporter=self._reporter,
+                now=now,
+            )
+        )

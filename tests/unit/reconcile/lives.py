@@ -1,0 +1,124 @@
+"""Lives in a cluster in memory: operators that go round, die, and leave everything settled."""
+
+import itertools
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from quotenode_backup.cluster.errors import ApiError
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.controller.resync import unsettled
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.pod import RunnerSettings
+from quotenode_backup.reconcile.run import RunReconciler
+from tests.unit.reconcile.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, Script, World
+
+Answer = TypeVar("Answer")
+RUNNER = RunnerSettings("image", "IfNotPresent", "default", "json")
+PATIENCE = 4000
+"""Seconds of the world's time until everything must be at rest."""
+
+
+def reconciler(world: World, client: Client) -> RunReconciler:
+    return RunReconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
+
+
+def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
+    """Nothing in a world of memory ever waits, so no event loop is needed."""
+    try:
+        whole.send(None)
+    except StopIteration as done:
+        return cast("Answer", done.value)
+    raise AssertionError("it waits")
+
+
+async def one_round(client: Client) -> bool:
+    """What a resync finds gets one pass each; whether it found anything."""
+    keys = await unsettled(Cluster(client), "shop")  # type: ignore[arg-type]
+    for key in sorted(keys):
+        try:
+            await reconciler(client.world, client).reconcile(*key)
+        except ApiError:
+            continue
+    return bool(keys)
+
+
+def to_rest(world: World, client: Client | None = None) -> Client:
+    client = client or Client(world)
+    for _ in range(PATIENCE):
+        if not finished(one_round(client)):
+            return client
+        world.tick()
+    raise AssertionError(f"not at rest: {[item.get('status') for item in world.in_(RUNS)]}")
+
+
+def live_until(end: datetime) -> Callable[[World, Client | None], Client]:
+    """A schedule is never at rest: the world goes on until then."""
+
+    def live(world: World, client: Client | None) -> Client:
+        client = client or Client(world)
+        while world.now < end:
+            finished(one_round(client))
+            world.tick()
+        return client
+
+    return live
+
+
+def assert_settled(world: World) -> None:
+    """Everything finished, every Job made once and with a time to live, every Event told once, every lock free."""
+    made = [path for path in world.created if path.startswith(JOBS)]
+    assert len(made) == len(set(made))
+    assert all("ttlSecondsAfterFinished" in job["spec"] for job in world.in_(JOBS))
+    assert [lease["spec"]["holderIdentity"] for lease in world.in_(LEASES) if lease["spec"]["holderIdentity"]] == []
+    for run in world.in_(RUNS):
+        if "schedule" in run["spec"]:
+            continue
+        assert run["status"]["phase"] in {"Completed", "Failed"}
+        has_bundle = run["metadata"]["uid"] in world.committed
+        # Whoever allows no further attempt gives up the look for a bundle whose pod was lost before it could be reported;
+        # and one that was scaled up was no offline backup, though its pod may have been just done.
+        assert has_bundle == (run["status"]["phase"] == "Completed") or (
+            has_bundle and run["status"]["reason"] in {"PodLost", "WorkloadScaledUp"}
+        )
+
+
+def ends_with(*reasons: Reason) -> Script:
+    """The attempts of a run end so, one after the other; the last reason stays."""
+    return lambda plan: reasons[min(plan.attempt, len(reasons)) - 1]
+
+
+def told(world: World) -> list[str]:
+    return [event["reason"] for event in world.in_(EVENTS)]
+
+
+def killer(number: int) -> Callable[[str, str], None]:
+    """Dies at the n-th time that it is about to write or has just written."""
+    count = itertools.count(1)
+
+    def interrupt(moment: str, _: str) -> None:
+        if moment in {"before", "after"} and next(count) == number:
+            raise Killed
+
+    return interrupt
+
+
+def killed_everywhere(
+    made: Callable[[], World],
+    check: Callable[[World], None],
+    least: int,
+    live: Callable[[World, Client | None], Client] = to_rest,
+) -> None:
+    """The operator dies before and after each write of a life, and starts anew: `check` holds each time. `least` writes are expected."""
+    writes = live(made(), None).writes
+    assert len(writes) >= least, writes
+    for number in range(1, 2 * len(writes) + 1):
+        world = made()
+        try:
+            live(world, Client(world, killer(number)))
+        except Killed:
+            live(world, None)
+        try:
+            check(world)
+        except AssertionError as error:
+            raise AssertionError(f"killed at {number} of {writes}") from error

@@ -1,0 +1,213 @@
+"""What happens beside and after a run, in a cluster in memory: rows, older bundles, bundles that go with their resource, room."""
+
+from typing import Any
+
+import pytest
+
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.reconcile.locks import Room
+from quotenode_backup.reconcile.run import RunReconciler
+from tests.unit.reconcile.lives import (
+    RUNNER,
+    assert_settled,
+    ends_with,
+    finished,
+    killed_everywhere,
+    one_round,
+    to_rest,
+    told,
+)
+from tests.unit.reconcile.world import CLAIMS, JOBS, RUNS, Client, World
+
+
+def audited(*reasons: Reason, **spec: Any) -> World:
+    world = World(ends_with(*reasons))
+    world.apply("night", auditLog="Enabled", **spec)
+    return world
+
+
+def condition(world: World, name: str, kind: str) -> tuple[str, str]:
+    found = next(one for one in world.status(name)["conditions"] if one["type"] == kind)
+    return found["status"], found["reason"]
+
+
+def task_jobs(world: World, task: str) -> list[str]:
+    return [path for path in world.created if path.startswith(f"{JOBS}/qnb-{task}-")]
+
+
+def test_a_run_that_could_write_its_row_needs_no_job_for_it() -> None:
+    world = audited(Reason.COMPLETED)
+    to_rest(world)
+    assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
+    assert (list(world.rows.values()), task_jobs(world, "record")) == (["COMPLETED"], [])
+
+
+def test_a_database_that_was_away_gets_the_row_when_it_is_back() -> None:
+    world = audited(Reason.COMPLETED)
+    world.table = "away"
+    client = Client(world)
+    for _ in range(40):
+        finished(one_round(client))
+        world.tick()
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditPending")
+    assert world.status("night")["phase"] == "Completed"
+    world.table = "fit"
+    to_rest(world, client)
+    assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
+    assert list(world.rows.values()) == ["COMPLETED"]
+    assert len(task_jobs(world, "record")) > 2
+
+
+def test_a_database_that_stays_away_is_given_up_after_hours() -> None:
+    world = audited(Reason.COMPLETED)
+    world.table = "away"
+    to_rest(world)
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditFailed")
+    assert len(task_jobs(world, "record")) == 12
+    assert told(world).count("AuditFailed") == 1
+
+
+def test_a_table_that_does_not_fit_is_said_once_and_the_backup_is_completed() -> None:
+    world = audited(Reason.COMPLETED)
+    world.table = "unfit"
+    to_rest(world)
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditTableUnfit")
+    assert world.status("night")["phase"] == "Completed"
+    assert (task_jobs(world, "record"), told(world).count("AuditTableUnfit")) == ([], 1)
+
+
+def test_a_run_that_never_started_gets_its_row_by_a_job() -> None:
+    world = audited(Reason.COMPLETED, files=[{"name": "uploads", "claimName": "missing"}])
+    to_rest(world)
+    assert world.status("night")["reason"] == "ClaimMissing"
+    assert (list(world.rows.values()), len(task_jobs(world, "record"))) == (["FAILED"], 1)
+
+
+@pytest.mark.parametrize("reason", [Reason.COMPLETED, Reason.CREDENTIALS_REFUSED, Reason.SOURCE_UNREACHABLE])
+def test_killed_at_every_write_the_rows_are_the_resources(reason: Reason) -> None:
+    def made() -> World:
+        world = audited(reason)
+        world.apply("broken", auditLog="Enabled", files=[{"name": "uploads", "claimName": "missing"}])
+        return world
+
+    def check(world: World) -> None:
+        assert_settled(world)
+        phases = {run["metadata"]["uid"]: run["status"]["phase"].upper() for run in world.in_(RUNS)}
+        assert world.rows == phases
+
+    killed_everywhere(made, check, least=12)
+
+
+def pruning(keep: int, count: int) -> World:
+    world = World()
+    for number in range(count):
+        world.apply(f"b{number}", retention={"keepLast": keep})
+        world.tick()
+    return world
+
+
+def assert_pruned(world: World, keep: int) -> None:
+    assert_settled(world)
+    assert len(world.bundles) == keep
+    for run in world.in_(RUNS):
+        expected = ("True", "Completed") if run["metadata"]["uid"] in world.bundles else ("False", "Pruned")
+        assert condition(world, run["metadata"]["name"], "LocalBundlePresent") == expected
+
+
+def test_older_bundles_go_and_their_resources_say_so() -> None:
+    world = pruning(2, 5)
+    to_rest(world)
+    assert_pruned(world, 2)
+    assert told(world).count("Pruned") == 3
+
+
+def test_bundles_of_another_storage_are_not_called_pruned() -> None:
+    world = World()
+    world.apply("elsewhere", storage={"local": {"claimName": "bundles", "subPath": "other"}})
+    to_rest(world)
+    world.apply("here", retention={"keepLast": 1})
+    world.bundles.clear()
+    to_rest(world)
+    assert condition(world, "elsewhere", "LocalBundlePresent") == ("True", "Completed")
+
+
+def test_killed_at_every_write_a_pruning_run_tells_the_truth() -> None:
+    killed_everywhere(lambda: pruning(1, 3), lambda world: assert_pruned(world, 1), least=20)
+
+
+def deleted(policy: str) -> World:
+    world = World()
+    world.apply("night", deletionPolicy=policy)
+    to_rest(world)
+    world.delete("night")
+    return world
+
+
+def test_a_resource_takes_its_bundle_along_only_if_told_to() -> None:
+    for policy, left in (("Retain", 1), ("Delete", 0)):
+        world = deleted(policy)
+        to_rest(world)
+        assert (len(world.bundles), world.in_(RUNS)) == (left, [])
+
+
+def test_the_policy_can_be_changed_after_the_end() -> None:
+    world = World()
+    world.apply("night")
+    to_rest(world)
+    world.change(f"{RUNS}/night", spec=world.objects[f"{RUNS}/night"]["spec"] | {"deletionPolicy": "Delete"})
+    to_rest(world)
+    world.delete("night")
+    to_rest(world)
+    assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def test_without_its_claim_a_bundle_holds_nothing_up() -> None:
+    world = deleted("Delete")
+    del world.objects[f"{CLAIMS}/bundles"]
+    to_rest(world)
+    assert (world.in_(RUNS), task_jobs(world, "remove")) == ([], [])
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_deleted_with_its_bundle_at_any_moment_nothing_hangs(at: int) -> None:
+    world = World()
+    world.apply("night", deletionPolicy="Delete")
+    client = Client(world)
+    for _ in range(at):
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    assert world.in_(RUNS) == []
+
+
+def test_killed_at_every_write_the_bundle_goes_with_its_resource() -> None:
+    def check(world: World) -> None:
+        assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+    killed_everywhere(lambda: deleted("Delete"), check, least=3)
+
+
+def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
+    world = World()
+    for number in range(6):
+        database = {"host": "db", "port": 5432, "name": f"shop{number}", "credentialsSecretRef": {"name": "login"}}
+        world.apply(f"b{number}", database=database)
+    client = Client(world)
+    limited = RunReconciler(
+        Cluster(client),  # type: ignore[arg-type]
+        RUNNER,
+        "operator",
+        clock=lambda: world.now,
+        room=Room(2, ("shop",)),
+    )
+    most = 0
+    for _ in range(200):
+        for run in world.in_(RUNS):
+            finished(limited.reconcile("shop", run["metadata"]["name"]))
+        most = max(most, len([job for job in world.in_(JOBS) if not job.get("status", {}).get("conditions")]))
+        world.tick()
+    assert most == 2
+    assert_settled(world)
+    assert told(world).count("WaitingForCapacity") == 4

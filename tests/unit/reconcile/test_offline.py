@@ -1,0 +1,176 @@
+"""Offline runs in a cluster in memory: the application is down during each attempt, and serves again after every end."""
+
+from typing import Any
+
+import pytest
+
+from quotenode_backup.domain.errors import Reason
+from tests.unit.reconcile.lives import assert_settled, ends_with, finished, killed_everywhere, one_round, to_rest, told
+from tests.unit.reconcile.world import AUTOSCALERS, JOBS, Client, Script, World
+
+APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
+
+
+GOES_WELL = ends_with(Reason.COMPLETED)
+
+
+def offline_world(script: Script = GOES_WELL, **spec: Any) -> World:
+    world = World(script)
+    world.put("/api/v1/namespaces/shop/persistentvolumeclaims", "files", {"spec": {"accessModes": ["ReadWriteOnce"]}})
+    world.deploy("backend", 3)
+    world.deploy("worker", 1)
+    files = [{"name": "uploads", "claimName": "files"}]
+    world.apply("night", mode="Offline", application=APPLICATION, files=files, **spec)
+    return world
+
+
+def assert_serves(world: World) -> None:
+    assert_settled(world)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+    assert all(
+        "stopped" not in str(lease["metadata"]["annotations"]) for lease in world.in_("/apis/coordination.k8s.io")
+    )
+
+
+def until_a_job_runs(world: World) -> Client:
+    client = Client(world)
+    while not world.in_(JOBS):
+        finished(one_round(client))
+        world.tick()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("script", "phase"),
+    [
+        (ends_with(Reason.COMPLETED), "Completed"),
+        (ends_with(Reason.CREDENTIALS_REFUSED), "Failed"),
+        (ends_with(Reason.SOURCE_UNREACHABLE), "Failed"),
+        (ends_with(Reason.DEADLINE_EXCEEDED), "Failed"),
+        (ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED), "Completed"),
+    ],
+)
+def test_nothing_of_it_is_up_during_an_attempt_and_all_of_it_after(script: Script, phase: str) -> None:
+    world = offline_world(script)
+    to_rest(world)
+    assert world.status("night")["phase"] == phase
+    assert set(world.served_during_dump) == {0}
+    assert_serves(world)
+    assert told(world).count("ApplicationStarted") == 1
+
+
+def test_the_user_is_the_one_that_the_application_had() -> None:
+    world = offline_world()
+    until_a_job_runs(world)
+    [job] = world.in_(JOBS)
+    assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
+
+
+def test_while_another_namespace_has_the_lock_it_serves() -> None:
+    world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
+    client = until_a_job_runs(world)
+    while world.status("night")["reason"] != "WaitingForTarget":
+        finished(one_round(client))
+        world.tick()
+    finished(one_round(client))
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert set(world.served_during_dump) == {0}
+    assert_serves(world)
+
+
+@pytest.mark.parametrize("at", range(14))
+def test_deleted_at_any_moment_it_serves_again(at: int) -> None:
+    world = offline_world()
+    client = Client(world)
+    for _ in range(at):
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    assert_serves(world)
+
+
+def test_deleted_and_made_anew_with_another_database_it_serves_again() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    world.delete("night")
+    other = {"host": "other", "port": 5432, "name": "shop", "credentialsSecretRef": {"name": "login"}}
+    world.apply("night", database=other)
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert_serves(world)
+
+
+def test_scaled_up_by_somebody_else_it_is_no_offline_backup() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    world.scale("backend", 2)
+    to_rest(world, client)
+    status = world.status("night")
+    assert (status["phase"], status["reason"]) == ("Failed", "WorkloadScaledUp")
+    assert status["message"].startswith("Deployment backend was scaled up to 2 while")
+    assert (world.replicas("backend"), world.replicas("worker")) == (2, 1)
+    assert_settled(world)
+
+
+def test_a_workload_that_goes_meanwhile_is_no_fault() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    del world.objects["/apis/apps/v1/namespaces/shop/deployments/worker/scale"]
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert world.replicas("backend") == 3
+
+
+def test_a_workload_that_was_made_anew_meanwhile_is_left_alone() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    del world.objects["/apis/apps/v1/namespaces/shop/deployments/worker/scale"]
+    world.deploy("worker", 0)
+    to_rest(world, client)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 0)
+
+
+def test_what_was_down_before_stays_down() -> None:
+    world = offline_world()
+    world.scale("worker", 0)
+    to_rest(world)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 0)
+
+
+def test_an_autoscaler_on_it_is_refused_before_anything_is_stopped() -> None:
+    world = offline_world()
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "backend"}
+    world.put(AUTOSCALERS, "backend", {"spec": {"scaleTargetRef": target}})
+    client = to_rest(world)
+    assert world.status("night")["reason"] == "WorkloadAutoscaled"
+    assert not [write for write in client.writes if "/scale" in write]
+    assert_serves(world)
+
+
+def test_a_workload_that_never_comes_is_named() -> None:
+    world = offline_world()
+    del world.objects["/apis/apps/v1/namespaces/shop/deployments/worker/scale"]
+    to_rest(world)
+    status = world.status("night")
+    assert (status["phase"], status["reason"]) == ("Failed", "WorkloadMissing")
+    assert status["message"].startswith("Deployment worker does not exist")
+    assert world.replicas("backend") == 3
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ends_with(Reason.COMPLETED),
+        ends_with(Reason.SOURCE_UNREACHABLE),
+        ends_with(Reason.LOCK_BUSY, Reason.COMPLETED),
+    ],
+)
+def test_killed_before_and_after_every_write_it_serves_again(script: Script) -> None:
+    def check(world: World) -> None:
+        assert set(world.served_during_dump) == {0}
+        assert_serves(world)
+
+    killed_everywhere(lambda: offline_world(script), check, least=14)

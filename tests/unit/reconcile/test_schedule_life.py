@@ -1,0 +1,89 @@
+"""A schedule in a cluster in memory: each slot one run, whatever dies when."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from quotenode_backup.domain.errors import Reason
+from tests.unit.reconcile.lives import ends_with, killed_everywhere, live_until, told
+from tests.unit.reconcile.world import RUNS, Client, World
+
+START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+QUARTERS = "0 */15 * * * *"
+
+
+def scheduled(**spec: object) -> World:
+    world = World(ends_with(Reason.COMPLETED))
+    world.apply("nightly", schedule=QUARTERS, **spec)
+    return world
+
+
+def runs(world: World) -> list[dict[str, object]]:
+    return [run for run in world.in_(RUNS) if "schedule" not in run["spec"]]
+
+
+def slots(world: World) -> list[str]:
+    return sorted(run["metadata"]["annotations"]["backup.quotenode.io/slot"] for run in runs(world))  # type: ignore[index]
+
+
+ALL_OF_AN_HOUR = ["2026-03-01T02:15:00Z", "2026-03-01T02:30:00Z", "2026-03-01T02:45:00Z"]
+AN_HOUR = live_until(START + timedelta(minutes=58))
+
+
+def test_each_slot_gets_one_run() -> None:
+    world = scheduled()
+    AN_HOUR(world, None)
+    assert slots(world) == ALL_OF_AN_HOUR
+    assert {world.status(str(run["metadata"]["name"]))["phase"] for run in runs(world)} == {"Completed"}  # type: ignore[index]
+    status = world.status("nightly")
+    assert (status["phase"], status["nextScheduleTime"]) == ("Scheduled", "2026-03-01T03:00:00Z")
+    assert status["lastScheduleTime"] == "2026-03-01T02:45:00Z"
+
+
+def test_killed_before_and_after_every_write_each_slot_still_gets_one_run() -> None:
+    def check(world: World) -> None:
+        assert slots(world) == ALL_OF_AN_HOUR
+        assert (world.status("nightly").get("missedSlots"), told(world).count("RunCreated")) == (0, 3)
+
+    killed_everywhere(scheduled, check, least=30, live=AN_HOUR)
+
+
+def test_killed_at_every_write_a_trigger_starts_one_run() -> None:
+    def check(world: World) -> None:
+        assert [run["metadata"]["labels"]["backup.quotenode.io/initiated-by"] for run in runs(world)] == ["Admin"]  # type: ignore[index]
+        assert world.status("nightly")["lastTrigger"] == "now"
+
+    def made() -> World:
+        return scheduled(suspend=True, trigger="now")
+
+    killed_everywhere(made, check, least=8, live=AN_HOUR)
+
+
+def test_after_a_downtime_over_three_slots_one_run_catches_up() -> None:
+    world = scheduled()
+    live_until(START + timedelta(minutes=5))(world, None)
+    world.now = START + timedelta(minutes=50)
+    AN_HOUR(world, None)
+    assert slots(world) == ["2026-03-01T02:45:00Z"]
+    assert world.status("nightly")["missedSlots"] == 2
+    assert told(world).count("SlotMissed") == 1
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=1)])
+def test_a_clock_that_is_set_back_makes_no_slot_twice(back: timedelta) -> None:
+    world = scheduled()
+    AN_HOUR(world, None)
+    before = slots(world)
+    world.now -= back
+    live_until(world.now + timedelta(minutes=50))(world, None)
+    assert set(before) <= set(slots(world))
+    assert len(slots(world)) == len(set(slots(world)))
+
+
+def test_a_clock_that_jumps_ahead_starts_one_run() -> None:
+    world = scheduled(startingDeadlineSeconds=604800)
+    AN_HOUR(world, None)
+    world.now += timedelta(days=30)
+    client = Client(world)
+    live_until(world.now + timedelta(minutes=10))(world, client)
+    assert len(slots(world)) <= len(ALL_OF_AN_HOUR) + 2
