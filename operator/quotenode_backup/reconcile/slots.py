@@ -85,8 +85,8 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     except ScheduleInvalid as exc:
         return _invalid(run, f"{exc}: correct the spec", now)
     look = _Look(run, run.spec, schedule, runs, now)
-    if run.spec.trigger and run.spec.trigger != run.status.last_trigger:
-        return _triggered(look, run.spec.trigger)
+    if run.spec.trigger != run.status.last_trigger:
+        return _triggered(look, run.spec.trigger) if run.spec.trigger else _decided(look, NOW, last_trigger=None)
     if _is_new(look):
         # What was due under the old schedule, or while suspended, is not made up for.
         start = run.created if run.status.observed_schedule is None else now
@@ -118,7 +118,9 @@ def _is_new(look: _Look) -> bool:
 
 def _triggered(look: _Look, value: str) -> Decision:
     name = trigger_run_name(look.run.name, look.run.uid, value)
-    if look.named(name):
+    made = look.named(name)
+    # An unfinished one may be what a pass made that died before it could remember: it is taken for the one to make.
+    if made and made.status.is_finished:
         words = f"Trigger {value!r} has the run {name} already, so none is started: use another value"
         notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
         return _decided(look, NOW, notices=(notice,), last_trigger=value)
