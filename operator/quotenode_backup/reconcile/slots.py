@@ -133,7 +133,7 @@ def _come(look: _Look, due: Due) -> Decision:
     name = slot_run_name(look.run.name, look.run.uid, slot)
     allowed = look.spec.starting_deadline_seconds or DEFAULT_STARTING_DEADLINE
     is_late = (look.now - slot).total_seconds() > allowed
-    missed = due.passed + (1 if is_late else 0)
+    missed = _without_run(look, due.passed) + (1 if is_late else 0)
     notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
     news: dict[str, Any] = {"slots_from": slot, "missed_slots": (status.missed_slots or 0) + missed}
     if is_late:
@@ -145,6 +145,12 @@ def _come(look: _Look, due: Due) -> Decision:
         return _decided(look, NOW, notices=notices, skipped_slots=(status.skipped_slots or 0) + 1, **news)
     new_run = NewRun(name, InitiatedBy.SCHEDULER, slot)
     return _decided(look, NOW, new_run=new_run, notices=notices, last_schedule_time=slot, **news)
+
+
+def _without_run(look: _Look, slots: tuple[datetime, ...]) -> int:
+    """How many of these were missed. A pass that died right after it had made the run of one of them could not remember it."""
+    made = {run.name for run in look.runs}
+    return sum(slot_run_name(look.run.name, look.run.uid, slot) not in made for slot in slots)
 
 
 def _missed(slot: datetime, count: int, is_late: bool, allowed: int) -> Notice:

@@ -63,6 +63,13 @@ def test_after_a_downtime_one_run_catches_up_and_the_others_are_counted() -> Non
     assert reasons(decision) == [Reason.SLOT_MISSED]
 
 
+def test_a_slot_whose_run_was_made_but_not_remembered_was_not_missed() -> None:
+    made = decide(schedule(), [], hours(1)).new_run
+    assert made
+    there = run(status(holding=("Accepted", "Complete")), name=made.name)
+    assert decide(schedule(), [there], hours(3.1)).status.missed_slots == 1
+
+
 def test_a_slot_that_is_noticed_too_late_is_missed() -> None:
     decision = decide(schedule(startingDeadlineSeconds=60), [], hours(1.5))
     assert (decision.new_run, decision.status.missed_slots) == (None, 1)
