@@ -50,6 +50,23 @@ def test_each_reference_of_the_schema_is_asked_about_once() -> None:
     assert sorted(asked) == sorted(check_of(*reference) for reference in references(spec_schema()))
 
 
+def test_each_workload_of_the_schema_is_asked_about_once_by_its_kind() -> None:
+    workloads = spec_schema()["properties"]["application"]["properties"]["workloads"]
+    assert workloads["items"]["properties"]["kind"]["enum"] == ["Deployment", "StatefulSet"]
+    asked = [rule["expression"] for rule in validations() if "'scale'" in rule["expression"]]
+    assert asked == [scale_check_of(index) for index in range(workloads["maxItems"])]
+
+
+def scale_check_of(index: int) -> str:
+    workload = f"object.spec.application.workloads[{index}]"
+    resource = f"resource({workload}.kind == 'StatefulSet' ? 'statefulsets' : 'deployments').subresource('scale')"
+    return (
+        f"!has(object.spec.application) || size(object.spec.application.workloads) <= {index} || "
+        f"authorizer.group('apps').{resource}.namespace(request.namespace)"
+        f".name({workload}.name).check('patch').allowed()"
+    )
+
+
 def test_the_requester_must_be_allowed_to_create_pods() -> None:
     asked = "authorizer.group('').resource('pods').namespace(request.namespace).check('create').allowed()"
     assert asked in [rule["expression"] for rule in validations()]

@@ -26,7 +26,9 @@ REFERENCES = [
     *((f"files[{index}].claimName", "PersistentVolumeClaim", claim) for index, claim in enumerate(CLAIMS)),
     ("storage.local.claimName", "PersistentVolumeClaim", "bundles"),
 ]
-EVERYTHING = frozenset(name for _, _, name in REFERENCES) | {"pods"}
+WORKLOADS = [("StatefulSet" if index % 2 else "Deployment", f"workload-{index}") for index in range(8)]
+SCALED = [(f"application.workloads[{index}]", kind, name) for index, (kind, name) in enumerate(WORKLOADS)]
+EVERYTHING = frozenset(name for _, _, name in [*REFERENCES, *SCALED]) | {"pods"}
 
 
 def backup(namespace: str) -> dict[str, Any]:
@@ -43,6 +45,7 @@ def backup(namespace: str) -> dict[str, Any]:
             },
             "files": [{"name": claim, "claimName": claim} for claim in CLAIMS],
             "storage": {"local": {"claimName": "bundles"}},
+            "application": {"workloads": [{"kind": kind, "name": name} for kind, name in WORKLOADS]},
         },
     }
 
@@ -70,7 +73,7 @@ def apply(*objects: object) -> None:
 
 
 def rules(granted: frozenset[str]) -> list[dict[str, Any]]:
-    """Every right on backups, and `get` on exactly these Secrets and claims."""
+    """Every right on backups, `get` on exactly these Secrets and claims, and `patch` of the scale of these workloads."""
     ours = {
         "apiGroups": ["backup.quotenode.io"],
         "resources": ["quotenodebackups", "quotenodebackups/status"],
@@ -82,7 +85,17 @@ def rules(granted: frozenset[str]) -> list[dict[str, Any]]:
         for _, kind, name in REFERENCES
         if name in granted
     ]
-    return [ours, *pods, *named]
+    scaled = [
+        {
+            "apiGroups": ["apps"],
+            "resources": [f"{kind.lower()}s/scale"],
+            "resourceNames": [name],
+            "verbs": ["patch"],
+        }
+        for kind, name in WORKLOADS
+        if name in granted
+    ]
+    return [ours, *pods, *named, *scaled]
 
 
 def grant(namespace: str, user: str, granted: frozenset[str]) -> None:
@@ -150,6 +163,16 @@ def test_who_may_not_read_one_thing_is_refused(namespace: str, field: str, kind:
         f"denied request: spec.{field}: {user} may not get {kind} {name} in namespace {namespace}. "
         "Name another, or ask for a Role that allows it."
     ) in refused.stderr
+
+
+@pytest.mark.parametrize(("field", "kind", "name"), SCALED, ids=[field for field, _, _ in SCALED])
+def test_who_may_not_scale_one_workload_is_refused(namespace: str, field: str, kind: str, name: str) -> None:
+    user = f"without-{name}"
+    grant(namespace, user, EVERYTHING - {name})
+    assert (
+        f"denied request: spec.{field}: {user} may not patch the scale of {kind} {name} in namespace {namespace}. "
+        "Name another, or ask for a Role that allows it."
+    ) in write(namespace, user).stderr
 
 
 def test_who_may_not_create_pods_is_refused(namespace: str) -> None:

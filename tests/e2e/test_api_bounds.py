@@ -4,11 +4,13 @@ import json
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
+from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.crd import backup_crd
 
 pytestmark = pytest.mark.usefixtures("operator")  # the chart brings the CRD
@@ -25,8 +27,62 @@ SUB_PATH = (
 QUANTITY = [1, 64, "100m", "1.5", "2Gi", "7Ei"], ["", "-1", "1gb", "Gi", "1 Gi", "1e3", 1.5, "1" * 33]
 LABEL_VALUE = ["", "a", "a" * 63, "A_b.c-9"], ["a" * 64, "-a", "a-", "a b", "a/b"]
 ID = [1, 2147483647], [0, -1, 2147483648, "1"]
+HISTORY = [0, 1000], [-1, 1001, "10"]
 
 BOUNDS: dict[str, tuple[Values, Values]] = {
+    "schedule": (
+        [
+            "0 2 * * *",
+            "0 0 2 * * *",
+            "59 59 23 31 12 7",
+            "*/5 0-4,8 1,15 JAN-DEC MON#1",
+            "0 0 L * *",
+            "1," * 45 + "1 2 * * *",
+        ],
+        [
+            "",
+            "@daily",
+            "* * * *",
+            "0 0 0 2 * * *",
+            "60 0 2 * * *",
+            "*/10 0 2 * * *",
+            "* 0 2 * * *",
+            "0  2 * * *",
+            " 0 2 * * *",
+            "0 2 * * *\n",
+            "0 2 * * ?",
+            "1," * 46 + "11 2 * * *",
+            2,
+        ],
+    ),
+    "timeZone": (
+        ["Etc/UTC", "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "a" * 64],
+        ["", "a" * 65, "/UTC", "UTC/", "Europe//Berlin", "../UTC", "Europe Berlin", "ä"],
+    ),
+    "trigger": (["a", "2026-11-24, for the upgrade: Jane", "ü" * 63], ["", "a" * 64, 1, True]),
+    "startingDeadlineSeconds": ([10, 3600, 604800], [9, 604801, 0, "60"]),
+    "staleAfterSeconds": ([60, 172800, 31622400], [59, 31622401, 0, "60"]),
+    "successfulRunsHistoryLimit": HISTORY,
+    "failedRunsHistoryLimit": HISTORY,
+    "retention.keepLast": ([1, 7, 365], [0, 366, -1, "7"]),
+    "mode": (["Online", "Offline"], ["", "offline"]),
+    "application.workloads": (
+        [
+            [{"name": "backend"}],
+            [{"kind": "Deployment", "name": "a"}, {"kind": "StatefulSet", "name": "a"}],
+            [{"name": f"w{n}"} for n in range(8)],
+        ],
+        [
+            [],
+            [{"name": f"w{n}"} for n in range(9)],
+            [{"name": "a"}, {"kind": "Deployment", "name": "a"}],
+            [{"kind": "Deployment"}],
+        ],
+    ),
+    "application.workloads[].kind": (["Deployment", "StatefulSet"], ["", "deployment", "DaemonSet", "Pod"]),
+    "application.workloads[].name": NAME,
+    "deletionPolicy": (["Retain", "Delete"], ["", "delete", "Orphan"]),
+    "auditLog": (["Enabled", "Disabled"], ["", "enabled", True]),
     "database.host": (
         ["a", "db.shop.svc", "10.0.0.1", "fd00::1", "::1", "a" * 253, "db."],
         ["", "a" * 254, "-a", "a b", "a/b", "host=evil port", "a,b", "/var/run", "ä"],
@@ -99,6 +155,17 @@ BOUNDS: dict[str, tuple[Values, Values]] = {
     "pod.labels{}": LABEL_VALUE,
 }
 
+NIGHTLY = "0 0 2 * * *"
+ONLY_SCHEDULED: Json = {
+    "timeZone": "Europe/Berlin",
+    "suspend": True,
+    "trigger": "now",
+    "startingDeadlineSeconds": 60,
+    "staleAfterSeconds": 3600,
+    "successfulRunsHistoryLimit": 5,
+    "failedRunsHistoryLimit": 5,
+}
+
 
 def whole() -> Json:
     """A spec with something in every place that a path can go through."""
@@ -111,6 +178,7 @@ def whole() -> Json:
         },
         "files": [{"name": "uploads", "claimName": "files"}],
         "storage": {"local": {"claimName": "bundles"}},
+        "application": {"workloads": [{"name": "backend"}]},
         "pod": {
             "resources": {"requests": {"cpu": 1}, "limits": {"cpu": 1}},
             "nodeSelector": {"k": "v"},
@@ -121,7 +189,7 @@ def whole() -> Json:
 
 
 def spec_with(path: str, value: Any) -> Json:
-    spec = whole()
+    spec = whole() | ({"schedule": NIGHTLY} if path in ONLY_SCHEDULED else {})
     *way, last = re.findall(r"\w+|\[\]|\{\}", path)
     place: Any = spec
     for step in way:
@@ -137,6 +205,10 @@ def backup(name: str, spec: Json) -> Json:
         "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def without(*fields: str) -> Json:
+    return {key: value for key, value in whole().items() if key not in fields}
 
 
 ROWS = [
@@ -173,6 +245,21 @@ OTHERS: dict[str, tuple[Json, str]] = {
     ),
     "no-storage": (backup("no-storage", {"database": whole()["database"]}), "spec.storage: Required value"),
     "no-local": (backup("no-local", whole() | {"storage": {}}), "spec.storage.local: Required value"),
+    "offline-of-nothing": (
+        backup("offline-of-nothing", without("application") | {"mode": "Offline"}),
+        "mode Offline needs application.workloads: what to stop and start again",
+    ),
+    "s" * 53: (
+        backup("s" * 53, whole() | {"schedule": NIGHTLY}),
+        "the name of a schedule has at most 52 characters: its runs are named after it",
+    ),
+    **{
+        f"one-off-with-{field.lower()}": (
+            backup(f"one-off-with-{field.lower()}", whole() | {field: value}),
+            f"{'the history limits' if 'History' in field else field}",
+        )
+        for field, value in ONLY_SCHEDULED.items()
+    },
 }
 FINE: dict[str, Json] = {
     "bundles-beside-files": whole()
@@ -181,6 +268,8 @@ FINE: dict[str, Json] = {
         "storage": {"local": {"claimName": "files", "subPath": "ab"}},
     },
     "n" * 63: whole(),
+    "s" * 52: whole() | {"schedule": NIGHTLY} | ONLY_SCHEDULED,
+    "least": {key: whole()[key] for key in ("database", "storage")},
 }
 
 
@@ -238,25 +327,87 @@ def test_what_is_just_within_the_rules_is_accepted(answers: Answers, name: str) 
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("schedule", "0 2 * * *"), ("database.password", "x"), ("pod.image", "x"), ("storage.remote", {})],
+    [("cron", "0 2 * * *"), ("database.password", "x"), ("pod.image", "x"), ("storage.remote", {})],
 )
 def test_an_unknown_field_is_refused_by_name(path: str, value: object) -> None:
     _, errors = dry_run(backup("unknown", spec_with(path, value)), strict=True)
     assert f'unknown field "spec.{path}"' in errors
 
 
-def test_a_spec_cannot_be_changed() -> None:
-    name = f"frozen-{secrets.token_hex(4)}"
-    body = backup(name, whole())
+# What a patch asks, for each field that a one-off can't change: another value, none, and where there was none, one.
+CHANGES: dict[str, Values] = {
+    "database": [{"port": 5433}, {"sslMode": "Require"}],
+    "files": [None, [], [{"name": "pdfs", "claimName": "files"}]],
+    "storage": [{"local": {"subPath": "a"}}],
+    "retention": [{}, {"keepLast": 3}],
+    "mode": ["Offline"],
+    "application": [None, {"workloads": [{"name": "frontend"}]}],
+    "activeDeadlineSeconds": [3600, None],
+    "backoffLimit": [2, None],
+    "auditLog": ["Disabled"],
+    "pod": [None, {"labels": {"k": "w"}}],
+}
+CHANGED = {"activeDeadlineSeconds": 60, "backoffLimit": 0}
+"""Other than the defaults, so that their removal is a change."""
+
+Patch = Callable[[Json], str]
+
+
+def live(name: str, spec: Json) -> Iterator[Patch]:
+    """A resource that no operator watches. Gives what says how the API server would answer a patch of its spec."""
     kubectl = ("kubectl", "--namespace=default")
-    subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(body), text=True, check=True, timeout=60)
-    try:
-        patch = '{"spec":{"backoffLimit":2}}'
-        change = [*kubectl, "patch", "quotenodebackup", name, "--type=merge", "-p", patch]
-        refused = subprocess.run(change, capture_output=True, text=True, check=False, timeout=60)
-        assert "a backup's spec can't be changed: make a new QuoteNodeBackup" in refused.stderr
-    finally:
-        subprocess.run([*kubectl, "delete", "quotenodebackup", name, "--wait=false"], check=True, timeout=60)
+    body = json.dumps(backup(name, spec))
+    subprocess.run([*kubectl, "create", "-f", "-"], input=body, text=True, check=True, timeout=60)
+
+    def patched(changes: Json) -> str:
+        change = ("patch", "quotenodebackup", name, "--type=merge", "--dry-run=server", "-p")
+        asked = [*kubectl, *change, json.dumps({"spec": changes})]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+        return done.stdout + done.stderr
+
+    yield patched
+    subprocess.run([*kubectl, "delete", "quotenodebackup", name, "--wait=false"], check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def one_off() -> Iterator[Patch]:
+    yield from live(f"frozen-{secrets.token_hex(4)}", whole() | CHANGED)
+
+
+@pytest.fixture(scope="module")
+def schedule() -> Iterator[Patch]:
+    yield from live(f"nightly-{secrets.token_hex(4)}", whole() | CHANGED | {"schedule": NIGHTLY, "suspend": True})
+
+
+EACH_CHANGE = [(field, value) for field, values in CHANGES.items() for value in values]
+SENTENCE = "a backup's spec can't be changed, but for deletionPolicy: make a new QuoteNodeBackup"
+
+
+@pytest.mark.parametrize(("field", "value"), EACH_CHANGE)
+def test_a_one_off_cannot_be_changed(one_off: Patch, field: str, value: Any) -> None:
+    assert SENTENCE in one_off({field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), EACH_CHANGE)
+def test_a_schedule_can_be_changed(schedule: Patch, field: str, value: Any) -> None:
+    assert schedule({field: value}).endswith("patched\n")
+
+
+@pytest.mark.parametrize(("field", "value"), [*ONLY_SCHEDULED.items(), ("suspend", None), ("schedule", "* * * * *")])
+def test_when_it_runs_can_be_changed_too(schedule: Patch, field: str, value: Any) -> None:
+    said = schedule({field: value})
+    assert "patched" in said, said
+
+
+def test_what_becomes_of_the_bundle_can_be_said_until_the_end(one_off: Patch, schedule: Patch) -> None:
+    for patch in (one_off, schedule):
+        assert patch({"deletionPolicy": "Delete"}).endswith("patched\n")
+
+
+def test_a_one_off_stays_one_and_a_schedule_too(one_off: Patch, schedule: Patch) -> None:
+    sentence = "a one-off can't become a schedule, nor a schedule a one-off: make a new QuoteNodeBackup"
+    assert sentence in one_off({"schedule": NIGHTLY})
+    assert sentence in schedule({"schedule": None, "suspend": None})
 
 
 def bounded(schema: Json, path: str = "") -> Iterator[str]:
@@ -275,3 +426,8 @@ def bounded(schema: Json, path: str = "") -> Iterator[str]:
 def test_the_table_has_a_row_for_every_bounded_field() -> None:
     root = backup_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert set(bounded(root["properties"]["spec"])) == set(BOUNDS)
+
+
+def test_every_field_but_one_is_frozen_or_the_schedules_own() -> None:
+    known = {*CHANGES, *ONLY_SCHEDULED, "schedule", "deletionPolicy"}
+    assert known == {to_camel(name) for name in BackupSpec.model_fields}

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.backups import completed
+from tests.e2e.backups import completed, status
 from tests.e2e.kubectl import Namespace
 from tests.e2e.standin.quotenode import EXAMPLES, QuoteNode
+from tests.e2e.waiting import eventually
 
 NUMBERED = sorted(EXAMPLES.glob("[0-9]*.yaml"))
 
@@ -25,8 +26,22 @@ def namespace(watched: Callable[[str], Namespace]) -> Namespace:
 
 
 @pytest.mark.parametrize("example", NUMBERED, ids=lambda path: path.name)
-def test_an_example_completes(namespace: Namespace, example: Path) -> None:
+def test_an_example_completes_or_is_scheduled(namespace: Namespace, example: Path) -> None:
     namespace.kubectl("apply", f"--filename={example}")
 
     for body in yaml.safe_load_all(example.read_text()):
-        assert completed(namespace, body["metadata"]["name"])["sizeBytes"] > 1_000_000
+        if "schedule" in body["spec"]:
+            assert next_slot(namespace, body["metadata"]["name"])
+        else:
+            assert completed(namespace, body["metadata"]["name"])["sizeBytes"] > 1_000_000
+
+
+def next_slot(namespace: Namespace, schedule: str) -> str:
+    return eventually(lambda: status(namespace, schedule).get("nextScheduleTime", ""), f"{schedule} is read", 30)
+
+
+def test_after_all_of_them_the_application_serves(namespace: Namespace) -> None:
+    namespace.kubectl(
+        "rollout", "status", "--timeout=60s", "deployment/backend", "deployment/backup-worker", timeout=70
+    )
+    assert QuoteNode(namespace.name).create_offer("after the examples")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -18,10 +18,10 @@ class ScheduleInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The newest slot that has come, and how many before it have passed unseen."""
+    """The newest slot that has come, and those before it that nothing is known of, oldest first, at most `COUNTED_AT_MOST`."""
 
     slot: datetime
-    passed: int
+    passed: tuple[datetime, ...]
 
 
 class Schedule:
@@ -66,8 +66,7 @@ class Schedule:
         newest = next((slot for slot in self._run(now + timedelta(seconds=1), reverse=True) if slot <= now), None)
         if newest is None or newest <= after:
             return None
-        before = (slot for slot in islice(self.after(after), COUNTED_AT_MOST) if slot < newest)
-        return Due(newest, sum(1 for _ in before))
+        return Due(newest, tuple(islice(takewhile(lambda slot: slot < newest, self.after(after)), COUNTED_AT_MOST)))
 
     def _run(self, moment: datetime, *, reverse: bool) -> Iterator[datetime]:
         start = (moment - self._shift).astimezone(self._zone)

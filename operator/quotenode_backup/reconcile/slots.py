@@ -85,8 +85,8 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     except ScheduleInvalid as exc:
         return _invalid(run, f"{exc}: correct the spec", now)
     look = _Look(run, run.spec, schedule, runs, now)
-    if run.spec.trigger and run.spec.trigger != run.status.last_trigger:
-        return _triggered(look, run.spec.trigger)
+    if run.spec.trigger != run.status.last_trigger:
+        return _triggered(look, run.spec.trigger) if run.spec.trigger else _decided(look, NOW, last_trigger=None)
     if _is_new(look):
         # What was due under the old schedule, or while suspended, is not made up for.
         start = run.created if run.status.observed_schedule is None else now
@@ -118,7 +118,9 @@ def _is_new(look: _Look) -> bool:
 
 def _triggered(look: _Look, value: str) -> Decision:
     name = trigger_run_name(look.run.name, look.run.uid, value)
-    if look.named(name):
+    made = look.named(name)
+    # An unfinished one may be what a pass made that died before it could remember: it is taken for the one to make.
+    if made and made.status.is_finished:
         words = f"Trigger {value!r} has the run {name} already, so none is started: use another value"
         notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
         return _decided(look, NOW, notices=(notice,), last_trigger=value)
@@ -131,7 +133,7 @@ def _come(look: _Look, due: Due) -> Decision:
     name = slot_run_name(look.run.name, look.run.uid, slot)
     allowed = look.spec.starting_deadline_seconds or DEFAULT_STARTING_DEADLINE
     is_late = (look.now - slot).total_seconds() > allowed
-    missed = due.passed + (1 if is_late else 0)
+    missed = _without_run(look, due.passed) + (1 if is_late else 0)
     notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
     news: dict[str, Any] = {"slots_from": slot, "missed_slots": (status.missed_slots or 0) + missed}
     if is_late:
@@ -143,6 +145,12 @@ def _come(look: _Look, due: Due) -> Decision:
         return _decided(look, NOW, notices=notices, skipped_slots=(status.skipped_slots or 0) + 1, **news)
     new_run = NewRun(name, InitiatedBy.SCHEDULER, slot)
     return _decided(look, NOW, new_run=new_run, notices=notices, last_schedule_time=slot, **news)
+
+
+def _without_run(look: _Look, slots: tuple[datetime, ...]) -> int:
+    """How many of these were missed. A pass that died right after it had made the run of one of them could not remember it."""
+    made = {run.name for run in look.runs}
+    return sum(slot_run_name(look.run.name, look.run.uid, slot) not in made for slot in slots)
 
 
 def _missed(slot: datetime, count: int, is_late: bool, allowed: int) -> Notice:

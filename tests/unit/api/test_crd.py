@@ -45,3 +45,22 @@ def test_each_field_is_explained(path: str, node: Schema) -> None:
 
 def test_what_a_run_says_is_a_subresource() -> None:
     assert VERSION["subresources"] == {"status": {}}
+
+
+RULES = [one["rule"] for one in ROOT["properties"]["spec"]["x-kubernetes-validations"]]
+SPEC_FIELDS = sorted(ROOT["properties"]["spec"]["properties"])
+
+
+@pytest.mark.parametrize("field", sorted(set(SPEC_FIELDS) - {"schedule", "deletionPolicy"}))
+def test_each_field_of_a_one_off_is_frozen_or_refused(field: str) -> None:
+    """But for deletionPolicy. A new field must be put on one of the two lists."""
+    frozen = any(f"has(self.{field}) == has(oldSelf.{field})" in rule for rule in RULES)
+    refused = any(rule.startswith("has(self.schedule) || (!has(") and f"!has(self.{field})" in rule for rule in RULES)
+    assert frozen != refused
+
+
+def test_what_is_refused_on_a_one_off_has_no_default() -> None:
+    """It would be put into every one-off."""
+    for field in SPEC_FIELDS:
+        if any(f"!has(self.{field})" in rule for rule in RULES if rule.startswith("has(self.schedule) || (!has(")):
+            assert "default" not in ROOT["properties"]["spec"]["properties"][field], field

@@ -65,7 +65,7 @@ def test_forwards_and_backwards_find_the_same_slot(zone: str, moment: datetime, 
     slot = schedule.next_after(moment)
     assert slot is not None
     assert slot > moment
-    assert schedule.due(moment, slot) == Due(slot, 0)
+    assert schedule.due(moment, slot) == Due(slot, ())
     assert schedule.due(moment, slot - timedelta(seconds=1)) is None
 
 
@@ -79,7 +79,8 @@ def test_no_day_in_any_zone_goes_without_its_backup(zone: str, moment: datetime)
 
 def test_slots_that_passed_are_counted_up_to_a_limit() -> None:
     schedule, start = Schedule("* * * * *", "Etc/UTC"), at("2026-01-01T00:00:00Z")
-    assert schedule.due(start, start + timedelta(minutes=3)) == Due(start + timedelta(minutes=3), 2)
+    first, second, third = (start + timedelta(minutes=count) for count in (1, 2, 3))
+    assert schedule.due(start, third) == Due(third, (first, second))
     due = schedule.due(start, start + timedelta(days=365))
     assert due is not None
-    assert due.passed == COUNTED_AT_MOST
+    assert len(due.passed) == COUNTED_AT_MOST

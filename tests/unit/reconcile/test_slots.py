@@ -63,6 +63,13 @@ def test_after_a_downtime_one_run_catches_up_and_the_others_are_counted() -> Non
     assert reasons(decision) == [Reason.SLOT_MISSED]
 
 
+def test_a_slot_whose_run_was_made_but_not_remembered_was_not_missed() -> None:
+    made = decide(schedule(), [], hours(1)).new_run
+    assert made
+    there = run(status(holding=("Accepted", "Complete")), name=made.name)
+    assert decide(schedule(), [there], hours(3.1)).status.missed_slots == 1
+
+
 def test_a_slot_that_is_noticed_too_late_is_missed() -> None:
     decision = decide(schedule(startingDeadlineSeconds=60), [], hours(1.5))
     assert (decision.new_run, decision.status.missed_slots) == (None, 1)
@@ -116,8 +123,27 @@ def test_a_trigger_starts_one_run_and_its_value_again_none() -> None:
     decision = decide(one, [], hours(0.1))
     assert decision.new_run
     assert decide(followed(one, decision), [], hours(0.2)).new_run is None
-    ignored = decide(one, [run(name=decision.new_run.name)], hours(0.3))
+    ended = run(status(holding=("Accepted", "Failed")), name=decision.new_run.name)
+    ignored = decide(one, [ended], hours(0.3))
     assert (ignored.new_run, reasons(ignored)) == (None, [Reason.TRIGGER_IGNORED])
+
+
+def test_the_run_of_the_trigger_itself_is_taken_for_it() -> None:
+    """An operator that died right after it had made the run must not tell that the trigger is ignored."""
+    one = schedule(trigger="tuesday")
+    made = decide(one, [], hours(0.1)).new_run
+    assert made
+    again = decide(one, [run(name=made.name)], hours(0.2))
+    assert (again.new_run, again.status.last_trigger, again.notices) == (made, "tuesday", ())
+
+
+def test_a_trigger_that_was_taken_back_can_be_given_again() -> None:
+    """Its run is gone; were it still there, the same value would be refused aloud."""
+    one = schedule(BackupStatus(observed_schedule=IN_FORCE, slots_from=START, last_trigger="tuesday"))
+    cleared = followed(one, decide(one, [], hours(0.1)))
+    assert cleared.status.last_trigger is None
+    again = replace(cleared, spec=spec(schedule=HOURLY, trigger="tuesday"))
+    assert decide(again, [], hours(0.2)).new_run
 
 
 @pytest.mark.parametrize("wrong", [{"schedule": "61 * * * *"}, {"timeZone": "Europe/Nowhere"}])
