@@ -61,7 +61,7 @@ async def _run(chosen: Settings, connection: Connection, config: Configuration) 
     queue, metrics, health = KeyQueue(), Metrics(), Health(chosen.resync_seconds)
     metrics.observe(queue, health)
     cluster = Cluster(connection)
-    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity)
+    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity, readings=metrics.schedules)
     server = serve(chosen.http_port, health, metrics)
     helpers = [
         asyncio.create_task(beat(health, metrics)),

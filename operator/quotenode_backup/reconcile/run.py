@@ -40,6 +40,7 @@ from quotenode_backup.reconcile.decisions import (
 from quotenode_backup.reconcile.outcome import Ended
 from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
+from quotenode_backup.reconcile.reading import Readings
 from quotenode_backup.reconcile.schedule import ScheduleReconciler
 
 NOW = timedelta(0)
@@ -58,16 +59,23 @@ class Pass:
 
 class RunReconciler:
     def __init__(
-        self, cluster: Cluster, settings: RunnerSettings, reporter: str, clock: Callable[[], datetime] | None = None
+        self,
+        cluster: Cluster,
+        settings: RunnerSettings,
+        reporter: str,
+        clock: Callable[[], datetime] | None = None,
+        readings: Readings | None = None,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
         self._reporter = reporter
         self._clock = clock or (lambda: datetime.now(UTC))
-        self._schedules = ScheduleReconciler(cluster, reporter, self._clock)
+        self._schedules = ScheduleReconciler(cluster, reporter, self._clock, readings)
 
     async def reconcile(self, namespace: str, name: str) -> Pass:
         run = await self._cluster.read_run(namespace, name)
+        if run is None or not run.is_schedule:
+            self._schedules.forget(namespace, name)
         if run is None:
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)
