@@ -38,6 +38,8 @@ def test_helm_lint_finds_nothing() -> None:
         ('extraEnv=[{"name":"A","valueFrom":{}}]', "additional properties 'valueFrom' not allowed"),
         ('resources.limits.memory="much"', "at '/resources/limits/memory': 'much' does not match"),
         ('tolerations=[{"effekt":"NoSchedule"}]', "additional properties 'effekt' not allowed"),
+        ('serviceMonitor.interval="often"', "at '/serviceMonitor/interval': 'often' does not match"),
+        ('prometheusRule.runbookUrl="wiki"', "at '/prometheusRule/runbookUrl': 'wiki' does not match"),
     ],
 )
 def test_a_wrong_value_is_refused(value: str, sentence: str) -> None:

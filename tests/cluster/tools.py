@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from . import golang, versions
+from . import golang, packages, versions
 from .cache import Cache
 from .shell import HarnessError
 
@@ -17,6 +17,8 @@ VERSION_COMMANDS = {
     "kubectl": ["version", "--client", "--output", "json"],
     "helm": ["version", "--short"],
     "restic": ["version"],
+    "prometheus": ["--version"],
+    "promtool": ["--version"],
 }
 
 
@@ -26,6 +28,9 @@ def builders(cache: Cache) -> dict[str, Callable[[], Path]]:
         "kubectl": lambda: golang.kubernetes(cache) / "kubectl",
         "helm": lambda: golang.built(cache, golang.HELM),
         "restic": lambda: golang.built(cache, golang.RESTIC),
+        # Compiling the two takes ten minutes.
+        "prometheus": lambda: packages.unpacked(cache, "prometheus") / "usr/bin/prometheus",
+        "promtool": lambda: packages.unpacked(cache, "prometheus") / "usr/bin/promtool",
     }
 
 

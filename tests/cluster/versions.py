@@ -10,7 +10,15 @@ RCLONE = "v1.76.0"
 RESTIC = "v0.18.1"
 PAUSE = "3.10.1"
 
-MINIMUM = {"kind": (0, 30), "kubectl": (1, 31), "helm": (3, 14), "restic": (0, 14), "go": (1, 21)}
+MINIMUM = {
+    "kind": (0, 30),
+    "kubectl": (1, 31),
+    "helm": (3, 14),
+    "restic": (0, 14),
+    "prometheus": (2, 40),
+    "promtool": (2, 40),
+    "go": (1, 21),
+}
 
 # The node image of the same minor version that kind publishes, for engines that can pull it.
 PUBLISHED_NODE_IMAGE = (

@@ -6,6 +6,7 @@ from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.waiting import eventually
 
 RUN = "backup.quotenode.io/run"
+TASK = "backup.quotenode.io/task"
 
 
 def a_backup(name: str, **changes: Any) -> Json:
@@ -83,11 +84,12 @@ def condition(seen: Json, kind: str) -> Json:
 
 
 def jobs(namespace: Namespace, name: str) -> list[Json]:
-    return namespace.items("jobs", f"{RUN}={name}")
+    """Those of its attempts."""
+    return namespace.items("jobs", f"{RUN}={name},!{TASK}")
 
 
 def pods(namespace: Namespace, name: str) -> list[Json]:
-    return namespace.items("pods", f"{RUN}={name}")
+    return namespace.items("pods", f"{RUN}={name},!{TASK}")
 
 
 def running_pod(namespace: Namespace, name: str, within: float = 60) -> Json:

@@ -88,7 +88,7 @@ class Site:
 
     def _backup(self, name: str) -> Json:
         storage = {"local": {"claimName": "bundles"}}
-        return a_backup(name, database=self._database, files=None, storage=storage, pod=None)
+        return a_backup(name, database=self._database, files=None, storage=storage, pod=None, auditLog="Disabled")
 
     def _older(self) -> Json:
         """A run of the same database that waits for a claim: everybody younger waits for it."""

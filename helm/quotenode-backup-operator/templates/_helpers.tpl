@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "qn.operatorRules" -}}
 - apiGroups: [backup.quotenode.io]
   resources: [quotenodebackups]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [backup.quotenode.io]
   resources: [quotenodebackups/status]
   verbs: [patch]

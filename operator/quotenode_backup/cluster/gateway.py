@@ -34,7 +34,7 @@ from quotenode_backup.cluster.views import (
 from quotenode_backup.manifests import labels
 
 NEEDED: dict[tuple[str, str], frozenset[str]] = {
-    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create", "patch"}),
+    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
     (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
     ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
     ("", "pods"): frozenset({"list", "watch"}),
@@ -119,6 +119,14 @@ class Cluster:
         if run.schedule_uid != meta["labels"][labels.SCHEDULE_UID]:
             raise NameTaken(f"QuoteNodeBackup {run.name} exists and is not this schedule's")
         return run
+
+    async def delete_run(self, run: Run) -> None:
+        """Raises Conflict when the resource is not what was read."""
+        body = {"preconditions": {"uid": run.uid, "resourceVersion": run.resource_version}}
+        try:
+            await self._api.write("DELETE", _runs(run.namespace, run.name), body)
+        except NotFound:
+            return
 
     async def write_status(self, run: Run, status: BackupStatus) -> Run:
         """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now."""

@@ -63,7 +63,7 @@ async def _run(chosen: Settings, connection: Connection, config: Configuration) 
     metrics.observe(queue, health)
     cluster = Cluster(connection)
     room = Room(chosen.max_concurrent_runs, chosen.scopes)
-    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity, room=room)
+    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity, room=room, readings=metrics.schedules)
     server = serve(chosen.http_port, health, metrics)
     helpers = [
         asyncio.create_task(beat(health, metrics)),

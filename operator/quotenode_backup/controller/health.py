@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from quotenode_backup.controller.metrics import ScheduleCollector
 from quotenode_backup.controller.queue import KeyQueue
+from quotenode_backup.reconcile.reading import Readings
 
 HEARTBEAT_SECONDS = 1.0
 LOOP_STUCK_SECONDS = 30.0
@@ -35,6 +37,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.schedules: Readings = {}
+        self.registry.register(ScheduleCollector(self.schedules))
         self.runs = Counter(
             "quotenode_backup_runs", "Runs that ended", ["phase", "initiated_by"], registry=self.registry
         )
@@ -49,11 +53,15 @@ class Metrics:
         self.resync_age = Gauge(
             "quotenode_backup_resync_age_seconds", "Time since everything was listed", registry=self.registry
         )
+        self.resync_interval = Gauge(
+            "quotenode_backup_resync_interval_seconds", "How often everything is listed", registry=self.registry
+        )
 
     def observe(self, queue: KeyQueue, health: Health) -> None:
         """Ask for these values at each scrape."""
         self.depth.set_function(lambda: queue.depth)
         self.oldest.set_function(lambda: queue.oldest_seconds)
+        self.resync_interval.set(health.resync_seconds)
         self.resync_age.set_function(lambda: time.monotonic() - (health.resynced or health.started))
 
 

@@ -59,7 +59,7 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
         if namespace and name and (type == "DELETED" or not is_at_rest(dict(body))):
             queue.add(Key(namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
-        if namespace and schedule:
+        if namespace and schedule and type:  # not when all is listed: the schedule is in that list itself
             queue.add(Key(namespace, schedule))
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)

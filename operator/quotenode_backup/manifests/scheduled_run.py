@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from quotenode_backup.api import API_VERSION
-from quotenode_backup.api.backup import KIND, SCHEDULE_FIELDS, BackupSpec
+from quotenode_backup.api.backup import KIND, SCHEDULE_FIELDS, BackupSpec, Retention
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.manifests import labels
 
@@ -19,8 +19,9 @@ def scheduled_run(
     by: InitiatedBy,
     slot: datetime | None,
 ) -> dict[str, Any]:
-    """Without an owner: to delete a schedule must not delete the record of its backups."""
-    copied = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(SCHEDULE_FIELDS))
+    """Without an owner: to delete a schedule must not delete the record of its backups. Retention is said: a one-off without it keeps all."""
+    retained = spec.model_copy(update={"retention": spec.retention or Retention()})
+    copied = retained.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(SCHEDULE_FIELDS))
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,

@@ -50,6 +50,7 @@ from quotenode_backup.reconcile.decisions import (
 from quotenode_backup.reconcile.outcome import Ended
 from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
+from quotenode_backup.reconcile.reading import Readings
 from quotenode_backup.reconcile.schedule import ScheduleReconciler
 from quotenode_backup.reconcile.status import UNRECORDABLE
 from quotenode_backup.reconcile.telling import Teller
@@ -80,6 +81,7 @@ class RunReconciler:
         reporter: str,
         clock: Callable[[], datetime] | None = None,
         room: locks.Room = locks.ANY_NUMBER,
+        readings: Readings | None = None,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -88,10 +90,12 @@ class RunReconciler:
         self._claiming = asyncio.Lock()
         self._tell = Teller(cluster, reporter)
         self._afterwards = Afterwards(cluster, settings, self._tell, self._clock)
-        self._schedules = ScheduleReconciler(cluster, reporter, self._clock)
+        self._schedules = ScheduleReconciler(cluster, reporter, self._clock, readings)
 
     async def reconcile(self, namespace: str, name: str) -> Pass:
         run = await self._cluster.read_run(namespace, name)
+        if run is None or not run.is_schedule:
+            self._schedules.forget(namespace, name)
         if run is None:
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)

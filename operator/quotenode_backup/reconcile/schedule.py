@@ -1,4 +1,4 @@
-"""One pass over a schedule: look at it and its runs, decide, tell, make the run, remember."""
+"""One pass over a schedule: look at it and its runs, decide, tell, make the run, remember, let old runs go."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,14 +9,18 @@ from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.event import event
 from quotenode_backup.manifests.scheduled_run import scheduled_run
+from quotenode_backup.reconcile.reading import Readings, reading
 from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, decide
 
 
 class ScheduleReconciler:
-    def __init__(self, cluster: Cluster, reporter: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cluster: Cluster, reporter: str, clock: Callable[[], datetime], readings: Readings | None = None
+    ) -> None:
         self._cluster = cluster
         self._reporter = reporter
         self._clock = clock
+        self._readings = {} if readings is None else readings
 
     async def reconcile(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""
@@ -25,12 +29,19 @@ class ScheduleReconciler:
         now = self._clock()
         runs = await self._cluster.runs_of_schedule(run.namespace, run.uid)
         decision = decide(run, runs, now)
+        self._readings[run.namespace, run.name] = reading(run, decision.status, runs)
         for notice in decision.notices:
             await self._tell(run, notice, now)
         if decision.new_run:
             await self._create(run, decision.new_run, now)
         await self._remember(run, decision)
+        for old in decision.removed:
+            await self._cluster.delete_run(old)
         return decision.again
+
+    def forget(self, namespace: str, name: str) -> None:
+        """There is no schedule of this name."""
+        self._readings.pop((namespace, name), None)
 
     async def _create(self, run: Run, new: NewRun, now: datetime) -> None:
         try:

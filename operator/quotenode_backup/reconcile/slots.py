@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import BackupStatus, ConditionType, LastRun, Phase
+from quotenode_backup.api.status import BackupStatus, ConditionType, Phase
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
 from quotenode_backup.domain.schedule import Due, Schedule, ScheduleInvalid
 from quotenode_backup.domain.text import shortened
+from quotenode_backup.reconcile.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 from quotenode_backup.reconcile.status import Finding, with_conditions
 
 DEFAULT_ZONE = "Etc/UTC"
@@ -51,6 +52,8 @@ class Decision:
     """When to look again; None: when something happens."""
     new_run: NewRun | None = None
     notices: tuple[Notice, ...] = ()
+    removed: tuple[Run, ...] = ()
+    """Old runs whose resources go, once the status is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,11 @@ class _Look:
 def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     """`runs`: those that the schedule made, as far as they still exist."""
     if run.spec is None or run.spec.schedule is None:
-        return _invalid(run, "The spec does not fit this operator's release: install its CRDs", now)
+        return _invalid(run, runs, "The spec does not fit this operator's release: install its CRDs", now)
     try:
         schedule = Schedule(run.spec.schedule, run.spec.time_zone or DEFAULT_ZONE)
     except ScheduleInvalid as exc:
-        return _invalid(run, f"{exc}: correct the spec", now)
+        return _invalid(run, runs, f"{exc}: correct the spec", now)
     look = _Look(run, run.spec, schedule, runs, now)
     if run.spec.trigger != run.status.last_trigger:
         return _triggered(look, run.spec.trigger) if run.spec.trigger else _decided(look, NOW, last_trigger=None)
@@ -95,9 +98,9 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     return _come(look, due) if due else _resting(look)
 
 
-def _invalid(run: Run, message: str, now: datetime) -> Decision:
+def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Decision:
     refused = Finding(False, Reason.SCHEDULE_INVALID, message)
-    status = with_conditions(run, run.status, {ConditionType.ACCEPTED: refused}, now)
+    status = with_conditions(run, with_runs(run.status, runs), {ConditionType.ACCEPTED: refused}, now)
     update: dict[str, Any] = {
         "phase": Phase.FAILED,
         "reason": Reason.SCHEDULE_INVALID,
@@ -164,27 +167,14 @@ def _missed(slot: datetime, count: int, is_late: bool, allowed: int) -> Notice:
 
 def _resting(look: _Look) -> Decision:
     """Nothing to start: say when the next slot comes, and how old the last good backup is."""
-    status = _with_runs(look)
+    status = with_runs(look.run.status, look.runs)
     next_slot = None if look.spec.suspend else look.schedule.next_after(max(look.now, status.slots_from or look.now))
     stale_at = _stale_at(look, status)
     waits = [moment - look.now for moment in (next_slot, stale_at) if moment and moment > look.now]
     told = _told(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
-    return Decision(told, min(waits, default=None), notices=_of_age(look, told))
-
-
-def _with_runs(look: _Look) -> BackupStatus:
-    """What the runs that still exist add to what is known of earlier ones."""
-    status = look.run.status
-    ended = [run.status for run in look.runs if run.status.completion_time]
-    good = [one.completion_time for one in ended if one.holds(ConditionType.COMPLETE)]
-    bad = [one.completion_time for one in ended if one.holds(ConditionType.FAILED)]
-    newest = max(look.runs, key=lambda run: (run.created, run.uid), default=None)
-    update = {
-        "last_successful_time": max(filter(None, [status.last_successful_time, *good]), default=None),
-        "last_failed_time": max(filter(None, [status.last_failed_time, *bad]), default=None),
-        "last_run": LastRun(name=newest.name, phase=newest.status.phase) if newest else status.last_run,
-    }
-    return status.model_copy(update=update)
+    removed = beyond_limits(look.spec, look.runs)
+    again = NOW if len(removed) == REMOVED_AT_ONCE else min(waits, default=None)
+    return Decision(told, again, notices=_of_age(look, told), removed=removed)
 
 
 def _stale_at(look: _Look, status: BackupStatus) -> datetime | None:

@@ -281,7 +281,7 @@ class Client:
             return copy.deepcopy(self.world.put(path, body["metadata"]["name"], body))
         plain = path.removesuffix("/status")
         found = self._found(plain)
-        expected = body.get("metadata", {}).get("resourceVersion")
+        expected = (body.get("metadata") or body.get("preconditions") or {}).get("resourceVersion")
         if expected and expected != found["metadata"]["resourceVersion"]:
             raise Conflict(path)
         if method == "DELETE":

@@ -1,0 +1,66 @@
+"""The metrics of schedules, made at each scrape from what the passes last read. Labelled by schedule, never by run."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from quotenode_backup.reconcile.reading import Reading, Readings
+
+LABELS = ("namespace", "name")
+Value = Callable[[Reading], float | None]
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
+
+
+def _flag(holds: bool | None) -> float | None:
+    return None if holds is None else float(holds)
+
+
+GAUGES: dict[str, tuple[str, Value]] = {
+    "schedule_created_timestamp_seconds": ("When the schedule was made", lambda r: _seconds(r.created)),
+    "last_success_timestamp_seconds": ("When a run last completed", lambda r: _seconds(r.last_success)),
+    "last_attempt_timestamp_seconds": ("When a run last began or ended", lambda r: _seconds(r.last_attempt)),
+    "last_run_failed": ("Whether the run that ended last failed", lambda r: _flag(r.last_failed)),
+    "last_size_bytes": ("Size of the last successful run's bundle", lambda r: r.last_size_bytes),
+    "last_duration_seconds": ("How long the last successful run took", lambda r: r.last_duration_seconds),
+    "next_schedule_timestamp_seconds": ("The next slot", lambda r: _seconds(r.next_slot)),
+    "stale_after_seconds": ("The age at which the last success is too old", lambda r: r.stale_after_seconds),
+    "suspended": ("Whether no slot starts a run", lambda r: _flag(r.suspended)),
+    "running": ("Runs that are not finished, waiting ones too", lambda r: r.running),
+    "running_since_timestamp_seconds": ("When the oldest run at work began", lambda r: _seconds(r.running_since)),
+    "running_deadline_timestamp_seconds": ("When that run must have ended", lambda r: _seconds(r.running_until)),
+}
+COUNTERS: dict[str, tuple[str, Value]] = {
+    "missed_slots": ("Slots that passed while the operator was away", lambda r: r.missed_slots),
+    "skipped_slots": ("Slots that came while the run before was still on", lambda r: r.skipped_slots),
+}
+
+
+class ScheduleCollector(Collector):
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+
+    def describe(self) -> Iterable[Metric]:
+        """Else registering would collect."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        seen = self._readings.copy()  # passes go on in another thread
+        for name, (words, value) in GAUGES.items():
+            yield _filled(GaugeMetricFamily(f"quotenode_backup_{name}", words, labels=LABELS), value, seen)
+        for name, (words, value) in COUNTERS.items():
+            yield _filled(CounterMetricFamily(f"quotenode_backup_{name}", words, labels=LABELS), value, seen)
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, value: Value, seen: Readings
+) -> GaugeMetricFamily | CounterMetricFamily:
+    for key, reading in sorted(seen.items(), key=lambda item: item[0]):
+        known = value(reading)
+        if known is not None:
+            family.add_metric(key, known)
+    return family

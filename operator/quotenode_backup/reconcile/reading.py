@@ -1,0 +1,76 @@
+"""What the metrics say of a schedule: read off its status and its runs at each pass, so that a restart forgets nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.reconcile.slots import DEFAULT_STALE_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One schedule. None: there is nothing to say, which is not the same as zero."""
+
+    created: datetime
+    stale_after_seconds: int
+    suspended: bool
+    last_success: datetime | None
+    last_attempt: datetime | None
+    """When a run last began or ended."""
+    last_failed: bool | None
+    """Whether the run that ended last failed."""
+    last_size_bytes: int | None
+    last_duration_seconds: int | None
+    next_slot: datetime | None
+    running: int
+    """Runs that are not finished, waiting ones too."""
+    running_since: datetime | None
+    """When the oldest of those at work got the database's lock."""
+    running_until: datetime | None
+    """When that one must have ended."""
+    missed_slots: int
+    skipped_slots: int
+
+
+Readings = dict[tuple[str, str], Reading]
+"""Namespace and name of each schedule that exists. Written by passes, read by the thread that serves the metrics."""
+
+
+def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
+    """`status`: what the schedule's status is after this pass."""
+    spec, unfinished = run.spec, [one for one in runs if not one.status.is_finished]
+    at_work = min((one for one in unfinished if one.status.start_time), key=_began, default=None)
+    ends = [status.last_successful_time, status.last_failed_time]
+    return Reading(
+        created=run.created,
+        stale_after_seconds=(spec and spec.stale_after_seconds) or DEFAULT_STALE_AFTER,
+        suspended=bool(spec and spec.suspend),
+        last_success=status.last_successful_time,
+        last_attempt=max([*filter(None, ends), *(one.created for one in runs)], default=None),
+        last_failed=_last_failed(*ends),
+        last_size_bytes=status.last_size_bytes,
+        last_duration_seconds=status.last_duration_seconds,
+        next_slot=status.next_schedule_time,
+        running=len(unfinished),
+        running_since=_began(at_work) if at_work else None,
+        running_until=_must_end(at_work) if at_work else None,
+        missed_slots=status.missed_slots or 0,
+        skipped_slots=status.skipped_slots or 0,
+    )
+
+
+def _began(run: Run) -> datetime:
+    return run.status.start_time or run.created
+
+
+def _must_end(run: Run) -> datetime | None:
+    """By its own spec: the schedule's may have been edited since."""
+    return _began(run) + timedelta(seconds=run.spec.active_deadline_seconds) if run.spec else None
+
+
+def _last_failed(good: datetime | None, bad: datetime | None) -> bool | None:
+    if good is None or bad is None:
+        return None if good is bad else bad is not None
+    return bad > good

@@ -1,0 +1,192 @@
+"""Measures one operator under the load of years: `python -m tests.bench.scale`, with the cluster up.
+
+In a namespace of its own it makes 1,000 schedules that rest and 4,000 finished runs. Then an operator process of this machine is watched:
+how long until it has looked at every schedule, how much memory it takes, what it costs to be idle, and how fast it still is.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from quotenode_backup.cluster.connection import MERGE_PATCH, Connection
+from quotenode_backup.cluster.errors import NotFound
+from quotenode_backup.domain.naming import trigger_run_name
+from tests.bench.scale_crowd import connected, fill, path
+from tests.bench.table import Bound, report
+from tests.cluster.shell import step
+from tests.e2e.operators import OperatorProcess
+
+RESYNC_SECONDS = 300
+"""The chart's."""
+IDLE_SECONDS = 60
+PATIENCE_SECONDS = 600
+TRIGGERS = 20
+MIB = 2**20
+
+
+class Watched:
+    """An operator process as its metrics and /proc show it."""
+
+    def __init__(self, process: OperatorProcess) -> None:
+        self._url = f"http://127.0.0.1:{process.port}/metrics"
+        self._proc = Path("/proc") / str(process.process.pid)
+
+    def samples(self) -> list[tuple[str, float]]:
+        try:
+            with urllib.request.urlopen(self._url, timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return []
+        return [(line.rsplit(" ", 1)[0], float(line.rsplit(" ", 1)[1])) for line in lines if not line.startswith("#")]
+
+    def is_at_rest(self, schedules: int) -> bool:
+        """Everything was listed, nothing waits for a pass, and each schedule has had one."""
+        seen = self.samples()
+        told = sum(name.startswith("quotenode_backup_stale_after_seconds{") for name, _ in seen)
+        values = dict(seen)
+        listed = values.get("quotenode_backup_resync_age_seconds", PATIENCE_SECONDS) < self.age
+        return listed and told >= schedules and values["quotenode_backup_queue_depth"] == 0
+
+    @property
+    def age(self) -> float:
+        started = int(self._stat()[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started - 1
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(int(ticks) for ticks in self._stat()[11:13]) / os.sysconf("SC_CLK_TCK")
+
+    def _stat(self) -> list[str]:
+        return (self._proc / "stat").read_text().rpartition(")")[2].split()
+
+    def memory(self, kind: str) -> float:
+        """MiB; `kind` as /proc/PID/status has it."""
+        lines = (self._proc / "status").read_text().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith(f"{kind}:"))) / 1024
+
+
+@contextmanager
+def operator(namespace: str, folder: Path, resync_seconds: int) -> Iterator[Watched]:
+    log = folder / f"{namespace}.log"
+    with OperatorProcess(namespace, log, QN_RESYNC_SECONDS=str(resync_seconds), QN_LOG_LEVEL="INFO") as process:
+        yield Watched(process)
+
+
+@asynccontextmanager
+async def namespace_of_its_own(connection: Connection, name: str) -> AsyncIterator[str]:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    await connection.write("POST", "/api/v1/namespaces", body)
+    try:
+        yield name
+    finally:
+        await connection.write("DELETE", f"/api/v1/namespaces/{name}")
+
+
+async def until(look: Callable[[], bool], what: str, every: float = 0.25) -> float:
+    """Seconds until it is so."""
+    started = time.monotonic()
+    while not look():
+        if time.monotonic() - started > PATIENCE_SECONDS:
+            raise TimeoutError(f"after {PATIENCE_SECONDS} s still not so: {what}")
+        await asyncio.sleep(every)
+    return time.monotonic() - started
+
+
+async def idle_share(watched: Watched) -> float:
+    """Percent of one core."""
+    before = watched.cpu_seconds
+    await asyncio.sleep(IDLE_SECONDS)
+    return 100 * (watched.cpu_seconds - before) / IDLE_SECONDS
+
+
+async def alone(connection: Connection, folder: Path, mark: str) -> list[Bound]:
+    async with namespace_of_its_own(connection, f"qn-scale-none-{mark}") as namespace:
+        with operator(namespace, folder, RESYNC_SECONDS) as watched:
+            await until(lambda: watched.is_at_rest(0), "the operator is at rest")
+            idle = await idle_share(watched)
+            return [
+                Bound("nothing to do: memory", watched.memory("VmRSS"), 90, "MiB"),
+                Bound("nothing to do: idle processor, of one core", idle, 2, "%"),
+            ]
+
+
+async def crowded(connection: Connection, folder: Path, mark: str, schedules: int, runs: int) -> list[Bound]:
+    async with namespace_of_its_own(connection, f"qn-scale-{mark}") as namespace:
+        with step(f"making {schedules} schedules and {runs} finished runs"):
+            uids = await fill(connection, namespace, schedules, runs)
+        with operator(namespace, folder, RESYNC_SECONDS) as watched:
+            first = await until(lambda: watched.is_at_rest(schedules), "each schedule was looked at")
+            worked = watched.cpu_seconds
+            print(f"    at rest after {first:.1f} s and {worked:.1f} s of a processor", flush=True)
+            idle = await idle_share(watched)
+            memory, peak = watched.memory("VmRSS"), watched.memory("VmHWM")
+            latencies = sorted(
+                [await trigger(connection, namespace, name, uids[name]) for name in list(uids)[:TRIGGERS]]
+            )
+        resync = await cost_of_resync(namespace, folder, schedules)
+        return [
+            Bound("start -> each schedule looked at", first, 60, "s", note=f"{worked:.1f} s of a processor"),
+            Bound("memory after it", memory, 200, "MiB", note=f"{peak:.0f} MiB at most"),
+            Bound("idle processor, of one core", idle, 2, "%"),
+            Bound(
+                "a resync, of one core",
+                100 * resync / RESYNC_SECONDS,
+                5,
+                "%",
+                note=f"{resync:.1f} s each {RESYNC_SECONDS} s",
+            ),
+            Bound("spec.trigger -> run made, p95", latencies[int(len(latencies) * 0.95) - 1], 1, "s"),
+        ]
+
+
+async def trigger(connection: Connection, namespace: str, name: str, uid: str) -> float:
+    """Seconds from the edit to the run."""
+    made = path(namespace, trigger_run_name(name, uid, "now"))
+    await connection.write("PATCH", path(namespace, name), {"spec": {"trigger": "now"}}, MERGE_PATCH)
+    started = time.monotonic()
+    while True:
+        try:
+            await connection.read(made)
+        except NotFound:
+            if time.monotonic() - started > PATIENCE_SECONDS:
+                raise
+            await asyncio.sleep(0.01)
+        else:
+            return time.monotonic() - started
+
+
+async def cost_of_resync(namespace: str, folder: Path, schedules: int) -> float:
+    """Seconds of a processor that a resync takes, the passes it brings included: measured over several of them."""
+    often = 20
+    with operator(namespace, folder, often) as watched:
+        await until(lambda: watched.is_at_rest(schedules), "each schedule was looked at")
+        share = await idle_share(watched)
+    return share / 100 * often
+
+
+async def measure(schedules: int, runs: int) -> list[Bound]:
+    mark = f"{int(time.time()):x}"
+    with tempfile.TemporaryDirectory() as folder:
+        async with connected() as connection:
+            bounds = await alone(connection, Path(folder), mark)
+            return bounds + await crowded(connection, Path(folder), mark, schedules, runs)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
+    parser.add_argument("--schedules", type=int, default=1000, metavar="N")
+    parser.add_argument("--runs", type=int, default=4000, metavar="N", help="finished runs")
+    chosen = parser.parse_args()
+    bounds = asyncio.run(measure(chosen.schedules, chosen.runs))
+    return 1 if report(f"One operator, {chosen.schedules} schedules, {chosen.runs} finished runs", bounds) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""The metrics as a scraper gets them."""
+
+import asyncio
+
+import pytest
+from prometheus_client import generate_latest
+
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.controller.health import Health, Metrics
+from quotenode_backup.controller.queue import KeyQueue
+from quotenode_backup.manifests.job import RunnerSettings
+from quotenode_backup.reconcile.run import RunReconciler
+from tests.unit.reconcile.world import RUNS, Client, World
+
+NIGHT = '{name="night",namespace="shop"}'
+SETTINGS = RunnerSettings(image="image", image_pull_policy="Never", service_account="default", log_format="json")
+
+
+class Site:
+    """An operator's passes over a world, and its page of metrics."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._metrics = Metrics()
+        health = Health(300)
+        self._metrics.observe(KeyQueue(), health)
+        self._reconciler = RunReconciler(
+            Cluster(Client(world)),  # type: ignore[arg-type]
+            SETTINGS,
+            "tests",
+            lambda: self.world.now,
+            self._metrics.schedules,
+        )
+
+    def look_at(self, name: str, passes: int = 3) -> None:
+        for _ in range(passes):
+            asyncio.run(self._reconciler.reconcile("shop", name))
+
+    @property
+    def page(self) -> dict[str, float]:
+        """Each sample but those of the process."""
+        lines = generate_latest(self._metrics.registry).decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if line.startswith("quotenode_"))
+        return {sample: float(value) for sample, value in samples}
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site(World())
+
+
+def value(site: Site, name: str) -> float | None:
+    return site.page.get(f"quotenode_backup_{name}{NIGHT}")
+
+
+def test_a_schedule_without_a_success_has_no_sample_of_one(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *")
+    site.look_at("night")
+    assert value(site, "schedule_created_timestamp_seconds") == site.world.now.timestamp()
+    assert value(site, "next_schedule_timestamp_seconds") == site.world.now.timestamp() + 3600
+    assert (value(site, "stale_after_seconds"), value(site, "suspended"), value(site, "running")) == (172800, 0, 0)
+    assert (value(site, "missed_slots_total"), value(site, "skipped_slots_total")) == (0, 0)
+    for unknown in ("last_success_timestamp_seconds", "last_size_bytes", "last_run_failed"):
+        assert value(site, unknown) is None
+
+
+def test_a_restart_forgets_nothing(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *", suspend=True)
+    when = site.world.now.isoformat()
+    known = {"lastSuccessfulTime": when, "lastSizeBytes": 5, "lastDurationSeconds": 2, "missedSlots": 4}
+    site.world.change(f"{RUNS}/night", status=known)
+    site.look_at("night")
+    before = {sample: value for sample, value in site.page.items() if NIGHT in sample}
+    assert before[f"quotenode_backup_last_size_bytes{NIGHT}"] == 5
+
+    restarted = Site(site.world)
+    assert not [sample for sample in restarted.page if NIGHT in sample]
+    restarted.look_at("night", passes=1)
+    assert {sample: value for sample, value in restarted.page.items() if NIGHT in sample} == before
+
+
+def test_a_schedule_that_is_gone_has_no_samples(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *")
+    site.look_at("night")
+    site.world.delete("night")
+    site.look_at("night", passes=1)
+    assert not [sample for sample in site.page if NIGHT in sample]
+
+
+def test_neither_has_a_one_off_that_took_its_name(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *")
+    site.look_at("night")
+    site.world.delete("night")
+    site.world.apply("night")
+    site.look_at("night", passes=1)
+    assert not [sample for sample in site.page if NIGHT in sample]
+
+
+def test_no_sample_is_labelled_with_a_run(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *", trigger="now")
+    site.look_at("night")
+    (run,) = (item["metadata"]["name"] for item in site.world.in_(RUNS) if item["metadata"]["name"] != "night")
+    site.look_at(run)
+    assert value(site, "running") == 1
+    assert not [sample for sample in site.page if run in sample]
+
+
+def test_how_often_everything_is_listed_is_told_beside_how_long_ago_it_was(site: Site) -> None:
+    assert site.page["quotenode_backup_resync_interval_seconds"] == 300
+    assert site.page["quotenode_backup_resync_age_seconds"] < 60

@@ -1,0 +1,38 @@
+"""The run that a schedule makes."""
+
+from typing import Any
+
+from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.manifests.scheduled_run import scheduled_run
+from tests.unit.given import START, spec
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    return scheduled_run(
+        namespace="shop",
+        name="night-1",
+        schedule="night",
+        schedule_uid="uid",
+        spec=spec(schedule="0 2 * * *", **changes),
+        by=InitiatedBy.SCHEDULER,
+        slot=START,
+    )
+
+
+def test_it_has_no_owner_and_says_whose_it_is() -> None:
+    meta = made()["metadata"]
+    assert "ownerReferences" not in meta
+    assert meta["labels"]["backup.quotenode.io/schedule"] == "night"
+    assert meta["labels"]["backup.quotenode.io/schedule-uid"] == "uid"
+    assert meta["annotations"] == {"backup.quotenode.io/slot": "2026-03-01T02:00:00Z"}
+
+
+def test_it_has_nothing_that_only_a_schedule_may_have() -> None:
+    changes = {"timeZone": "Europe/Berlin", "suspend": True, "trigger": "x", "staleAfterSeconds": 60}
+    copied = made(**changes, successfulRunsHistoryLimit=1, failedRunsHistoryLimit=1)["spec"]
+    assert not copied.keys() & {"schedule", *changes, "successfulRunsHistoryLimit", "failedRunsHistoryLimit"}
+
+
+def test_a_schedule_keeps_the_newest_seven_bundles_unless_it_says_otherwise() -> None:
+    assert made()["spec"]["retention"] == {"keepLast": 7}
+    assert made(retention={"keepLast": 30})["spec"]["retention"] == {"keepLast": 30}
