@@ -33,6 +33,8 @@ WATCHED = (
     "placement",
     "quota",
     "root",
+    "retention",
+    "audit",
 )
 LABEL = "quotenode.io/end-to-end"
 

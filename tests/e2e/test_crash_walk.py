@@ -7,14 +7,16 @@ list is to be read, judged and recorded anew.
 import fcntl
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.backups import a_backup, finished, jobs, lock_is_free, status
+from tests.e2e.backups import a_backup, condition, finished, jobs, lock_is_free, status
 from tests.e2e.claims import files_in
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
+from tests.e2e.pods import a_pod
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
@@ -28,14 +30,23 @@ def recorded(scenario: str) -> list[str]:
     return (RECORDED / f"{scenario}.txt").read_text(encoding="utf-8").splitlines()
 
 
+SLOT_WRITES = 18
+"""At most, for a slot's run and its schedule. They are reconciled side by side, so their writes have no one order to record."""
+
 # The moment before a write leaves the cluster as the moment after the one before it, so one scenario goes through both.
-SIDES = {"completes": ("before", "after"), "fails": ("after",), "waits": ("after",)}
+SIDES = {
+    "completes": ("before", "after"),
+    "fails": ("after",),
+    "waits": ("after",),
+    "offline": ("after",),
+    "prunes": ("after",),
+}
 POINTS = [
     (scenario, f"{side}:{number}")
     for scenario, sides in SIDES.items()
     for number in range(1, len(recorded(scenario)) + 1)
     for side in sides
-]
+] + [("slot", f"after:{number}") for number in range(1, SLOT_WRITES + 1)]
 
 
 class Site:
@@ -47,6 +58,8 @@ class Site:
         self._database = database
         self.killed = 0
         self._log = log
+        if scenario == "prunes":
+            self.live_before(("old-a", "old-b"))
         self._operator = OperatorProcess(namespace.name, log, QN_CRASH_AT=crash_at, QN_RESYNC_SECONDS="5")
 
     def stop(self) -> None:
@@ -76,12 +89,47 @@ class Site:
         if self.scenario == "waits":
             self.namespace.apply(self._older())
             self.until(lambda: self._is("older", "ClaimMissing"), "the older run waits for its claim")
-        self.namespace.apply(self._backup("run"))
+        if self.scenario == "offline":
+            self.namespace.apply(an_application())
+            self.namespace.kubectl("rollout", "status", "deployment/app", "--timeout=60s")
+        self.namespace.apply(self._made())
         if self.scenario == "waits":
             self.until(lambda: self._is("run", "WaitingForTarget"), "the younger run waits for the older")
             self.namespace.delete("quotenodebackup", "older")
-        self.until(lambda: status(self.namespace, "run").get("phase") in {"Completed", "Failed"}, "the run has ended")
+        self.until(self._has_ended, "the run has ended")
         self.until(self.is_at_rest, "the Jobs expire and the lock is free")
+
+    def _has_ended(self) -> bool:
+        return self.run_name != "" and status(self.namespace, self.run_name).get("phase") in {"Completed", "Failed"}
+
+    @property
+    def run_name(self) -> str:
+        """Of a schedule: the run that it made; empty until it did."""
+        if self.scenario != "slot":
+            return "run"
+        made = self.namespace.items("quotenodebackups", "backup.quotenode.io/schedule=run")
+        return next((run["metadata"]["name"] for run in made), "")
+
+    def _made(self) -> Json:
+        body = self._backup("run")
+        match self.scenario:
+            case "offline":
+                workloads = [{"kind": "Deployment", "name": "app"}]
+                body["spec"] |= {"mode": "Offline", "application": {"workloads": workloads}}
+            case "prunes":
+                body["spec"] |= {"retention": {"keepLast": 1}}
+            case "slot":
+                slot = datetime.now(UTC) + timedelta(seconds=12)
+                body["spec"] |= {"schedule": f"{slot:%-S %-M %-H} * * *"}
+        return body
+
+    def live_before(self, names: tuple[str, ...]) -> None:
+        """Runs that were, before the one that the operator is killed in."""
+        with OperatorProcess(self.namespace.name, self._log.with_name("before.log")):
+            for name in names:
+                self.namespace.apply(self._backup(name))
+                finished(self.namespace, name, 60)
+                eventually(lambda: lock_is_free(self.namespace), "the lock is free", 30)
 
     def _is(self, name: str, reason: str) -> bool:
         return status(self.namespace, name).get("reason") == reason
@@ -97,7 +145,7 @@ class Site:
         }
 
     def is_at_rest(self) -> bool:
-        mine = jobs(self.namespace, "run")
+        mine = jobs(self.namespace, self.run_name)
         return lock_is_free(self.namespace) and all("ttlSecondsAfterFinished" in job["spec"] for job in mine)
 
     def writes(self) -> list[str]:
@@ -114,6 +162,7 @@ class Site:
 
     def _shape(self, line: str) -> str:
         named = line.replace(f"/namespaces/{self.namespace.name}", "")
+        named = re.sub(r"(quotenodebackups/old)-[ab]", r"\1-*", named)
         return re.sub(r"qnb-[0-9a-f]{20}", "qnb-*", re.sub(r"qn-lock-[0-9a-f]{24}", "qn-lock-*", named))
 
     def told(self) -> list[str]:
@@ -121,7 +170,7 @@ class Site:
         events = self.namespace.items(
             "events.v1.events.k8s.io", "app.kubernetes.io/managed-by=quotenode-backup-operator"
         )
-        mine = [event for event in events if event["regarding"]["name"] == "run"]
+        mine = [event for event in events if event["regarding"]["name"] in {"run", self.run_name}]
         return sorted(event["reason"] for event in mine for _ in range((event.get("series") or {}).get("count", 1)))
 
 
@@ -129,18 +178,30 @@ EXPECTED = {
     "completes": ("Completed", ["Completed", "JobCreated"]),
     "fails": ("CredentialsRefused", ["CredentialsRefused", "JobCreated"]),
     "waits": ("Completed", ["Completed", "JobCreated", "WaitingForTarget"]),
+    "offline": ("Completed", ["ApplicationStarted", "Completed", "JobCreated", "StoppingApplication"]),
+    "prunes": ("Completed", ["Completed", "JobCreated", "Pruned"]),
+    "slot": ("Completed", ["Completed", "JobCreated", "RunCreated"]),
 }
 
 
 def assert_ended_well(site: Site) -> None:
     """The same end as without any crash."""
     reason, events = EXPECTED[site.scenario]
-    ended = finished(site.namespace, "run", 1)
+    ended = finished(site.namespace, site.run_name, 1)
     assert (ended["reason"], [one["number"] for one in ended["attempts"]]) == (reason, [1]), ended["message"]
-    assert [job["metadata"]["name"] for job in jobs(site.namespace, "run")] == [ended["jobName"]]
+    assert [job["metadata"]["name"] for job in jobs(site.namespace, site.run_name)] == [ended["jobName"]]
     assert site.told() == events
     bundles = [path for path in files_in(site.namespace, "bundles") if path.endswith(".tar.gz")]
     assert bundles == [place["path"] for place in ended.get("destinations", [])]
+    if site.scenario == "offline":
+        app = site.namespace.get("deployment", "app")
+        assert app and app["spec"]["replicas"] == 2
+    if site.scenario == "prunes":
+        for old in ("old-a", "old-b"):
+            assert condition(status(site.namespace, old), "LocalBundlePresent")["reason"] == "Pruned"
+    if site.scenario == "slot":
+        assert len(site.namespace.items("quotenodebackups")) == 2
+        assert status(site.namespace, "run")["missedSlots"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +258,23 @@ def furnish(namespace: Namespace, password: str) -> None:
     )
 
 
-@pytest.mark.parametrize("scenario", EXPECTED)
+def an_application() -> Json:
+    """Something that an offline run stops."""
+    pod = a_pod("app")
+    marks = {"app": "app"}
+    template = {"metadata": {"labels": marks}, "spec": pod["spec"]}
+    spec = {"replicas": 2, "selector": {"matchLabels": marks}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app"}, "spec": spec}
+
+
+def test_an_undisturbed_slot_writes_no_more_than_the_walk_goes_along(begin: Begin) -> None:
+    site = begin("slot", "")
+    site.live()
+    assert_ended_well(site)
+    assert len(WRITE.findall(site.log)) <= SLOT_WRITES
+
+
+@pytest.mark.parametrize("scenario", SIDES)
 def test_an_undisturbed_run_writes_what_is_recorded(begin: Begin, scenario: str) -> None:
     site = begin(scenario, "")
     site.live()

@@ -95,7 +95,10 @@ def test_after_the_deadline_it_serves(
 ) -> None:
     with dump_held(namespace, quotenode, offline("late", activeDeadlineSeconds=60)):
         failed(namespace, "late", "DeadlineExceeded", 90)
-        assert_serves(namespace, quotenode)
+        eventually(
+            lambda: replicas(namespace) == [1, 1], "it has its replicas back while the dump's session still waits", 30
+        )
+    assert_serves(namespace, quotenode)
 
 
 def test_deleted_in_the_middle_it_serves(

@@ -43,7 +43,9 @@ def _job(
     settings: RunnerSettings,
     seconds: int,
 ) -> Manifest:
-    """Without an owner: a deletion in the foreground would take the Job away that it waits for."""
+    """Without an owner: a deletion in the foreground would take the Job away that it waits for. And with resources of its own: those of the
+    run may be the very reason why it could not do this itself."""
+    pod = pod.model_copy(update={"resources": None})
     marks = {
         labels.MANAGED_BY: labels.MANAGER,
         labels.RUN_NAME: plan.name,

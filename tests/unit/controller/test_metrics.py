@@ -29,7 +29,7 @@ class Site:
             SETTINGS,
             "tests",
             lambda: self.world.now,
-            self._metrics.schedules,
+            readings=self._metrics.schedules,
         )
 
     def look_at(self, name: str, passes: int = 3) -> None:
