@@ -117,7 +117,7 @@ class Site:
             command=command,
         )
 
-    def task(self, command: str, **plan: object) -> Outcome:
+    def task(self, command: str, *, tracer: Sequence[str] = (), **plan: object) -> Outcome:
         """Another command of the runner than a backup."""
         now = datetime.now(UTC)
         usual = {
@@ -128,7 +128,7 @@ class Site:
             "attempt": 1,
             "deadline": (now + timedelta(minutes=2)).isoformat(),
         }
-        return self.start(json.dumps({**usual, **plan}).encode(), command=command).wait()
+        return self.start(json.dumps({**usual, **plan}).encode(), command=command, tracer=tracer).wait()
 
     def backup(self, plan: bytes | None = None, **how: object) -> Outcome:
         return self.start(plan, **how).wait()  # type: ignore[arg-type]

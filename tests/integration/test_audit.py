@@ -12,6 +12,7 @@ from quotenode_backup import contract
 from quotenode_backup.domain.errors import VERDICTS, Reason
 from tests.integration.pod import Outcome
 from tests.integration.postgres import OWNER, Database, Server
+from tests.integration.processes import frozen
 from tests.integration.site import Site
 from tests.integration.waiting import eventually
 
@@ -169,8 +170,8 @@ def test_a_deadline_that_passes_is_in_the_row(big_site: Site) -> None:
 def test_a_run_that_waits_for_another_has_begun_nothing(big_site: Site) -> None:
     create(big_site.database)
     first = big_site.start(audited(big_site))
-    eventually(big_site.database.dump_backend, "a dump is under way")
-    second = big_site.backup(audited(big_site, runUid=str(uuid.uuid4())))
+    with frozen(first.child("pg_dump")):
+        second = big_site.backup(audited(big_site, runUid=str(uuid.uuid4())))
     second.failed(Reason.LOCK_BUSY)
     assert second.result.audit is None
     assert list(rows(big_site)) == [UID]

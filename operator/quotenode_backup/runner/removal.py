@@ -95,6 +95,7 @@ class Shelf:
                 self._undo(bundle)
                 raise
             self._unlink(f"{bundle}{shape.CHECKSUM_SUFFIX}")
+            self._sync()
         self._unlink(tombstone_name(bundle))
         self._sync()
 
