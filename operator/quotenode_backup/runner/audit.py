@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 5
 STATEMENT_SECONDS = 10
-WRITE_SECONDS = 15
+WRITE_SECONDS = 12
 """For all of a write. A pod that is told to stop has 30."""
 MESSAGE_LIMIT = 360
 INTERRUPTED = "Interrupted: the run ended without a word"

@@ -194,7 +194,7 @@ def commit(folder: Folder, wanted_name: str, record: Record) -> str:
         name = shape.numbered(wanted_name, number)
         record["bundle"]["name"] = name
         write_durably(folder.partial(shape.COMMIT_RECORD_SUFFIX), json.dumps(record, indent=2).encode())
-        if not (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists() and _take_name(folder, name):
+        if not _is_spoken_for(folder, name) and _take_name(folder, name):
             break
     try:
         _finish_commit(folder, folder.partial(shape.COMMIT_RECORD_SUFFIX), record)
@@ -203,6 +203,12 @@ def commit(folder: Folder, wanted_name: str, record: Record) -> str:
             (folder.path / f"{name}{suffix}").unlink(missing_ok=True)
         raise
     return name
+
+
+def _is_spoken_for(folder: Folder, name: str) -> bool:
+    """By a commit record, or by a removal that died and will be finished."""
+    records = (folder.path / f"{prefix}{name}{shape.COMMIT_RECORD_SUFFIX}" for prefix in ("", REMOVED_PREFIX))
+    return any(record.exists() for record in records)
 
 
 def _take_name(folder: Folder, name: str) -> bool:
