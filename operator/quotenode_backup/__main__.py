@@ -1,4 +1,4 @@
-"""`python -m quotenode_backup COMMAND`: one image, three programs. Each imports only what it needs."""
+"""`python -m quotenode_backup COMMAND`: one image, several programs. Each imports only what it needs."""
 
 import sys
 
@@ -6,6 +6,8 @@ USAGE = """usage: quotenode-backup COMMAND
 
   operator       watch QuoteNodeBackup resources and run their Jobs
   run            make one backup, as the plan in the pod says
+  record         write the row of a run into backup_logs, as the plan in the pod says
+  remove         remove the bundle of a run, as the plan in the pod says
   archive        write the files of a plan to standard output (part of run)
   crds FOLDER    write the CustomResourceDefinitions into a folder
 """
@@ -22,6 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
             from quotenode_backup.runner.main import main as run
 
             return run(rest)
+        case "record":
+            from quotenode_backup.runner.record import main as record
+
+            return record(rest)
+        case "remove":
+            from quotenode_backup.runner.remove import main as remove
+
+            return remove(rest)
         case "archive":
             from quotenode_backup.runner.archive import main as archive
 

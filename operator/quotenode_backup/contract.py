@@ -233,9 +233,28 @@ class StoredComponent(BaseModel):
 
 
 def to_line(result: Result) -> bytes:
-    """The result as one JSON line within `RESULT_LIMIT`."""
-    line = result.model_dump_json(by_alias=True, exclude_none=True).encode()
-    if len(line) <= RESULT_LIMIT:
-        return line
-    shortened = result.message.encode("ascii", "replace").decode()[: DETAIL_LIMIT // 2]
-    return result.model_copy(update={"message": shortened}).model_dump_json(by_alias=True, exclude_none=True).encode()
+    """The result as one JSON line within `RESULT_LIMIT`: sentences give way first, then the list of survivors."""
+    for shortened in (result, *(_with_sentences(result, limit) for limit in (384, 256, 128))):
+        if len(line := _line(shortened)) <= RESULT_LIMIT:
+            return line
+    retention = shortened.retention and shortened.retention.model_copy(update={"survivors": None})
+    return _line(shortened.model_copy(update={"retention": retention}))
+
+
+def _line(result: Result) -> bytes:
+    return result.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def _with_sentences(result: Result, limit: int) -> Result:
+    """Each of at most so many bytes."""
+
+    def cut(text: str | None) -> str | None:
+        return text and text.encode()[:limit].decode(errors="ignore")
+
+    retention, audit = result.retention, result.audit
+    update = {
+        "message": cut(result.message),
+        "retention": retention and retention.model_copy(update={"problem": cut(retention.problem)}),
+        "audit": audit and audit.model_copy(update={"message": cut(audit.message)}),
+    }
+    return result.model_copy(update=update)

@@ -99,8 +99,10 @@ class Pod:
         *,
         ca: bytes | None = None,
         tracer: Sequence[str] = (),
+        command: str = "run",
     ) -> None:
         self.uid = str(uuid.uuid4())
+        self._asked = command
         self._folder = folder
         self._kept(plan, secrets, ca)
         kubelet = [Mount(folder / "plan", "/plan"), Mount(folder / "secrets", "/secrets")]
@@ -126,7 +128,7 @@ class Pod:
 
     def _command(self) -> list[str]:
         pod = {"HOME": contract.PRIVATE, "TMPDIR": contract.PRIVATE, "POD_UID": self.uid, "POD_NAME": "qnb-test"}
-        return [*START[:2], *(f"{name}={value}" for name, value in pod.items()), *START[2:], "run"]
+        return [*START[:2], *(f"{name}={value}" for name, value in pod.items()), *START[2:], self._asked]
 
     @property
     def outermost(self) -> int:
@@ -135,7 +137,7 @@ class Pod:
     @cached_property
     def pid(self) -> int:
         """The runner: process 1 of its pod."""
-        return eventually(lambda: self._find("quotenode_backup run"), "the runner has started")
+        return eventually(lambda: self._find(f"quotenode_backup {self._asked}"), "the runner has started")
 
     def child(self, words: str) -> int:
         """The process below the runner whose command line has these words, as soon as there is one."""

@@ -77,14 +77,14 @@ class Site:
             "initiatedBy": "Admin",
             "started": now.isoformat(),
             "deadline": (now + timedelta(minutes=10)).isoformat(),
-            "database": {**self._planned_database(), **(database or {})},
+            "database": {**self.planned_database(), **(database or {})},
             "files": ([uploads] if self.has_files else []) if files is None else files,
             "local": {"claimName": "quotenode-backups", "subPath": "", **(local or {})},
             **top,
         }
         return json.dumps(plan).encode()
 
-    def _planned_database(self) -> dict[str, object]:
+    def planned_database(self) -> dict[str, object]:
         return {
             "host": HOST,
             "port": self.database.server.port,
@@ -104,6 +104,7 @@ class Site:
         destination_mode: str = "rw",
         tracer: Sequence[str] = (),
         ca: bytes | None = None,
+        command: str = "run",
     ) -> Pod:
         mounts = [Mount(self.folder / "source", "/source"), Mount(self.destination, "/destination", destination_mode)]
         return Pod(
@@ -113,7 +114,21 @@ class Site:
             mounts,
             tracer=tracer,
             ca=ca,
+            command=command,
         )
+
+    def task(self, command: str, *, tracer: Sequence[str] = (), **plan: object) -> Outcome:
+        """Another command of the runner than a backup."""
+        now = datetime.now(UTC)
+        usual = {
+            "version": contract.PLAN_VERSION,
+            "runUid": str(uuid.uuid4()),
+            "namespace": NAMESPACE,
+            "name": "nightly",
+            "attempt": 1,
+            "deadline": (now + timedelta(minutes=2)).isoformat(),
+        }
+        return self.start(json.dumps({**usual, **plan}).encode(), command=command, tracer=tracer).wait()
 
     def backup(self, plan: bytes | None = None, **how: object) -> Outcome:
         return self.start(plan, **how).wait()  # type: ignore[arg-type]

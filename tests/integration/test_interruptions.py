@@ -235,6 +235,21 @@ def test_a_network_that_drops_packets_ends_the_run_within_the_keepalives(folder:
     assert not [name for name, size in site.stored().items() if size]
 
 
+def test_told_to_stop_while_the_network_is_cut_it_ends_before_it_is_killed(folder: Path) -> None:
+    """A pod has thirty seconds. The row in backup_logs is tried, and not waited for."""
+    with far_server(folder) as (server, host, cut):
+        site = Site(folder / "site", server.seeded_database("quotenode", ballast=True))
+        pod = site.start(site.plan(database={"host": host}, audit=True))
+        eventually(lambda: dumping(site.database, pod), "a dump is under way")
+        cut()
+        pod.signal(signal.SIGTERM)
+        outcome = pod.wait(25)
+    outcome.failed(Reason.INTERRUPTED)
+    assert outcome.result.audit is not None
+    assert not outcome.result.audit.logged
+    assert outcome.result.audit.reason is Reason.SOURCE_UNREACHABLE
+
+
 @contextmanager
 def far_server(folder: Path) -> Iterator[tuple[Server, str, Callable[[], None]]]:
     name = f"qn{os.getpid()}"

@@ -59,6 +59,21 @@ CREATE TABLE documents (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Its own record of backups. The operator writes here too, a row a run, when a backup's auditLog is Enabled.
+CREATE TABLE backup_logs (
+    id              uuid PRIMARY KEY,
+    status          text NOT NULL CHECK (status IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED')),
+    initiated_by    text NOT NULL CHECK (initiated_by IN ('SCHEDULER', 'ADMIN')),
+    started_at      timestamptz NOT NULL,
+    completed_at    timestamptz,
+    size_bytes      bigint,
+    destination     text,
+    checksum_sha256 text,
+    error_message   text,
+    created_by      text               -- QuoteNode's alone
+);
+CREATE INDEX backup_logs_started ON backup_logs (started_at DESC);
+
 CREATE VIEW open_offers AS
     SELECT o.id, o.number, c.name AS customer, o.total
     FROM offers o JOIN customers c ON c.id = o.customer_id

@@ -138,6 +138,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.DEADLINE_EXCEEDED: Verdict(Exit.DEADLINE, _FINAL),
     Reason.INTERNAL_ERROR: Verdict(Exit.INTERNAL, _RETRY),
     Reason.AUDIT_TABLE_UNFIT: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.RETENTION_FAILED: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.OOM_KILLED: Verdict(Exit.KILLED, _RETRY),
     Reason.POD_LOST: Verdict(Exit.KILLED, _RETRY),
     Reason.RESULT_MISSING: Verdict(Exit.INTERNAL, _RETRY),

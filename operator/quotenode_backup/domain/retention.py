@@ -2,9 +2,18 @@
 
 import base64
 import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 MARK_LENGTH = 6
 """Characters. 365 of them fit into a result, and two runs share one once in 10^8 comparisons."""
+PIN_SUFFIX = ".keep"
+"""A bundle with this beside it is never removed."""
+REMOVED_PREFIX = ".pruned-"
+"""What a commit record is called from the moment its bundle is to go until all of it is gone."""
+CLOCKS_APART = timedelta(hours=1)
+"""How much later than the bundle that was made just now another may say it was made."""
 
 
 def mark(run_uid: str) -> str:
@@ -16,3 +25,53 @@ def is_among(run_uid: str, survivors: str) -> bool:
     """`survivors`: marks, joined."""
     marks = {survivors[start : start + MARK_LENGTH] for start in range(0, len(survivors), MARK_LENGTH)}
     return mark(run_uid) in marks
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A committed bundle, as far as its commit record and the names beside it tell."""
+
+    name: str
+    completed: datetime
+    is_own: bool = False
+    """Made by the run that asks, and just read back."""
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    remove: tuple[Kept, ...] = ()
+    """The oldest first: whoever dies in between has removed what matters least."""
+    bad: tuple[Kept, ...] = ()
+    """Among the newest, but not what they should be: an older one stays in the stead of each."""
+    of_the_future: tuple[Kept, ...] = ()
+
+
+def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bool]) -> Choice:
+    """`is_good` is asked, newest first, until enough good ones are found.
+
+    A bundle that claims to be of the future was made under a wrong clock. It is neither counted, since it would take the
+    place of a newer one for as long as it takes the clock to get there, nor removed, since it may be good.
+    """
+    own, *others = _newest_first(bundles)
+    remove, bad, future, good = [], [], [], 0
+    for bundle in (own, *others):
+        if bundle.is_pinned:
+            continue
+        if bundle.completed > own.completed + CLOCKS_APART:
+            future.append(bundle)
+        elif good >= keep_last:
+            remove.append(bundle)
+        elif bundle.is_own or is_good(bundle):
+            good += 1
+        else:
+            bad.append(bundle)
+    return Choice(tuple(reversed(remove)), tuple(bad), tuple(future))
+
+
+def _newest_first(bundles: Iterable[Kept]) -> list[Kept]:
+    """The run's own is the newest, whatever the clocks say. Exactly one must be."""
+    found = sorted(bundles, key=lambda bundle: (bundle.is_own, bundle.completed, bundle.name), reverse=True)
+    if [bundle.is_own for bundle in found[:2]] not in ([True], [True, False]):
+        raise ValueError("exactly one bundle is the run's own")
+    return found

@@ -5,13 +5,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from quotenode_backup.contract import Plan, Result
+from quotenode_backup.contract import DETAIL_LIMIT, Plan, Result
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner import clients, committed, destination, interruption
+from quotenode_backup.runner import audit, clients, committed, destination, interruption, retention
 from quotenode_backup.runner.bundle import PartialBundle
 from quotenode_backup.runner.clients import Client
 from quotenode_backup.runner.components import (
@@ -22,8 +23,8 @@ from quotenode_backup.runner.components import (
     database_environment,
     dump_command,
 )
-from quotenode_backup.runner.connection import Server
-from quotenode_backup.runner.credentials import read_credentials, require_ca, write_password_file
+from quotenode_backup.runner.connection import Server, server_of
+from quotenode_backup.runner.credentials import write_password_file
 from quotenode_backup.runner.destination import Folder, Record
 from quotenode_backup.runner.environment import child_environment, python_environment
 from quotenode_backup.runner.estimate import least_size
@@ -34,7 +35,7 @@ from quotenode_backup.runner.segments import Part
 from quotenode_backup.runner.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.source import require_source
 from quotenode_backup.runner.supervision import Every, supervise
-from quotenode_backup.runner.wording import Redactor, shown
+from quotenode_backup.runner.wording import Redactor, sentence, shown
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ PROGRESS_SECONDS = 10.0
 
 
 def back_up(plan: Plan, places: Places, redact: Redactor) -> Result:
-    server = _server(plan, places, redact)
+    server = server_of(plan.database, places, redact)
     for index, files in enumerate(plan.files):
         require_source(places.source(index), files.sub_path, files.claim_name)
     with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
@@ -52,13 +53,7 @@ def back_up(plan: Plan, places: Places, redact: Redactor) -> Result:
         log.info("Locked database %s on %s", shown(plan.database.name), server.address)
         folder = destination.prepare(places.destination, plan, _mark())
         attempt = Attempt(plan, places, server, client, session, lock, folder)
-        return _stored_once(attempt)
-
-
-def _server(plan: Plan, places: Places, redact: Redactor) -> Server:
-    credentials = read_credentials(places, plan.database)
-    redact.learn(credentials.password)
-    return Server(plan.database, credentials, require_ca(places, plan.database), redact)
+        return _followed_up(attempt, _stored_once(attempt))
 
 
 def _mark() -> str:
@@ -80,6 +75,20 @@ def _stored_once(attempt: "Attempt") -> Result:
         destination.remove_own_partials(folder)
 
 
+def _followed_up(attempt: "Attempt", result: Result) -> Result:
+    """What comes after a bundle that is there: older ones go, and the row in backup_logs says so. Neither can fail the run."""
+    assert result.bundle, "only a stored bundle is followed up"
+    interruption.only_note()
+    attempt.session.close()
+    plan, pruned = attempt.plan, None
+    if plan.retention:
+        own = Path(result.bundle.path).name
+        pruned = retention.apply(attempt.folder, plan, plan.retention.keep_last, own, attempt.lock.check)
+    row = audit.completed(plan, attempt.server, result.bundle) if plan.audit else None
+    message = sentence(result.message + retention.clause(pruned), DETAIL_LIMIT)
+    return result.model_copy(update={"retention": pruned, "audit": row, "message": message})
+
+
 @dataclass
 class Attempt:
     """Everything that is held from the lock to the commit."""
@@ -98,6 +107,8 @@ class Attempt:
 
     def run(self) -> Result:
         self.session.require_readable()
+        if self.plan.audit:
+            audit.begin(self.plan, self.server)
         snapshot = self.session.export()
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         destination.require_space(self.folder, least_size(snapshot.database_bytes, folders))

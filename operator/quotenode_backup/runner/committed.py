@@ -35,9 +35,10 @@ def result(plan: Plan, folder: Folder, record: Record, how: str) -> Result:
         database=_component(record["database"]),
         files=_component(files) if files else None,
         completed=datetime.fromisoformat(record["completed"]),
+        user_id=record.get("runner", {}).get("uid"),
     )
     message = f"{bundle['name']} ({readable_size(bundle['sizeBytes'])}) {how}."
-    return plans.succeeded(plan, stored, record["noteCount"], message)
+    return plans.stored(plan, stored, record["noteCount"], message)
 
 
 def _component(recorded: Record) -> StoredComponent:

@@ -23,7 +23,8 @@ from psycopg.pq.abc import PGconn
 
 from quotenode_backup.contract import PlannedDatabase
 from quotenode_backup.domain.errors import Reason, RunFailed
-from quotenode_backup.runner.credentials import Credentials
+from quotenode_backup.runner.credentials import Credentials, read_credentials, require_ca
+from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.wording import Redactor, sentence, shown
 
 CONNECT_SECONDS = 20
@@ -59,9 +60,15 @@ class Server:
         return shown(self.credentials.username)
 
 
-def connect(server: Server, database: str) -> Connection:
+def server_of(database: PlannedDatabase, places: Places, redact: Redactor) -> Server:
+    credentials = read_credentials(places, database)
+    redact.learn(credentials.password)
+    return Server(database, credentials, require_ca(places, database), redact)
+
+
+def connect(server: Server, database: str, within: float = CONNECT_SECONDS) -> Connection:
     """A session in autocommit mode."""
-    connection = psycopg.Connection(_connected(server, database))
+    connection = psycopg.Connection(_connected(server, database, within))
     connection.autocommit = True
     connection.prepare_threshold = None
     try:
@@ -99,11 +106,11 @@ def session_settings(server_version: int) -> dict[str, int]:
     return settings
 
 
-def _connected(server: Server, database: str) -> PGconn:
+def _connected(server: Server, database: str, within: float) -> PGconn:
     pgconn = pq.PGconn.connect_start(_conninfo(server, database).encode())
     try:
         _ask_for_sqlstate(pgconn)
-        _complete(pgconn, server)
+        _complete(pgconn, server, within)
     except BaseException:
         pgconn.finish()
         raise
@@ -138,14 +145,14 @@ def _ask_for_sqlstate(pgconn: PGconn) -> None:
     set_verbosity(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 - only the plain Python form has it
 
 
-def _complete(pgconn: PGconn, server: Server) -> None:
-    end = time.monotonic() + CONNECT_SECONDS
+def _complete(pgconn: PGconn, server: Server, within: float) -> None:
+    end = time.monotonic() + within
     while pgconn.status != pq.ConnStatus.BAD:
         status = pgconn.connect_poll()
         if status in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
             return
         if not _ready(pgconn.socket, status, end - time.monotonic()):
-            raise _unreachable(server, f"no answer within {CONNECT_SECONDS} s")
+            raise _unreachable(server, f"no answer within {within:g} s")
 
 
 def _ready(socket: int, status: int, seconds: float) -> bool:

@@ -18,12 +18,14 @@ from quotenode_backup.contract import Plan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_folder
+from quotenode_backup.domain.retention import REMOVED_PREFIX
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.wording import shown
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_LARGEST_RECORD = 1 << 20
+LARGEST_RECORD = 1 << 20
+_NO_BACKUP = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
 Record = dict[str, Any]
 
 
@@ -61,7 +63,7 @@ class Folder:
     def records(self) -> Iterator[Record]:
         """Every commit record that can be read."""
         for path in sorted(self.path.glob(f"*{shape.COMMIT_RECORD_SUFFIX}")):
-            if not path.name.startswith(shape.PARTIAL_PREFIX) and (record := read_record(path)):
+            if not path.name.startswith(_NO_BACKUP) and (record := read_record(path)):
                 yield record
 
 
@@ -133,13 +135,21 @@ def require_space(folder: Folder, estimate: int) -> None:
 def read_record(path: Path) -> Record | None:
     """A commit record, if that is what `path` is. Anything may lie in a claim, so nothing about it is taken for granted."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST_RECORD:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_RECORD:
             return None
-        record: Record = json.loads(path.read_bytes())
+        return parse_record(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parse_record(content: bytes) -> Record | None:
+    try:
+        record: Record = json.loads(content)
         bundle = record["bundle"]
-        is_sound = isinstance(bundle["sizeBytes"], int) and Path(bundle["name"]).name == bundle["name"] != ""
-        return record if is_sound and record["runUid"] and bundle["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        is_typed = isinstance(bundle["sizeBytes"], int) and isinstance(record["runUid"], str)
+        is_named = Path(bundle["name"]).name == bundle["name"] != ""
+        return record if is_typed and is_named and record["runUid"] and bundle["sha256"] else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -184,7 +194,7 @@ def commit(folder: Folder, wanted_name: str, record: Record) -> str:
         name = shape.numbered(wanted_name, number)
         record["bundle"]["name"] = name
         write_durably(folder.partial(shape.COMMIT_RECORD_SUFFIX), json.dumps(record, indent=2).encode())
-        if not (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists() and _take_name(folder, name):
+        if not _is_spoken_for(folder, name) and _take_name(folder, name):
             break
     try:
         _finish_commit(folder, folder.partial(shape.COMMIT_RECORD_SUFFIX), record)
@@ -193,6 +203,12 @@ def commit(folder: Folder, wanted_name: str, record: Record) -> str:
             (folder.path / f"{name}{suffix}").unlink(missing_ok=True)
         raise
     return name
+
+
+def _is_spoken_for(folder: Folder, name: str) -> bool:
+    """By a commit record, or by a removal that died and will be finished."""
+    records = (folder.path / f"{prefix}{name}{shape.COMMIT_RECORD_SUFFIX}" for prefix in ("", REMOVED_PREFIX))
+    return any(record.exists() for record in records)
 
 
 def _take_name(folder: Folder, name: str) -> bool:

@@ -7,6 +7,7 @@ finaliser Python prints exceptions and goes on), `require_none` raises it again.
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -14,6 +15,7 @@ from quotenode_backup.domain.errors import Reason, RunFailed
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 _told: "list[Interrupted]" = []
+_noted: list[int] = []
 
 
 class Interrupted(BaseException):
@@ -31,17 +33,43 @@ def shield() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def listen() -> None:
+def only_note() -> None:
+    """From here on, being told to stop is no more than a hint to be quick: what matters is done."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda told, _frame: _noted.append(told))
+
+
+def is_noted() -> bool:
+    return bool(_noted)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How a program says that it had to end too early."""
+
+    before: str
+    """What was not yet so, and what that means."""
+    remedy: str
+    """What helps when it was the deadline."""
+
+
+A_BACKUP = Unfinished(
+    "the bundle was complete, and nothing was kept of it",
+    "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod",
+)
+
+
+def listen(unfinished: Unfinished = A_BACKUP) -> None:
     """End the run when the pod is told to stop."""
-    _raise_on(signal.SIGTERM, _stopped)
-    _raise_on(signal.SIGINT, _stopped)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        _raise_on(number, lambda: _stopped(unfinished))
 
 
-def stop_at(deadline: datetime) -> None:
+def stop_at(deadline: datetime, unfinished: Unfinished = A_BACKUP) -> None:
     left = (deadline - datetime.now(UTC)).total_seconds()
     if left <= 0:
-        raise _too_late()
-    _raise_on(signal.SIGALRM, _too_late)
+        raise _too_late(unfinished)
+    _raise_on(signal.SIGALRM, lambda: _too_late(unfinished))
     signal.setitimer(signal.ITIMER_REAL, left)
 
 
@@ -60,17 +88,11 @@ def _raise_on(number: signal.Signals, failure: Callable[[], RunFailed]) -> None:
     signal.signal(number, handler)
 
 
-def _stopped() -> RunFailed:
+def _stopped(unfinished: Unfinished) -> RunFailed:
     return RunFailed(
-        Reason.INTERRUPTED,
-        "The pod was told to stop (deleted, evicted or drained) before the bundle was complete: nothing was kept of "
-        "this attempt.",
+        Reason.INTERRUPTED, f"The pod was told to stop (deleted, evicted or drained) before {unfinished.before}."
     )
 
 
-def _too_late() -> RunFailed:
-    return RunFailed(
-        Reason.DEADLINE_EXCEEDED,
-        "The deadline passed before the bundle was complete, and nothing was kept of it: "
-        "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod.",
-    )
+def _too_late(unfinished: Unfinished) -> RunFailed:
+    return RunFailed(Reason.DEADLINE_EXCEEDED, f"The deadline passed before {unfinished.before}: {unfinished.remedy}.")

@@ -2,17 +2,30 @@
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quotenode_backup.contract import DETAIL_LIMIT, PLAN_VERSION, Outcome, Plan, Result, StoredBundle, to_line
+from quotenode_backup.contract import (
+    DETAIL_LIMIT,
+    PLAN_VERSION,
+    Outcome,
+    Plan,
+    RecordPlan,
+    RemovalPlan,
+    Result,
+    StoredBundle,
+    to_line,
+)
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.wording import sentence
 
+AnyPlan = TypeVar("AnyPlan", Plan, RecordPlan, RemovalPlan)
 
-def read_plan(path: Path) -> Plan:
+
+def read_plan(path: Path, kind: type[AnyPlan]) -> AnyPlan:
     try:
-        plan = Plan.model_validate_json(path.read_bytes())
+        plan = kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise RunFailed(Reason.PLAN_INVALID, f"The plan {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -32,19 +45,21 @@ def _what_is_wrong(error: ValidationError) -> str:
     return f"The plan is not one this runner can read: {where}: {first['msg']}."
 
 
-def succeeded(plan: Plan, bundle: StoredBundle, notes: int, message: str) -> Result:
+def done(plan: Plan | RecordPlan | RemovalPlan, message: str) -> Result:
     return Result(
         run_uid=plan.run_uid,
         attempt=plan.attempt,
         outcome=Outcome.SUCCEEDED,
         reason=Reason.COMPLETED,
         message=sentence(message, DETAIL_LIMIT),
-        bundle=bundle,
-        notes=notes,
     )
 
 
-def failed(plan: Plan | None, failure: RunFailed) -> Result:
+def stored(plan: Plan, bundle: StoredBundle, notes: int, message: str) -> Result:
+    return done(plan, message).model_copy(update={"bundle": bundle, "notes": notes})
+
+
+def failed(plan: Plan | RecordPlan | RemovalPlan | None, failure: RunFailed) -> Result:
     return Result(
         run_uid=plan.run_uid if plan else "",
         attempt=plan.attempt if plan else 0,

@@ -67,6 +67,16 @@ def _let_end(running: set[Future[T]], ended: Ended[T]) -> None:
             return
 
 
+def within(seconds: float, task: Callable[[], T]) -> T:
+    """The result of a task that is not waited for any longer. It goes on in its thread, and ends with the program."""
+    ended: Ended[T] = queue.SimpleQueue()
+    _started(task, ended)
+    try:
+        return ended.get(timeout=seconds).result()
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+
+
 class Every:
     """Calls on at most once in so many seconds."""
 

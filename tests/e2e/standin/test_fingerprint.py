@@ -11,6 +11,7 @@ NAMESPACE = f"fingerprint-{os.getpid()}"
 
 SAME = {
     "nothing": "",
+    "a row of a backup": "INSERT INTO backup_logs VALUES (gen_random_uuid(), 'RUNNING', 'ADMIN', now())",
     "the rows' places": "CLUSTER customers USING customers_pkey; VACUUM FULL offers",
 }
 
@@ -41,6 +42,7 @@ CHANGES = {
     "a comment": "COMMENT ON TABLE customers IS 'others'",
     "an owner": "ALTER TABLE documents OWNER TO postgres",
     "a privilege": "GRANT SELECT ON documents TO PUBLIC",
+    "the definition of the table of backups": "ALTER TABLE backup_logs ALTER destination SET NOT NULL",
     "a schema": 'CREATE SCHEMA "an; other"',
 }
 

@@ -49,6 +49,11 @@ def test_a_name_that_is_taken_gets_a_number(folder: Folder) -> None:
     ]
 
 
+def test_the_name_of_a_bundle_whose_removal_died_is_not_given_again(folder: Folder) -> None:
+    (folder.path / f".pruned-{NAME}.manifest.json").write_text("{}")
+    assert commit(folder) == NAME.replace(".tar", "-2.tar")
+
+
 def test_a_folder_without_hard_links_is_good_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -75,3 +75,26 @@ except interruption.Interrupted as end:
     print(end.failure.reason)
 """
     assert outcome(program) == "DeadlineExceeded"
+
+
+def test_when_what_matters_is_done_it_is_no_more_than_a_hint() -> None:
+    program = """
+interruption.shield()
+interruption.only_note()
+print(interruption.is_noted(), end=" ")
+told_to_stop()
+print(interruption.is_noted())
+"""
+    assert outcome(program) == "False True"
+
+
+def test_each_program_says_in_its_own_words_what_was_not_done() -> None:
+    program = """
+words = interruption.Unfinished("the row was written", "it is tried again")
+interruption.listen(words)
+try:
+    told_to_stop()
+except interruption.Interrupted as end:
+    print(end.failure.message)
+"""
+    assert outcome(program) == "The pod was told to stop (deleted, evicted or drained) before the row was written."

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from quotenode_backup.runner import supervision
-from quotenode_backup.runner.supervision import Every, supervise
+from quotenode_backup.runner.supervision import Every, supervise, within
 
 
 def nothing() -> None: ...
@@ -54,3 +54,19 @@ def test_every_waits_its_time_before_it_acts() -> None:
     Every(3600, lambda: calls.append(1))()
     Every(0, lambda: calls.append(2))()
     assert calls == [2]
+
+
+def test_a_task_is_waited_for_only_so_long() -> None:
+    hangs = threading.Event()
+    with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
+        within(0.05, hangs.wait)
+    hangs.set()
+    assert within(10, lambda: "done") == "done"
+
+
+def test_what_a_task_raises_is_raised_where_it_is_waited_for() -> None:
+    def fails() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        within(10, fails)

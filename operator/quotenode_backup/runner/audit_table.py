@@ -1,0 +1,169 @@
+"""Whether backup_logs is what is expected of it. Only looks."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quotenode_backup.runner.connection import Connection
+from quotenode_backup.runner.wording import shown
+
+TABLE = "backup_logs"
+_TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
+_TIME = frozenset({"timestamptz", "timestamp"})
+_NUMBER = frozenset({"int8", "int4", "numeric"})
+_LARGEST_INT4 = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A column as we need it."""
+
+    types: frozenset[str]
+    is_nullable: bool = False
+    """Whether some of our rows have nothing to say there."""
+    words: frozenset[str] = frozenset()
+    """All that it must take: the labels of an enum, or text of that length."""
+    length: int = 0
+
+
+COLUMNS: Mapping[str, Wanted] = {
+    "id": Wanted(frozenset({"uuid", "text", "varchar"}), length=36),
+    "status": Wanted(_TEXT, words=frozenset({"RUNNING", "COMPLETED", "FAILED"})),
+    "initiated_by": Wanted(_TEXT, words=frozenset({"SCHEDULER", "ADMIN"})),
+    "started_at": Wanted(_TIME),
+    "completed_at": Wanted(_TIME, is_nullable=True),
+    "size_bytes": Wanted(_NUMBER, is_nullable=True),
+    "destination": Wanted(_TEXT),
+    "checksum_sha256": Wanted(_TEXT, is_nullable=True, length=64),
+    "error_message": Wanted(_TEXT, is_nullable=True),
+}
+ROOM_FOR_A_NAME = 64
+"""A row of a run that goes on has the folder as its destination, to which the bundle's name is added."""
+
+
+class Unfit(Exception):
+    """The words follow `… was left alone:` and end in what to do, before an `or`."""
+
+    def __init__(self, words: str, *, lacks_rights: bool = False) -> None:
+        super().__init__(words)
+        self.lacks_rights = lacks_rights
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: str
+    """Of a domain, what it is a domain of."""
+    length: int | None = None
+    """Characters; None when there is no limit."""
+    labels: frozenset[str] | None = None
+    """Of an enum."""
+    is_not_null: bool = False
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    """Qualified and quoted."""
+    columns: Mapping[str, Column]
+
+    def fitting(self, error: str) -> str:
+        return error[: self.columns["error_message"].length]
+
+    def require_room(self, values: dict[str, Any]) -> None:
+        """Mends what may be left out, and refuses what may not."""
+        room, url = self.columns["destination"].length, values["destination"]
+        needed = len(url) + (ROOM_FOR_A_NAME if url.endswith("/") else 0)
+        if room is not None and room < needed:
+            raise Unfit(f"column destination has room for {room} characters, and {needed} are needed: widen it,")
+        if self.columns["size_bytes"].type == "int4" and (values["size_bytes"] or 0) > _LARGEST_INT4:
+            values["size_bytes"] = None
+
+
+def require(connection: Connection) -> Table:
+    """The table, wherever it is, if it takes our rows."""
+    oid = _oid(connection)
+    found = connection.execute(_ABOUT, (oid,)).fetchone() if oid else None
+    if not found:
+        raise Unfit(
+            "there is no such table in schema public or on the search_path of the role: let QuoteNode create it,"
+        )
+    name, kind, may_use, missing_rights = found
+    if kind not in ("r", "p"):
+        raise Unfit(f"{shown(name, 80)} is a {_KINDS.get(kind, 'relation')}, not a table: put a table in its place,")
+    if not may_use or missing_rights:
+        rights = missing_rights or "SELECT, INSERT, UPDATE"
+        schema = "" if may_use else " and USAGE on its schema"
+        raise Unfit(f"GRANT {rights} ON {shown(name, 80)}{schema} to it,", lacks_rights=True)
+    columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (oid,))}
+    for fault in faults(columns):
+        raise Unfit(fault)
+    return Table(name, columns)
+
+
+def _column(
+    name: str, kind: str, length: int | None, labels: list[str] | None, is_not_null: bool, has_default: bool
+) -> Column:
+    return Column(name, kind, length, None if labels is None else frozenset(labels), is_not_null, has_default)
+
+
+def faults(columns: Mapping[str, Column]) -> Iterator[str]:
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        yield f"it lacks column {', '.join(missing)}: let QuoteNode's migrations add it,"
+        return
+    for name, wanted in COLUMNS.items():
+        if fault := _fault(columns[name], wanted):
+            yield f"column {name} {fault},"
+    for column in columns.values():
+        if column.name not in COLUMNS and column.is_not_null and not column.has_default:
+            yield f"column {shown(column.name, 63)} is NOT NULL without a default, and only QuoteNode knows its value: give it a default,"
+
+
+def _fault(column: Column, wanted: Wanted) -> str | None:
+    length = max((len(word) for word in wanted.words), default=wanted.length)
+    if column.labels is not None and wanted.words:
+        missing = sorted(wanted.words - column.labels)
+        return f"is an enum without {', '.join(missing)}: add that" if missing else None
+    if column.type not in wanted.types:
+        return f"is of type {shown(column.type, 63)}, not {', '.join(sorted(wanted.types))}: change its type"
+    if column.length is not None and column.length < length:
+        return f"has room for {column.length} characters, and {length} are needed: widen it"
+    if column.is_not_null and wanted.is_nullable:
+        return "is NOT NULL, and not every run has something to say there: drop the constraint"
+    return None
+
+
+def _oid(connection: Connection) -> int | None:
+    """Our sessions have an empty search_path, so the role's own is asked for, and for this one question only."""
+    in_public = connection.execute(_IN_PUBLIC, (TABLE,)).fetchone()
+    if in_public:
+        return int(in_public[0])
+    connection.execute("SET LOCAL search_path TO DEFAULT")
+    on_path = connection.execute("SELECT pg_catalog.to_regclass('backup_logs')::pg_catalog.oid").fetchone()
+    connection.execute("SET LOCAL search_path TO ''")
+    return int(on_path[0]) if on_path and on_path[0] else None
+
+
+_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
+_IN_PUBLIC = """
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'public' AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+_ABOUT = """
+    SELECT format('%%I.%%I', n.nspname, c.relname), c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
+           (SELECT string_agg(right_, ', ') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS right_
+            WHERE NOT has_table_privilege(c.oid, right_))
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s
+"""
+_COLUMNS = """
+    SELECT a.attname, t.typname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND m.typmod > 4 THEN m.typmod - 4 END,
+           (SELECT array_agg(e.enumlabel::text) FROM pg_enum e WHERE e.enumtypid = t.oid),
+           a.attnotnull, a.atthasdef OR a.attidentity <> ''
+    FROM pg_attribute a
+    JOIN pg_type declared ON declared.oid = a.atttypid
+    JOIN pg_type t ON t.oid = CASE declared.typtype WHEN 'd' THEN declared.typbasetype ELSE declared.oid END
+    CROSS JOIN LATERAL (SELECT CASE declared.typtype WHEN 'd' THEN declared.typtypmod ELSE a.atttypmod END AS typmod) AS m
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+"""

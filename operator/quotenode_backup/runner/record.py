@@ -1,0 +1,25 @@
+"""`python -m quotenode_backup record`: the row of a run that could not write it itself. The operator knows how the run ended."""
+
+from collections.abc import Sequence
+
+from quotenode_backup.contract import RecordPlan, Result
+from quotenode_backup.domain.errors import RunFailed
+from quotenode_backup.runner import audit, plans, program
+from quotenode_backup.runner.connection import server_of
+from quotenode_backup.runner.interruption import Unfinished
+from quotenode_backup.runner.places import Places
+from quotenode_backup.runner.program import Command
+from quotenode_backup.runner.wording import Redactor
+
+A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
+
+
+def main(_arguments: Sequence[str] = (), places: Places | None = None) -> int:
+    return program.run(Command(RecordPlan, record, A_ROW), places)
+
+
+def record(plan: RecordPlan, places: Places, redact: Redactor) -> Result:
+    outcome = audit.write(server_of(plan.database, places, redact), plan.run_uid, plan.row)
+    if outcome.logged:
+        return plans.done(plan, outcome.message).model_copy(update={"audit": outcome})
+    return plans.failed(plan, RunFailed(outcome.reason, outcome.message)).model_copy(update={"audit": outcome})

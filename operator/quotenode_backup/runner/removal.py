@@ -1,0 +1,121 @@
+"""Removing a bundle so that whoever dies in between leaves nothing false.
+
+First the commit record gets another name: from then on there is no backup of that name. Then bundle and checksum file go, and last
+the record under its other name, so that whoever comes next finds what is left to do, and whose bundle it was.
+
+All in one open folder, by names without a slash: no link can lead it elsewhere.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
+from quotenode_backup.runner.destination import LARGEST_RECORD, parse_record
+
+Record = dict[str, Any]
+
+
+def record_name(bundle: str) -> str:
+    return f"{bundle}{shape.COMMIT_RECORD_SUFFIX}"
+
+
+def tombstone_name(bundle: str) -> str:
+    return f"{REMOVED_PREFIX}{bundle}{shape.COMMIT_RECORD_SUFFIX}"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["Shelf"]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield Shelf(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The open folder of one database's bundles. What is not there is no error, everything else is an OSError."""
+
+    descriptor: int
+
+    def names(self) -> frozenset[str]:
+        return frozenset(os.listdir(self.descriptor))  # noqa: PTH208 - of an open folder
+
+    def has(self, name: str) -> bool:
+        return self._status(name) is not None
+
+    def size(self, name: str) -> int | None:
+        """None when it is not a regular file."""
+        status = self._status(name)
+        return status.st_size if status and stat.S_ISREG(status.st_mode) else None
+
+    def record(self, name: str, bundle: str) -> Record | None:
+        """The commit record `name`, if it is one, and of that bundle."""
+        size = self.size(name)
+        if size is None or size > LARGEST_RECORD:
+            return None
+        with os.fdopen(self.open(name), "rb") as file:
+            record = parse_record(file.read(LARGEST_RECORD + 1))
+        return record if record and record["bundle"]["name"] == bundle else None
+
+    def open(self, name: str) -> int:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(name, flags, dir_fd=self.descriptor)
+
+    def is_pinned(self, bundle: str) -> bool:
+        return self.has(f"{bundle}{PIN_SUFFIX}")
+
+    def remove(self, bundle: str) -> None:
+        with suppress(FileNotFoundError):
+            self._rename(record_name(bundle), tombstone_name(bundle))
+        self._sync()
+        self.finish(bundle)
+
+    def finish(self, bundle: str) -> None:
+        """The rest of a removal, wherever the one before came to its end.
+
+        A bundle whose removal fails, or that was pinned in the meantime, gets its record back. One of the same name with a
+        record is another, and newer.
+        """
+        if not self.has(tombstone_name(bundle)):
+            return
+        if not self.has(record_name(bundle)):
+            if self.is_pinned(bundle) and self.size(bundle) is not None:
+                self._undo(bundle)
+                return
+            try:
+                self._unlink(bundle)
+            except OSError:
+                self._undo(bundle)
+                raise
+            self._unlink(f"{bundle}{shape.CHECKSUM_SUFFIX}")
+            self._sync()
+        self._unlink(tombstone_name(bundle))
+        self._sync()
+
+    def _undo(self, bundle: str) -> None:
+        with suppress(FileNotFoundError):
+            self._rename(tombstone_name(bundle), record_name(bundle))
+        self._sync()
+
+    def _status(self, name: str) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _rename(self, old: str, new: str) -> None:
+        os.rename(old, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+    def _unlink(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.descriptor)
+
+    def _sync(self) -> None:
+        os.fsync(self.descriptor)

@@ -1,0 +1,113 @@
+"""`python -m quotenode_backup remove`: the bundle of one run goes, and nothing else.
+
+A claim is a place where others write too, so the path is walked folder by folder without following a link, and a commit record
+must say whose bundle it is.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from quotenode_backup.contract import RemovalPlan, Result
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.domain.retention import PIN_SUFFIX
+from quotenode_backup.runner import plans, program
+from quotenode_backup.runner.interruption import Unfinished
+from quotenode_backup.runner.places import Places
+from quotenode_backup.runner.program import Command
+from quotenode_backup.runner.removal import Record, Shelf, record_name, tombstone_name
+from quotenode_backup.runner.wording import Redactor, shown
+
+A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP}
+
+
+def main(_arguments: Sequence[str] = (), places: Places | None = None) -> int:
+    return program.run(Command(RemovalPlan, remove, A_REMOVAL), places)
+
+
+def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
+    *folders, bundle = _steps(plan)
+    try:
+        with _opened(places.destination, folders) as shelf:
+            was_there = _removed(plan, shelf, bundle)
+    except FileNotFoundError:
+        was_there = False
+    except OSError as error:
+        raise _failed(plan, error) from error
+    where = f"from claim {plan.local.claim_name}"
+    return plans.done(plan, f"{shown(bundle)} {'was removed' if was_there else 'had gone before'} {where}.")
+
+
+def _steps(plan: RemovalPlan) -> list[str]:
+    steps = plan.path.split("/")
+    if "\0" in plan.path or any(step in ("", ".", "..") for step in steps):
+        raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is no path inside the claim: nothing was removed.")
+    return steps
+
+
+@contextmanager
+def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf]:
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield Shelf(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
+    """Whether there was something to remove."""
+    if _is_of(plan, shelf.record(record_name(bundle), bundle)):
+        _refuse_if_pinned(plan, shelf, bundle)
+        shelf.remove(bundle)
+    elif _is_of(plan, shelf.record(tombstone_name(bundle), bundle)):
+        shelf.finish(bundle)
+    elif shelf.has(bundle) or shelf.has(record_name(bundle)):
+        raise RunFailed(
+            Reason.RETENTION_FAILED,
+            f"{_bundle(plan)} was not removed: its commit record does not say that it is of this run.",
+        )
+    else:
+        return False
+    _refuse_if_pinned(plan, shelf, bundle)
+    return True
+
+
+def _is_of(plan: RemovalPlan, record: Record | None) -> bool:
+    return record is not None and record["runUid"] == plan.run_uid
+
+
+def _refuse_if_pinned(plan: RemovalPlan, shelf: Shelf, bundle: str) -> None:
+    if shelf.has(bundle) and shelf.is_pinned(bundle):
+        raise RunFailed(
+            Reason.RETENTION_FAILED,
+            f"{_bundle(plan)} is pinned by {shown(bundle)}{PIN_SUFFIX} beside it and was not removed: remove that file, or "
+            "set spec.deletionPolicy to Retain.",
+        )
+
+
+def _failed(plan: RemovalPlan, error: OSError) -> RunFailed:
+    if error.errno in _NOT_A_FOLDER:
+        return RunFailed(
+            Reason.PLAN_INVALID,
+            f"{_bundle(plan)} is reached through a link or a file, not a folder: nothing was removed.",
+        )
+    if error.errno in _NOT_ALLOWED:
+        return RunFailed(
+            Reason.DESTINATION_NOT_WRITABLE,
+            f"User id {os.geteuid()} cannot remove {_bundle(plan)} ({error.strerror}): repair the folder's owner, or remove it by "
+            "hand and set spec.deletionPolicy to Retain.",
+        )
+    return RunFailed(Reason.IO_ERROR, f"Removing {_bundle(plan)} failed: {error.strerror}.")
+
+
+def _bundle(plan: RemovalPlan) -> str:
+    return f"{shown(plan.path)} of claim {plan.local.claim_name}"

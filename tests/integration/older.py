@@ -1,0 +1,91 @@
+"""Older bundles of a site, made without a backup: to those who count and remove bundles they are what a backup leaves."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from quotenode_backup.domain import naming, retention
+from tests.integration import trees
+from tests.integration.pod import USER
+from tests.integration.site import HOST, NAMESPACE, Site
+
+SUFFIXES = ("", ".sha256", ".manifest.json")
+
+
+@dataclass(frozen=True)
+class Older:
+    path: Path
+    run_uid: str
+
+    @property
+    def parts(self) -> list[Path]:
+        return [self.path.with_name(self.path.name + suffix) for suffix in SUFFIXES]
+
+    @property
+    def record(self) -> Path:
+        return self.parts[2]
+
+    @property
+    def is_whole(self) -> bool:
+        return all(part.is_file() for part in self.parts)
+
+    @property
+    def is_gone(self) -> bool:
+        return not any(part.exists() for part in self.parts)
+
+    @property
+    def mark(self) -> str:
+        return retention.mark(self.run_uid)
+
+    def pin(self) -> None:
+        self.path.with_name(f"{self.path.name}.keep").touch()
+
+    def rot(self) -> None:
+        """One bit, in the middle."""
+        content = bytearray(self.path.read_bytes())
+        content[len(content) // 2] ^= 1
+        self.path.write_bytes(content)
+
+
+def bundle(site: Site, *, days_ago: float, database: str | None = None, on: Path | None = None) -> Older:
+    """A bundle of the site's database, or of another in the same claim. `on`: lies in that folder, whatever its record says."""
+    name = database or site.database.name
+    shelf = site.destination / naming.bundle_folder(NAMESPACE, HOST, site.database.server.port, name)
+    made = datetime.now(UTC) - timedelta(days=days_ago)
+    older = Older((on or shelf) / naming.bundle_name(made), str(uuid.uuid4()))
+    content = os.urandom(70_000)
+    sha256 = hashlib.sha256(content).hexdigest()
+    record = {
+        "formatVersion": 1,
+        "runUid": older.run_uid,
+        "namespace": NAMESPACE,
+        "name": "nightly",
+        "started": f"{made:%Y-%m-%dT%H:%M:%SZ}",
+        "completed": f"{made:%Y-%m-%dT%H:%M:%SZ}",
+        "target": {"host": HOST, "port": site.database.server.port, "database": name},
+        "noteCount": 0,
+        "database": {"sizeBytes": 1, "sha256": sha256},
+        "bundle": {"name": older.path.name, "sizeBytes": len(content), "sha256": sha256},
+    }
+    trees.write(older.path, content)
+    trees.write(older.parts[1], f"{sha256}  {older.path.name}\n")
+    trees.write(older.record, json.dumps(record))
+    trees.own(older.path.parent, USER)
+    return older
+
+
+def bundles(site: Site, count: int) -> list[Older]:
+    """One a day, the newest first."""
+    return [bundle(site, days_ago=days) for days in range(1, count + 1)]
+
+
+def standing(older: Iterable[Older]) -> list[bool]:
+    """Whether each is whole or gone; a part of one is neither."""
+    found = list(older)
+    assert all(one.is_whole or one.is_gone for one in found), [str(one.path) for one in found]
+    return [one.is_whole for one in found]

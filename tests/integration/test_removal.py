@@ -1,0 +1,188 @@
+"""The command `remove` takes away the bundle of one run, crash-safe, and nothing that is not that."""
+
+import itertools
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from quotenode_backup import contract
+from quotenode_backup.domain.errors import Reason
+from tests.integration import older
+from tests.integration.older import Older, standing
+from tests.integration.pod import Outcome
+from tests.integration.site import Site
+
+CLAIM = {"claimName": "quotenode-backups", "subPath": ""}
+
+
+def removal(site: Site, bundle: Older, **changes: object) -> Outcome:
+    path = str(bundle.path.relative_to(site.destination))
+    plan = {"runUid": bundle.run_uid, "local": CLAIM, "path": path, **changes}
+    return site.task("remove", **plan)  # type: ignore[arg-type]
+
+
+def assert_done(outcome: Outcome, *mentioned: str) -> None:
+    assert (outcome.exit_code, outcome.result.outcome) == (0, contract.Outcome.SUCCEEDED), outcome.story
+    for thing in mentioned:
+        assert thing in outcome.result.message
+
+
+def assert_refused(site: Site, outcome: Outcome, reason: Reason, *mentioned: str) -> None:
+    outcome.failed(reason, *mentioned)
+    assert not list(site.destination.rglob(".pruned-*"))
+
+
+def test_a_bundle_goes_with_all_that_belongs_to_it_and_no_other(site: Site) -> None:
+    first, second = older.bundles(site, 2)
+    assert_done(removal(site, first), first.path.name, "was removed", "quotenode-backups")
+    assert standing([first, second]) == [False, True]
+    assert not list(site.shelf.glob(".*"))
+    assert_done(removal(site, first), "had gone before")
+    assert standing([first, second]) == [False, True]
+
+
+def test_a_real_bundle_goes_by_the_path_that_its_run_reported(site: Site) -> None:
+    uid = str(uuid.uuid4())
+    stored = site.backup(site.plan(runUid=uid, local={"subPath": "a/b"})).succeeded()
+    assert stored.user_id == 10001
+    claim = {"claimName": "quotenode-backups", "subPath": "a/b"}
+    assert_done(site.task("remove", runUid=uid, local=claim, path=stored.path))
+    assert not site.stored()
+
+
+def test_a_folder_that_is_not_there_any_more_is_a_bundle_that_is_gone(site: Site) -> None:
+    (bundle,) = older.bundles(site, 1)
+    shutil.rmtree(site.shelf)
+    assert_done(removal(site, bundle), "had gone before")
+
+
+def test_a_pinned_bundle_is_refused_with_the_name_of_the_pin(site: Site) -> None:
+    (bundle,) = older.bundles(site, 1)
+    bundle.pin()
+    assert_refused(site, removal(site, bundle), Reason.RETENTION_FAILED, f"{bundle.path.name}.keep")
+    assert bundle.is_whole
+
+
+def test_the_bundle_of_another_run_is_refused(site: Site) -> None:
+    mine, theirs = older.bundles(site, 2)
+    path = str(theirs.path.relative_to(site.destination))
+    assert_refused(site, removal(site, mine, path=path), Reason.RETENTION_FAILED, theirs.path.name)
+    assert all(standing([mine, theirs]))
+
+
+@pytest.mark.parametrize("record", ["", "[]", "gone"])
+def test_a_bundle_that_no_record_speaks_for_is_refused(site: Site, record: str) -> None:
+    (bundle,) = older.bundles(site, 1)
+    bundle.record.unlink() if record == "gone" else bundle.record.write_text(record)
+    assert_refused(site, removal(site, bundle), Reason.RETENTION_FAILED, "commit record")
+    assert bundle.path.is_file()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../outside/{}", "{shelf}/../../outside/{}", "/outside/{}", "{shelf}//{}", "./{shelf}/{}", "", "{shelf}/", ".."],
+)
+def test_a_path_that_is_none_inside_the_claim_is_refused(site: Site, path: str) -> None:
+    bundle = older.bundle(site, days_ago=1, on=site.folder / "outside")
+    inside = older.bundle(site, days_ago=1)
+    hostile = path.format(bundle.path.name, shelf=site.shelf_name)
+    assert_refused(site, removal(site, inside, runUid=bundle.run_uid, path=hostile), Reason.PLAN_INVALID)
+    assert bundle.is_whole
+    assert inside.is_whole
+
+
+def test_a_link_on_the_way_is_not_followed(site: Site) -> None:
+    outside = older.bundle(site, days_ago=1, on=site.folder / "outside")
+    inside = older.bundle(site, days_ago=2)
+    ways = {"out": "../outside", "absolute": str(outside.path.parent), "round": site.shelf_name}
+    for name, target in ways.items():
+        (site.destination / name).symlink_to(target)
+    for name, bundle in (("out", outside), ("absolute", outside), ("round", inside)):
+        outcome = removal(site, inside, runUid=bundle.run_uid, path=f"{name}/{bundle.path.name}")
+        assert_refused(site, outcome, Reason.PLAN_INVALID, "link")
+    assert outside.is_whole
+    assert inside.is_whole
+
+
+def test_links_under_the_bundles_own_names_are_removed_and_not_followed(site: Site) -> None:
+    (bundle,) = older.bundles(site, 1)
+    victim = site.destination / "victim"
+    victim.write_bytes(b"mine")
+    for part in bundle.parts[:2]:
+        part.unlink()
+        part.symlink_to(victim)
+    assert_done(removal(site, bundle))
+    assert victim.read_bytes() == b"mine"
+    assert not list(site.shelf.iterdir())
+
+
+def test_a_record_that_is_a_link_speaks_for_nobody(site: Site) -> None:
+    first, second = older.bundles(site, 2)
+    kept = site.destination / "kept.json"
+    first.record.rename(kept)
+    first.record.symlink_to(kept)
+    assert_refused(site, removal(site, first), Reason.RETENTION_FAILED)
+    assert first.path.is_file()
+    assert second.is_whole
+
+
+def test_a_folder_that_may_not_be_changed_is_told_with_the_user(site: Site) -> None:
+    (bundle,) = older.bundles(site, 1)
+    shutil.chown(site.shelf, 0, 0)
+    site.shelf.chmod(0o755)
+    assert_refused(site, removal(site, bundle), Reason.DESTINATION_NOT_WRITABLE, "10001", "quotenode-backups")
+    assert bundle.is_whole
+
+
+def begun(bundle: Older) -> Path:
+    return bundle.path.with_name(f".pruned-{bundle.record.name}")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_removal_that_died_is_finished(site: Site, steps: int) -> None:
+    first, second = older.bundles(site, 2)
+    first.record.rename(begun(first))
+    for part in first.parts[: steps - 1]:
+        part.unlink()
+    assert_done(removal(site, first))
+    assert standing([first, second]) == [False, True]
+    assert not list(site.shelf.glob(".*"))
+
+
+def test_a_pin_beside_a_removal_that_died_brings_the_bundle_back(site: Site) -> None:
+    (bundle,) = older.bundles(site, 1)
+    bundle.record.rename(begun(bundle))
+    bundle.pin()
+    assert_refused(site, removal(site, bundle), Reason.RETENTION_FAILED, ".keep")
+    assert bundle.is_whole
+
+
+def test_a_newer_bundle_under_the_name_of_one_that_was_removed_stays(site: Site) -> None:
+    dead, newer = older.bundles(site, 2)
+    dead.record.rename(begun(newer))
+    content = begun(newer).read_text().replace(dead.path.name, newer.path.name)
+    begun(newer).write_text(content)
+    path = str(newer.path.relative_to(site.destination))
+    assert_done(removal(site, dead, path=path))
+    assert newer.is_whole
+    assert not begun(newer).exists()
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename,renameat,renameat2", "unlinkat"])
+def test_killed_before_each_call_it_is_repeated_well(site: Site, call: str) -> None:
+    for number in itertools.count(1):
+        bundle, other = older.bundles(site, 2)
+        tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}"]
+        outcome = removal(site, bundle, tracer=tracer)
+        if outcome.exit_code == 0:
+            break
+        assert bundle.record.exists() or begun(bundle).exists() or bundle.is_gone, (
+            f"killed before {call} number {number}"
+        )
+        assert_done(removal(site, bundle))
+        assert standing([bundle, other]) == [False, True]
+        assert not list(site.shelf.glob(".*"))
+        shutil.rmtree(site.shelf)
+    assert number > 1
