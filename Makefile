@@ -56,16 +56,22 @@ chart: venv ## Test the chart's templates
 	$(PYTHON) -m tests.cluster tools helm
 	$(VENV)/python -m pytest -q tests/chart
 
+.PHONY: alerts
+alerts: venv ## Check the alerts: valid, firing and clearing when they should
+	$(PYTHON) -m tests.cluster tools helm promtool
+	$(VENV)/python -m pytest -q tests/alerts
+
 .PHONY: integration
 integration: venv ## Test the runner inside the shipped image
 	$(PYTHON) -m tests.integration
 
 .PHONY: e2e
 e2e: venv cluster ## Test the whole on the cluster
+	$(PYTHON) -m tests.cluster tools prometheus
 	$(VENV)/python -m pytest -q -n 4 --dist loadfile --durations=10 tests/e2e
 
 .PHONY: test
-test: ## Everything: lint, unit, chart, cluster, integration, end to end
+test: ## Everything: lint, unit, chart, alerts, cluster, integration, end to end
 	tests/run-all
 
 IMAGE := localhost/quotenode-backup-operator:dev
@@ -85,3 +91,7 @@ demo: operator ## From a bare machine to a verified bundle, opened and compared 
 .PHONY: bench
 bench: operator ## Measure the data path against the hand-typed procedure and restic (BENCH='--size 1000')
 	$(PYTHON) -m tests.bench $(BENCH)
+
+.PHONY: bench-scale
+bench-scale: venv cluster ## Measure the operator with 1,000 schedules and 5,000 resources (SCALE='--schedules 100')
+	$(VENV)/python -m tests.bench.scale $(SCALE)
