@@ -93,8 +93,8 @@ def test_after_a_failure_it_serves(namespace: Namespace, quotenode: QuoteNode, o
 def test_after_the_deadline_it_serves(
     namespace: Namespace, quotenode: QuoteNode, own_operator: OperatorProcess
 ) -> None:
-    with dump_held(namespace, quotenode, offline("late", activeDeadlineSeconds=60)):
-        failed(namespace, "late", "DeadlineExceeded", 90)
+    with dump_held(namespace, quotenode, offline("late", activeDeadlineSeconds=90)):
+        failed(namespace, "late", "DeadlineExceeded", 120)
         eventually(
             lambda: replicas(namespace) == [1, 1], "it has its replicas back while the dump's session still waits", 30
         )
@@ -148,7 +148,9 @@ def test_a_workload_that_is_deleted_meanwhile_is_no_fault(
 def test_an_autoscaler_on_it_is_refused_before_anything_stops(
     namespace: Namespace, quotenode: QuoteNode, own_operator: OperatorProcess
 ) -> None:
-    namespace.kubectl("autoscale", "deployment/backend", "--min=1", "--max=2", "--cpu=80%")
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "backend"}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "backend"}}
+    namespace.apply(scaler | {"spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 2}})
     before = [pod["metadata"]["uid"] for pod in namespace.items("pods", "app.kubernetes.io/name=backend")]
     namespace.apply(offline("scaled"))
     ended = failed(namespace, "scaled", "WorkloadAutoscaled", 30, "Deployment backend", "mode Online")
