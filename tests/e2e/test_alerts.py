@@ -145,8 +145,11 @@ def test_a_stale_backup_alarms_until_a_success_and_a_suspended_or_weekly_schedul
             a_schedule("weekly", schedule="0 2 * * 0", staleAfterSeconds=8 * 86400),
             a_schedule("never", schedule="0 2 1 1 *"),
         )
-        for name in ("night", "paused"):
-            eventually(lambda name=name: last_success(namespace, name), f"the first run of {name} completes", 120)
+        eventually(
+            lambda: last_success(namespace, "night") and last_success(namespace, "paused"),
+            "the first runs complete",
+            120,
+        )
         prometheus.fires(("Stale", "night"), ("NeverSucceeded", "never"), within=SHORTEST_SECONDS + 30)
         eventually(lambda: staleness(namespace, "night") == "True", "the resource says it too", 15)
         assert staleness(namespace, "paused") == "False"
