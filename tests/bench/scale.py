@@ -130,7 +130,7 @@ async def crowded(connection: Connection, folder: Path, mark: str, schedules: in
             idle = await idle_share(watched)
             memory, peak = watched.memory("VmRSS"), watched.memory("VmHWM")
         return [
-            Bound("start -> each new schedule looked at", first, 120, "s", note=f"{worked:.1f} s of a processor"),
+            Bound("start -> each new schedule looked at", first, 180, "s", note=f"{worked:.1f} s of a processor"),
             Bound("memory after it", memory, 200, "MiB", note=f"{peak:.0f} MiB at most"),
             Bound("idle processor, of one core", idle, 2, "%"),
             *await restarted(connection, namespace, folder, uids),
