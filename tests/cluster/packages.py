@@ -47,6 +47,10 @@ def download(package: str, folder: Path) -> None:
         raise HarnessError(f"This is no Debian: put the programs of its package {package} on PATH yourself.")
     # Else apt would warn that its own user may not write here.
     fetch = ["apt-get", "download", "--option", "APT::Sandbox::User=root", package]
-    if os.geteuid() == 0 and not succeeds(["apt-cache", "show", package]):
+    try:
+        run(fetch, cwd=folder)
+    except HarnessError as error:
+        if os.geteuid() != 0:
+            raise HarnessError(f"{error}\nRun `sudo apt-get update` and then this again.") from error
         run(["apt-get", "update"])
-    run(fetch, cwd=folder)
+        run(fetch, cwd=folder)

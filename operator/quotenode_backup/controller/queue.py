@@ -24,6 +24,7 @@ class KeyQueue:
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._taken = asyncio.Event()
 
     def add(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
@@ -53,7 +54,14 @@ class KeyQueue:
         key = await self._ready.get()
         del self._waiting[key]
         self._active.add(key)
+        self._taken.set()
         return key
+
+    async def room(self, most: int) -> None:
+        """Until fewer than `most` keys wait."""
+        while self.depth >= most:
+            self._taken.clear()
+            await self._taken.wait()
 
     def done(self, key: Key) -> None:
         self._failures.pop(key, None)

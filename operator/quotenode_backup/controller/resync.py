@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Iterable
 
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
@@ -13,6 +14,7 @@ from quotenode_backup.controller.queue import Key, KeyQueue
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+WAITING_AT_MOST = 16
 
 
 async def resync_for_ever(cluster: Cluster, scopes: tuple[str | None, ...], queue: KeyQueue, health: Health) -> None:
@@ -22,14 +24,24 @@ async def resync_for_ever(cluster: Cluster, scopes: tuple[str | None, ...], queu
 
 
 async def _resync_once(cluster: Cluster, scopes: tuple[str | None, ...], queue: KeyQueue, health: Health) -> float:
+    keys: set[Key] = set()
+    pause = float(health.resync_seconds)
     try:
         for scope in scopes:
-            queue.add_all(await unsettled(cluster, scope))
+            keys |= await unsettled(cluster, scope)
+        health.resynced = time.monotonic()
     except ApiError as exc:
         logger.warning("Resync: %s", exc)
-        return RETRY_SECONDS
-    health.resynced = time.monotonic()
-    return float(health.resync_seconds)
+        pause = RETRY_SECONDS
+    await feed(queue, keys)
+    return pause
+
+
+async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
+    """Never many at a time: what happens while thousands are looked at must not wait behind them."""
+    for key in keys:
+        await queue.room(WAITING_AT_MOST)
+        queue.add(key)
 
 
 async def unsettled(cluster: Cluster, scope: str | None) -> set[Key]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.resync import WAITING_AT_MOST, feed
 
 A, B = Key("shop", "a"), Key("shop", "b")
 Story = Callable[[KeyQueue], Coroutine[Any, Any, None]]
@@ -125,5 +126,22 @@ def test_the_oldest_key_tells_how_far_behind_the_workers_are() -> None:
         queue.add(A)
         await asyncio.sleep(0.01)
         assert queue.oldest_seconds >= 0.01
+
+    tell(story)
+
+
+def test_an_event_in_the_middle_of_a_resync_does_not_wait_behind_all_of_it() -> None:
+    async def story(queue: KeyQueue) -> None:
+        keys = [Key("shop", str(number)) for number in range(10 * WAITING_AT_MOST)]
+        feeding = asyncio.create_task(feed(queue, keys))
+        await asyncio.sleep(0)
+        queue.add(A)
+        seen = []
+        while len(seen) < len(keys) + 1:
+            seen.append(await queue.get())
+            queue.done(seen[-1])
+        await feeding
+        assert set(seen) == {A, *keys}
+        assert seen.index(A) <= WAITING_AT_MOST
 
     tell(story)

@@ -156,6 +156,23 @@ def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: d
     assert not decision.status.is_finished
 
 
+def test_a_schedule_that_cannot_be_read_remembers_its_last_run_all_the_same() -> None:
+    good = run(status(holding=("Accepted", "Complete"), completion_time=hours(1)), name="good")
+    assert decide(schedule(schedule="61 * * * *"), [good], hours(5)).status.last_successful_time == hours(1)
+
+
+def test_old_runs_go_only_while_nothing_else_is_to_be_done() -> None:
+    old = [
+        run(status(holding=("Accepted", "Failed"), completion_time=hours(-number)), name=f"old-{number}")
+        for number in range(30)
+    ]
+    one = schedule(failedRunsHistoryLimit=3)
+    assert decide(one, old, hours(1.1)).removed == ()
+    resting = decide(one, old, hours(0.5))
+    assert (resting.removed[0].name, len(resting.removed), resting.again) == ("old-29", 20, timedelta(0))
+    assert decide(one, old[:10], hours(0.5)).again == timedelta(minutes=30)
+
+
 def test_the_newest_good_backup_decides_on_staleness() -> None:
     good = run(status(holding=("Accepted", "Complete"), completion_time=hours(0.2)), name="good")
     one = schedule(staleAfterSeconds=1200)
