@@ -30,7 +30,7 @@ def recorded(scenario: str) -> list[str]:
     return (RECORDED / f"{scenario}.txt").read_text(encoding="utf-8").splitlines()
 
 
-SLOT_WRITES = 18
+SLOT_WRITES = 22
 """At most, for a slot's run and its schedule. They are reconciled side by side, so their writes have no one order to record."""
 
 # The moment before a write leaves the cluster as the moment after the one before it, so one scenario goes through both.
@@ -271,7 +271,7 @@ def test_an_undisturbed_slot_writes_no_more_than_the_walk_goes_along(begin: Begi
     site = begin("slot", "")
     site.live()
     assert_ended_well(site)
-    assert len(WRITE.findall(site.log)) <= SLOT_WRITES
+    assert len(WRITE.findall(site.log)) <= SLOT_WRITES, WRITE.findall(site.log)
 
 
 @pytest.mark.parametrize("scenario", SIDES)
@@ -280,7 +280,7 @@ def test_an_undisturbed_run_writes_what_is_recorded(begin: Begin, scenario: str)
     site.live()
     assert_ended_well(site)
     assert site.killed == 0
-    assert site.writes() == recorded(scenario)
+    assert site.writes() == recorded(scenario), "what it wrote:\n" + "\n".join(site.writes())
 
 
 @pytest.mark.parametrize(("scenario", "crash_at"), POINTS)

@@ -31,8 +31,10 @@ def storage(namespace: Namespace, quotenode: QuoteNode, request: pytest.FixtureR
 
 
 def back_up(namespace: Namespace, name: str, storage: Json, keep: int | None = None, **changes: object) -> Json:
+    """As the user that looks into the claim, and may so spoil and pin what is there."""
+    pod = {"fsGroup": 1000, "runAsUser": 1000}
     retention = {"retention": {"keepLast": keep}} if keep else {}
-    namespace.apply(a_backup(name, storage=storage, files=None, **retention, **changes))
+    namespace.apply(a_backup(name, storage=storage, files=None, pod=pod, **retention, **changes))
     return completed(namespace, name, 90)
 
 

@@ -160,7 +160,7 @@ def test_a_failed_backup_is_tracked_too(
     assert time_of(row["started_at"]) == time_of(seen["startTime"])
     assert time_of(row["started_at"]) <= time_of(row["completed_at"]) < time_of(seen["completionTime"]) + SECOND
     assert (row["size_bytes"], row["checksum_sha256"]) == (None, None)
-    assert row["error_message"] == seen["message"]
+    assert row["error_message"] == f"{seen['reason']}: {seen['message']}"
 
 
 def test_the_most_recent_backups_are_listed_as_the_page_says(
