@@ -22,6 +22,7 @@ from tests.e2e.waiting import eventually
 
 RECORDED = Path(__file__).parent / "recorded"
 OBSERVED = "PATCH the status while the pod lives: how often depends on how fast it is"
+FOLLOWED_BY_OBSERVATIONS = ("POST /apis/batch", "PATCH /apis/apps")
 WRITE = re.compile(r"Write \d+: (.*)")
 PASSWORD = "change-me-please"
 
@@ -153,7 +154,7 @@ class Site:
         listed: list[str] = []
         for line in WRITE.findall(self.log):
             shape = self._shape(line)
-            in_between = bool(listed) and (listed[-1] == OBSERVED or listed[-1].startswith("POST /apis/batch"))
+            in_between = bool(listed) and (listed[-1] == OBSERVED or listed[-1].startswith(FOLLOWED_BY_OBSERVATIONS))
             if in_between and shape.endswith("/run/status"):
                 shape = OBSERVED
             if shape != OBSERVED or listed[-1] != OBSERVED:

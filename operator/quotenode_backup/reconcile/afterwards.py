@@ -55,10 +55,9 @@ class Afterwards:
         """The application serves, no work is alive, Jobs expire, the lock is free."""
         lease = await locks.seen_lease(self._cluster, run)
         if lease and lease.holder_uid == run.uid and lease.stopped:
+            titles = ", ".join(f"{workload.kind} {workload.name}" for workload in lease.stopped.workloads)
+            await self._tell(run, Reason.APPLICATION_STARTED, f"Starting {titles} again", self._clock(), warning=False)
             await locks.start_stopped(self._cluster, run.namespace, lease, self._clock())
-            await self._tell(
-                run, Reason.APPLICATION_STARTED, "The application is started again", self._clock(), warning=False
-            )
         jobs = await self._cluster.jobs_of(run.namespace, run.uid)
         pods = await self._cluster.pods_of(run.namespace, run.uid)
         unfinished = [job for job in jobs if not job.is_finished]
