@@ -117,6 +117,7 @@ class Server:
         choices = ["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
         as_system_user([*initdb, *choices])
         self.start()
+        self.create_role(OWNER, OWNER_PASSWORD)
 
     def start(self) -> None:
         options = {**SETTINGS, "unix_socket_directories": str(self.folder), **self.settings}
@@ -195,8 +196,6 @@ class Server:
         return Database(self, name, OWNER, OWNER_PASSWORD)
 
     def _make_template(self, template: str, content: str) -> None:
-        if not self.query("SELECT 1 FROM pg_roles WHERE rolname = %s", OWNER):
-            self.create_role(OWNER, OWNER_PASSWORD)
         self.create_database(template, OWNER)
         with self.connect(template) as connection:
             connection.execute(f"SET ROLE {OWNER}")

@@ -443,12 +443,12 @@ def test_the_password_is_not_in_the_row(site: Site) -> None:
 def test_a_dump_by_a_role_that_may_only_read_works_as_before(site: Site) -> None:
     create(site.database)
     server = site.database.server
-    password = server.create_role("reader")
-    site.database.execute("GRANT pg_read_all_data TO reader")
+    password = server.create_role("only_reads")
+    site.database.execute("GRANT pg_read_all_data TO only_reads")
     site.database.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
-    reader = {"username": b"reader", "password": password.encode()}
+    reader = {"username": b"only_reads", "password": password.encode()}
     not_logged(site.backup(audited(site), secrets=reader), Reason.PERMISSION_DENIED, "GRANT INSERT, UPDATE")
-    server.execute("DROP ROLE reader")
+    server.execute("DROP ROLE only_reads")
 
 
 def test_a_server_that_is_not_there_any_more_costs_a_failure_little_time(site: Site) -> None:

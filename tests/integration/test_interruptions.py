@@ -3,7 +3,9 @@
 import contextlib
 import os
 import random
+import secrets
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -252,8 +254,9 @@ def test_told_to_stop_while_the_network_is_cut_it_ends_before_it_is_killed(folde
 
 @contextmanager
 def far_server(folder: Path) -> Iterator[tuple[Server, str, Callable[[], None]]]:
-    name = f"qn{os.getpid()}"
-    near, far = "10.99.0.1", "10.99.0.2"
+    name = f"qn{uuid.uuid4().hex[:8]}"  # the kernel takes the last one's wire away in its own time
+    net = f"10.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}"  # other tests have theirs at the same time
+    near, far = f"{net}.1", f"{net}.2"
 
     def cut() -> None:
         """Every packet is lost from now on; neither side hears of it."""
@@ -274,7 +277,7 @@ def far_server(folder: Path) -> Iterator[tuple[Server, str, Callable[[], None]]]
         server.create()
         try:
             with (server.data / "pg_hba.conf").open("a") as file:
-                file.write("host all all 10.99.0.0/24 scram-sha-256\n")
+                file.write(f"host all all {net}.0/24 scram-sha-256\n")
             server.execute("SELECT pg_reload_conf()")
             yield server, far, cut
         finally:
