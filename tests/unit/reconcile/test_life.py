@@ -161,6 +161,7 @@ ANY_REASON = st.sampled_from([Reason.COMPLETED, *VERDICTS])
 
 @settings(max_examples=60, deadline=None)
 @example(reasons=[Reason.COMPLETED], kills=[19], limit=0, lost={1, 4})
+@example(reasons=[Reason.SOURCE_UNREACHABLE, Reason.COMPLETED, Reason.PLAN_INVALID], kills=[31], limit=2, lost={9})
 @given(
     reasons=st.lists(ANY_REASON, min_size=1, max_size=8),
     kills=st.lists(st.integers(1, 60), max_size=6),
