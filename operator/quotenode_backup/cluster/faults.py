@@ -18,15 +18,17 @@ class CrashPoint:
         self._side, self._number = side, int(number or 0)
         self._count = 0
 
-    def before(self, method: str, path: str) -> None:
+    def before(self, method: str, path: str) -> int:
+        """The number of the write. Several can be under way at a time."""
         self._count += 1
         logger.debug("Write %d: %s %s", self._count, method, path)
-        self._die_at("before")
+        self._die_at("before", self._count)
+        return self._count
 
-    def after(self) -> None:
-        self._die_at("after")
+    def after(self, number: int) -> None:
+        self._die_at("after", number)
 
-    def _die_at(self, side: str) -> None:
-        if self._side == side and self._count == self._number:
-            logger.warning("Crash point: killed %s write %d", side, self._count)
+    def _die_at(self, side: str, number: int) -> None:
+        if self._side == side and number == self._number:
+            logger.warning("Crash point: killed %s write %d", side, number)
             os.kill(os.getpid(), signal.SIGKILL)
