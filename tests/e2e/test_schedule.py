@@ -139,7 +139,7 @@ def away(
     with OperatorProcess(site.namespace.name, log):
         site.namespace.apply(site.backup("before", "away"))
         completed(site.namespace, "before")
-        first = (datetime.now(UTC) + timedelta(seconds=15)).replace(second=0, microsecond=0) + MINUTE
+        first = (datetime.now(UTC) + timedelta(seconds=45)).replace(second=0, microsecond=0) + MINUTE
         slots = [first, first + MINUTE, first + 2 * MINUTE]
         minutes = ",".join(str(slot.minute) for slot in slots)
         site.apply(

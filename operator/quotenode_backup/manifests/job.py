@@ -14,6 +14,7 @@ from quotenode_backup.manifests.pod import (
     database_mounts,
     database_volumes,
     mount,
+    one_pod_job,
     runner_pod,
 )
 
@@ -22,39 +23,13 @@ def backup_job(
     plan: Plan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds_left: int
 ) -> Manifest:
     """`seconds_left` is the backstop: it kills the pod and takes its result along, so the plan's deadline comes first."""
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "namespace": plan.namespace,
-            "name": job_name(plan.run_uid, plan.attempt),
-            "labels": _labels(plan),
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": KIND,
-                    "name": plan.name,
-                    "uid": plan.run_uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
-            "podReplacementPolicy": "Failed",
-            "activeDeadlineSeconds": max(1, seconds_left),
-            "template": {
-                "metadata": {
-                    "labels": {**(pod.labels or {}), **_labels(plan)},
-                    "annotations": {labels.PLAN: plan.model_dump_json(by_alias=True, exclude_none=True)},
-                },
-                "spec": runner_pod(_work(plan, database), pod, placement, settings),
-            },
-        },
-    }
+    text = plan.model_dump_json(by_alias=True, exclude_none=True)
+    whole = runner_pod(_work(plan, database), pod, placement, settings)
+    job = one_pod_job(plan.namespace, job_name(plan.run_uid, plan.attempt), text, _labels(plan), pod, whole)
+    owner = {"apiVersion": API_VERSION, "kind": KIND, "name": plan.name, "uid": plan.run_uid}
+    job["metadata"]["ownerReferences"] = [owner | {"controller": True, "blockOwnerDeletion": False}]
+    job["spec"]["activeDeadlineSeconds"] = max(1, seconds_left)
+    return job
 
 
 def _labels(plan: Plan) -> dict[str, str]:

@@ -50,6 +50,25 @@ class Work:
 _PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory", "sizeLimit": PRIVATE_LIMIT}}
 
 
+def one_pod_job(namespace: str, name: str, plan: str, marks: dict[str, str], chosen: Pod, pod: Manifest) -> Manifest:
+    """A Job of one pod that gets its plan as an annotation; without owner and limits, which each kind adds."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"namespace": namespace, "name": name, "labels": marks},
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "podReplacementPolicy": "Failed",
+            "template": {
+                "metadata": {"labels": {**(chosen.labels or {}), **marks}, "annotations": {labels.PLAN: plan}},
+                "spec": pod,
+            },
+        },
+    }
+
+
 def runner_pod(work: Work, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     chosen = pod.model_dump(by_alias=True, exclude_none=True)
     optional: Manifest = {key: chosen[key] for key in ("nodeSelector", "priorityClassName") if key in chosen}

@@ -13,6 +13,7 @@ from quotenode_backup.manifests.pod import (
     database_mounts,
     database_volumes,
     mount,
+    one_pod_job,
     runner_pod,
 )
 
@@ -53,27 +54,8 @@ def _job(
         labels.TASK_FOR: plan.run_uid,
         labels.ATTEMPT: str(plan.attempt),
     }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "namespace": plan.namespace,
-            "name": task_job_name(work.command, plan.run_uid, plan.attempt),
-            "labels": marks,
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
-            "podReplacementPolicy": "Failed",
-            "activeDeadlineSeconds": seconds,
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
-            "template": {
-                "metadata": {
-                    "labels": {**(pod.labels or {}), **marks},
-                    "annotations": {labels.PLAN: plan.model_dump_json(by_alias=True, exclude_none=True)},
-                },
-                "spec": runner_pod(work, pod, placement, settings),
-            },
-        },
-    }
+    text = plan.model_dump_json(by_alias=True, exclude_none=True)
+    name = task_job_name(work.command, plan.run_uid, plan.attempt)
+    job = one_pod_job(plan.namespace, name, text, marks, pod, runner_pod(work, pod, placement, settings))
+    job["spec"] |= {"activeDeadlineSeconds": seconds, "ttlSecondsAfterFinished": KEPT_SECONDS}
+    return job
