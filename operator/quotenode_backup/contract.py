@@ -163,7 +163,8 @@ class RemovalPlan(BaseModel):
     deadline: datetime
     local: PlannedClaim
     path: str
-    """Of the bundle, below the root of the claim, which is mounted at `DESTINATION`."""
+    """Of the bundle, below the root of the claim, which is mounted at `DESTINATION`. With a slash at its end: of the folder that it would
+    be in, if there is one."""
 
 
 class Result(BaseModel):

@@ -40,6 +40,8 @@ LABEL = "quotenode.io/end-to-end"
 LONG = (
     "test_schedule",
     "test_crash_walk",
+    "test_crash_walk_beside",
+    "test_crash_walk_slot",
     "test_interruptions",
     "test_fault_table",
     "test_offline",
@@ -50,14 +52,8 @@ LONG = (
 """These files are begun first, so that none of them is still on when all others are done."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The stories of a file follow each other in one process; only of the crash walk each scenario is by itself."""
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
-    for item in items:
-        parameters = getattr(item, "callspec", None)
-        scenario = parameters.params.get("scenario", "") if parameters and item.path.stem == "test_crash_walk" else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{scenario}"))
 
 
 @pytest.fixture(scope="session")

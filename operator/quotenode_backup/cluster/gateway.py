@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from quotenode_backup.api import GROUP, VERSION
@@ -31,6 +31,7 @@ from quotenode_backup.cluster.views import (
     run_of,
     scale_of,
 )
+from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
 
 NEEDED: dict[tuple[str, str], frozenset[str]] = {
@@ -162,7 +163,9 @@ class Cluster:
     async def tasks_of(self, namespace: str, task: str, run_uid: str) -> list[Job]:
         """The Jobs of something that is done after a run."""
         query = {"labelSelector": labels.of_task(task, run_uid)}
-        return [job_of(item) async for item in self._items(_jobs(namespace), query)]
+        found = [job_of(item) async for item in self._items(_jobs(namespace), query)]
+        # A label is anybody's to set, the name is a function of what the Job is.
+        return [job for job in found if job.name == task_job_name(task, run_uid, job.number)]
 
     async def task_pods_of(self, namespace: str, task: str, run_uid: str) -> list[Pod]:
         query = {"labelSelector": labels.of_task(task, run_uid)}
@@ -178,7 +181,7 @@ class Cluster:
             if job.run_uid != manifest["metadata"]["labels"][labels.TASK_FOR]:
                 raise NameTaken(f"Job {name} exists and is not this backup's") from None
 
-    async def read_scale(self, namespace: str, kind: str, name: str) -> Scale | None:
+    async def read_scale(self, namespace: str, kind: Literal["Deployment", "StatefulSet"], name: str) -> Scale | None:
         try:
             return scale_of(await self._api.read(_scale(namespace, kind, name)), kind)
         except NotFound:
@@ -331,7 +334,7 @@ def _times_as_text(value: Any) -> Any:
 
 def _collection(prefix: str, namespace: str | None, plural: str, name: str = "") -> str:
     scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{prefix}{scope}/{plural}" + (f"/{quote(name)}" if name else "")
+    return f"{prefix}{scope}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 def _runs(namespace: str | None, name: str = "") -> str:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
 from quotenode_backup.api.status import BackupStatus
@@ -88,10 +88,11 @@ class Pod:
 class StoppedWorkload(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    kind: str
-    name: str
+    kind: Literal["Deployment", "StatefulSet"]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+    """It becomes part of a path, and anybody who may write Leases could have written it."""
     uid: str
-    replicas: int
+    replicas: Annotated[int, Field(ge=0)]
 
 
 class Stopped(BaseModel):
@@ -151,7 +152,7 @@ class Lease:
 class Scale:
     """How many pods a workload is to have."""
 
-    kind: str
+    kind: Literal["Deployment", "StatefulSet"]
     name: str
     uid: str
     """Of the workload."""
@@ -340,7 +341,7 @@ def _stopped(text: str) -> Stopped | None:
         return None
 
 
-def scale_of(body: Json, kind: str) -> Scale:
+def scale_of(body: Json, kind: Literal["Deployment", "StatefulSet"]) -> Scale:
     meta = body["metadata"]
     return Scale(
         kind=kind,

@@ -1,6 +1,7 @@
 """Every few minutes: list everything, and queue what is not at rest. Lost events, and whatever an earlier process left, heal here."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -40,7 +41,10 @@ async def _resync_once(cluster: Cluster, scopes: tuple[str | None, ...], queue: 
 async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
     """Never many at a time: what happens while thousands are looked at must not wait behind them."""
     for key in keys:
-        await queue.room(WAITING_AT_MOST)
+        with contextlib.suppress(
+            TimeoutError
+        ):  # what comes by events may keep it full: the resync goes on all the same
+            await asyncio.wait_for(queue.room(WAITING_AT_MOST), 1.0)
         queue.add(key)
 
 

@@ -101,6 +101,8 @@ class Reason(StrEnum):
     WORKLOAD_MISSING = "WorkloadMissing"
     WORKLOAD_AUTOSCALED = "WorkloadAutoscaled"
     WORKLOAD_SCALED_UP = "WorkloadScaledUp"
+    WORKLOAD_NOT_SCALED = "WorkloadNotScaled"
+    RUN_REFUSED = "RunRefused"
 
 
 @dataclass(frozen=True, slots=True)

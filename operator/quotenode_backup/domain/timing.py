@@ -39,7 +39,9 @@ def retry_delay(failures: int) -> timedelta:
 
 def busy_delay(attempt: int, *, offline: bool) -> timedelta:
     """The pause after the database's lock was held by a run that this namespace can't see."""
-    return OFFLINE_BUSY_RETRY if offline else min(BUSY_RETRY * attempt, LONGEST_RETRY)
+    return (
+        min(OFFLINE_BUSY_RETRY * attempt, LONGEST_TASK_RETRY) if offline else min(BUSY_RETRY * attempt, LONGEST_RETRY)
+    )
 
 
 def task_delay(number: int) -> timedelta:

@@ -20,17 +20,18 @@ def event(
     reason: str,
     message: str,
     occurrence: int,
+    about: str = "",
     warning: bool,
     reporter: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """`occurrence` tells transitions with the same reason apart, such as two attempts."""
+    """`occurrence` tells transitions with the same reason apart, such as two attempts; `about` those of the run from those of its row."""
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
             "namespace": namespace,
-            "name": event_name(run_uid, reason, occurrence),
+            "name": event_name(run_uid, f"{reason}{about}", occurrence),
             "labels": {labels.MANAGED_BY: labels.MANAGER},
         },
         "eventTime": f"{now:%Y-%m-%dT%H:%M:%S.%fZ}",

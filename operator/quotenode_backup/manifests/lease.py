@@ -16,10 +16,19 @@ class Holder:
 
 
 def lease(
-    *, namespace: str, name: str, target: str, holder: Holder, stopped: str, transitions: int, now: datetime
+    *,
+    namespace: str,
+    name: str,
+    target: str,
+    holder: Holder,
+    stopped: str,
+    break_for: str,
+    transitions: int,
+    now: datetime,
 ) -> dict[str, Any]:
-    """`target` is for people; `stopped` says what the holder stopped, empty when nothing."""
-    notes = {labels.TARGET: target, labels.HOLDER: holder.name}
+    """`target` is for people; `stopped` says what the holder stopped, empty when nothing; `break_for` is an admin's word, kept."""
+    chosen = {labels.STOPPED: stopped, labels.BREAK_LOCK: break_for}
+    notes = {labels.TARGET: target, labels.HOLDER: holder.name} | {key: text for key, text in chosen.items() if text}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -27,7 +36,7 @@ def lease(
             "namespace": namespace,
             "name": name,
             "labels": {labels.MANAGED_BY: labels.MANAGER},
-            "annotations": notes | ({labels.STOPPED: stopped} if stopped else {}),
+            "annotations": notes,
         },
         "spec": {
             "holderIdentity": holder.uid,

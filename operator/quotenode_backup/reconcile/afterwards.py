@@ -15,7 +15,7 @@ from quotenode_backup.manifests.task import RECORD, REMOVE, record_job, removal_
 from quotenode_backup.reconcile import locks
 from quotenode_backup.reconcile import status as told
 from quotenode_backup.reconcile.placement import IMAGE_USER, beside
-from quotenode_backup.reconcile.plan import record_plan, removal_plan
+from quotenode_backup.reconcile.plan import bundle_home, record_plan, removal_plan
 from quotenode_backup.reconcile.status import UNRECORDABLE, Finding
 from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
 from quotenode_backup.reconcile.telling import Teller
@@ -38,26 +38,24 @@ class Afterwards:
 
     async def settle(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""
+        if not run.deleting:
+            await self.agree_on_finalizer(run)
         wound_down = await self._wind_down(run)
-        if run.deleting:
-            return wound_down or await self._let_go(run)
-        await self._agree_on_finalizer(run)
-        waits = [wound_down, await self._record(run)]
-        return min((wait for wait in waits if wait is not None), default=None)
+        if wound_down is not None:
+            return wound_down  # a runner that is still alive has the last word on the row
+        return await (self._let_go(run) if run.deleting else self._record(run))
 
-    async def _agree_on_finalizer(self, run: Run) -> None:
-        """`deletionPolicy` can be changed on a run that has ended."""
+    async def agree_on_finalizer(self, run: Run) -> bool:
+        """`deletionPolicy` can be changed at any time. Whether something had to be."""
         wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
-        if wanted != run.has_finalizer:
-            await self._cluster.keep_finalizer(run, wanted)
+        if wanted == run.has_finalizer:
+            return False
+        await self._cluster.keep_finalizer(run, wanted)
+        return True
 
     async def _wind_down(self, run: Run) -> timedelta | None:
         """The application serves, no work is alive, Jobs expire, the lock is free."""
-        lease = await locks.seen_lease(self._cluster, run)
-        if lease and lease.holder_uid == run.uid and lease.stopped:
-            titles = ", ".join(f"{workload.kind} {workload.name}" for workload in lease.stopped.workloads)
-            await self._tell(run, Reason.APPLICATION_STARTED, f"Starting {titles} again", self._clock(), warning=False)
-            await locks.start_stopped(self._cluster, run.namespace, lease, self._clock())
+        serves = await self._start_again(run)
         jobs = await self._cluster.jobs_of(run.namespace, run.uid)
         pods = await self._cluster.pods_of(run.namespace, run.uid)
         unfinished = [job for job in jobs if not job.is_finished]
@@ -69,8 +67,26 @@ class Afterwards:
         for job in jobs:
             if not job.ttl_set and not job.deleting:
                 await self._cluster.let_job_expire(run.namespace, job, JOB_KEPT_SECONDS)
+        if not serves:
+            return REFUSED_TICK
         await locks.release(self._cluster, run, self._clock())
         return None
+
+    async def _start_again(self, run: Run) -> bool:
+        """Whether the application serves, as far as it is ours to start it."""
+        lease = await locks.seen_lease(self._cluster, run)
+        if lease is None or lease.holder_uid != run.uid or lease.stopped is None:
+            return True
+        titles = ", ".join(f"{workload.kind} {workload.name}" for workload in lease.stopped.workloads)
+        now = self._clock()
+        try:
+            await self._tell(run, Reason.APPLICATION_STARTED, f"Starting {titles} again", now, warning=False)
+            await locks.start_stopped(self._cluster, run.namespace, lease, now)
+        except Refused as exc:
+            message = f"The cluster refuses to start {titles} again, which is tried each minute: {exc}. Scale by hand if it is urgent"
+            await self._tell(run, Reason.WORKLOAD_NOT_SCALED, message, now, warning=True)
+            return False
+        return True
 
     async def _break_lock(self, run: Run) -> timedelta:
         lease = await locks.seen_lease(self._cluster, run)
@@ -112,14 +128,16 @@ class Afterwards:
     async def _unrecorded(
         self, run: Run, number: int, reason: Reason, message: str, again: timedelta
     ) -> timedelta | None:
-        if reason not in UNRECORDABLE and number < RECORDS_TRIED:
+        # The next backup takes the row of a run that it can't see the end of for a dead one's: a good one is never given up.
+        is_worth_it = number < RECORDS_TRIED or run.status.holds(ConditionType.COMPLETE)
+        if reason not in UNRECORDABLE and is_worth_it:
             found = Finding(False, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
             status = told.recorded(run, found, self._clock())
             if status != run.status:
                 await self._cluster.write_status(run, status)
             return again
         final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED
-        await self._tell(run, final, message, self._clock(), warning=True)
+        await self._tell(run, final, message, self._clock(), warning=True, about="row")
         await self._cluster.write_status(run, told.recorded(run, Finding(False, final, message), self._clock()))
         return None
 
@@ -129,7 +147,7 @@ class Afterwards:
         """The finalizer goes when the bundle is gone, or nobody can or wants to remove it."""
         if not run.has_finalizer:
             return None
-        bundle = next(iter(run.status.destinations), None)
+        bundle = next(iter(run.status.destinations), None) or _unseen_bundle(run)
         is_wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
         if run.spec is None or not is_wanted or bundle is None:
             await self._cluster.keep_finalizer(run, False)
@@ -147,10 +165,10 @@ class Afterwards:
             case Done():
                 await self._cluster.keep_finalizer(run, False)
             case Failed(_, Reason.RETENTION_FAILED, message, _):
-                await self._tell(run, Reason.RETENTION_FAILED, message, self._clock(), warning=True)
+                await self._tell(run, Reason.RETENTION_FAILED, message, self._clock(), warning=True, about="removal")
                 await self._cluster.keep_finalizer(run, False)
             case Failed(_, reason, message, again):
-                await self._tell(run, reason, message, self._clock(), warning=True)
+                await self._tell(run, reason, message, self._clock(), warning=True, about="removal")
                 return await self._say_removing(
                     run, f"The bundle can't be removed, and is tried again: {message}", again
                 )
@@ -181,3 +199,10 @@ class Afterwards:
         if status != run.status:
             await self._cluster.write_status(run, status)
         return again
+
+
+def _unseen_bundle(run: Run) -> Destination | None:
+    """A run that was begun and did not complete may have stored one all the same: where that would be, as a folder to look through."""
+    if run.spec is None or not run.status.attempts:
+        return None
+    return Destination(type="Local", claim_name=run.spec.storage.local.claim_name, path=bundle_home(run, run.spec))

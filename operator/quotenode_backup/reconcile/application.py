@@ -24,6 +24,13 @@ class Application:
     stopped: Stopped | None
     """What this run has written down to start again."""
 
+    def is_as_recorded(self, scale: Scale) -> bool:
+        """Whether starting it again would bring back what is there now: only that may be stopped."""
+        known = self.stopped.workloads if self.stopped else ()
+        return (scale.kind, scale.name, scale.uid, scale.replicas) in {
+            (w.kind, w.name, w.uid, w.replicas) for w in known
+        }
+
     @property
     def up(self) -> tuple[Scale, ...]:
         """What is to have pods."""

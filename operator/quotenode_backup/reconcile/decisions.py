@@ -159,14 +159,16 @@ def _stopping(seen: Seen, spec: BackupSpec) -> Step | None:
         return None
     if app.autoscaled:
         return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app))
-    if app.missing and app.stopped is None:
-        return _missing(seen, app)
     if start is None:
-        return BeginStop(f"Stopping {', '.join(scale.title for scale in app.scales)}")
+        return BeginStop(f"Stopping {', '.join([*(scale.title for scale in app.scales), *app.missing])}")
+    if app.missing and app.stopped is None:
+        return _missing(seen, app, start)
     if seen.now >= timing.runner_deadline(start, spec.active_deadline_seconds):
         return Fail(Reason.DEADLINE_EXCEEDED, f"{_deadline_sentence(spec)} {_still_up(app)}")
     if app.stopped is None:
         return RememberStopped(app)
+    if any(not app.is_as_recorded(scale) for scale in app.up):
+        return _scaled_up(app)
     if app.up:
         return ScaleDown(app.up[0])
     if app.live_pods:
@@ -174,10 +176,10 @@ def _stopping(seen: Seen, spec: BackupSpec) -> Step | None:
     return None
 
 
-def _missing(seen: Seen, app: Application) -> Step:
+def _missing(seen: Seen, app: Application, start: datetime) -> Step:
     """It may be just being made, as everything was applied at once."""
     message = f"{' and '.join(app.missing)} does not exist in this namespace: create it or correct spec.application"
-    if seen.now - seen.run.created < timing.STUCK_AFTER:
+    if seen.now - start < timing.STUCK_AFTER:
         return Observe(Reason.WORKLOAD_MISSING, message, SOON)
     return Fail(Reason.WORKLOAD_MISSING, message)
 
@@ -194,12 +196,13 @@ def _still_up(app: Application) -> str:
 
 
 def _scaled_up(app: Application | None) -> Step | None:
-    """Everything was down when the attempt began, so somebody else did it."""
+    """Everything was down when the attempt began, so somebody else did it. Before that, it is what nobody wrote down to start again."""
     if app is None or not app.up:
         return None
+    strange = next((scale for scale in app.up if not app.is_as_recorded(scale)), app.up[0])
     return Fail(
         Reason.WORKLOAD_SCALED_UP,
-        f"{app.up[0].title} was scaled up to {app.up[0].replicas} while the offline backup was on, so it is not one: "
+        f"{strange.title} was scaled up to {strange.replicas} while the offline backup was on, so it is not one: "
         "find out who did it, or use mode Online",
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from quotenode_backup.cluster.errors import AlreadyExists, Conflict
+from quotenode_backup.cluster.errors import AlreadyExists, Conflict, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Lease, Run, Stopped
 from quotenode_backup.domain.naming import lease_name
@@ -57,24 +57,36 @@ async def claim(cluster: Cluster, run: Run, room: Room, now: datetime) -> Busy |
         return None
     if found and found.holder_uid and not await _is_abandoned(cluster, run.namespace, found):
         return Busy(found.holder_name)
+    full = await no_room(
+        cluster, room
+    )  # before the rivals: there can be thousands of resources to look through for those
+    if full:
+        return full
     ahead = await _older_rival(cluster, run)
     if ahead:
         return Busy(ahead.name)
-    count = await _held(cluster, room)
-    if room.most and count >= room.most:
-        return Full(count)
     try:
         await _take(cluster, run, found, now)
     except (AlreadyExists, Conflict):
         return Busy("another backup, which was a moment faster")
+    except Refused as exc:
+        return Busy(
+            f"{found.holder_name if found else 'another backup'}, whose application can't be started again ({exc})"
+        )
     return None
 
 
-async def _held(cluster: Cluster, room: Room) -> int:
-    """How many runs have their lock, which is how many are on."""
+async def no_room(cluster: Cluster, room: Room) -> Full | None:
+    """A run that has its lock is on. Leases that claim the same of one run count once: anybody with the right can write them."""
     if not room.most:
-        return 0
-    return sum([1 for scope in room.scopes async for _, found in cluster.each_lease(scope) if found.holder_uid])
+        return None
+    held = {
+        (namespace, found.holder_uid)
+        for scope in room.scopes
+        async for namespace, found in cluster.each_lease(scope)
+        if found.holder_uid
+    }
+    return Full(len(held)) if len(held) >= room.most else None
 
 
 async def _take(cluster: Cluster, run: Run, found: Lease | None, now: datetime) -> None:
@@ -176,6 +188,7 @@ def _manifest(
         target=found.target,
         holder=holder,
         stopped=stopped.model_dump_json() if stopped else "",
+        break_for=found.break_for if found.break_for == holder.uid else "",
         transitions=found.transitions + (1 if is_new else 0),
         now=now,
     )

@@ -57,9 +57,6 @@ def record_plan(run: Run, spec: BackupSpec, number: int, now: datetime) -> Recor
 
 def _row(run: Run, spec: BackupSpec) -> AuditRow:
     status, local = run.status, spec.storage.local
-    database = spec.database
-    folder = bundle_folder(run.namespace, database.host, database.port, database.name)
-    home = f"{local.sub_path}/{folder}/" if local.sub_path else f"{folder}/"
     is_complete = status.holds(ConditionType.COMPLETE)
     return AuditRow(
         status=RowStatus.COMPLETED if is_complete else RowStatus.FAILED,
@@ -67,10 +64,21 @@ def _row(run: Run, spec: BackupSpec) -> AuditRow:
         started=status.start_time or run.created,
         completed=status.completion_time,
         size_bytes=status.size_bytes,
-        destination=local_url(local.claim_name, status.destinations[0].path if status.destinations else home),
+        destination=local_url(local.claim_name, _path(run, spec)),
         sha256=status.checksum,
         error=None if is_complete else f"{status.reason}: {status.message}",
     )
+
+
+def _path(run: Run, spec: BackupSpec) -> str:
+    return run.status.destinations[0].path if run.status.destinations else bundle_home(run, spec)
+
+
+def bundle_home(run: Run, spec: BackupSpec) -> str:
+    """The folder of the run's database inside the claim, with a slash at its end."""
+    database = spec.database
+    folder = bundle_folder(run.namespace, database.host, database.port, database.name)
+    return "".join(f"{part}/" for part in (spec.storage.local.sub_path, folder) if part)
 
 
 def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> RemovalPlan:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
+from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, BackupStatus, ConditionType
 from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Claim as ClaimView
-from quotenode_backup.cluster.views import Job, Pod, Run, Stopped
+from quotenode_backup.cluster.views import Job, Pod, Run, Scale, Stopped
 from quotenode_backup.contract import RetentionOutcome
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
@@ -57,7 +57,7 @@ from quotenode_backup.reconcile.telling import Teller
 
 NOW = timedelta(0)
 LOCK_TICK = timedelta(seconds=2)
-SPREAD_SECONDS = 8
+SPREAD_SECONDS = 24
 
 
 def spread(uid: str) -> timedelta:
@@ -103,6 +103,8 @@ class RunReconciler:
             return Pass(await self._afterwards.settle(run))
         if run.is_schedule:
             return Pass(await self._schedules.reconcile(run))
+        if await self._afterwards.agree_on_finalizer(run):
+            return Pass(NOW)
         seen = await self._look(run)
         return await self._carry_out(next_step(seen), seen)
 
@@ -171,16 +173,21 @@ class RunReconciler:
             case RememberStopped(running):
                 return await self._remember_stopped(run, running, now)
             case ScaleDown(scale):
-                await self._cluster.set_replicas(run.namespace, scale, 0)
+                return await self._scale_down(run, scale, now)
             case StartApplication():
                 await self._start_application(run, now)
         return Pass(NOW)
 
+    async def _scale_down(self, run: Run, scale: Scale, now: datetime) -> Pass:
+        try:
+            await self._cluster.set_replicas(run.namespace, scale, 0)
+        except Refused as exc:
+            message = f"The cluster refuses to stop {scale.title}: {exc}. Allow it, or use mode Online"
+            return await self._fail(run, Reason.WORKLOAD_NOT_SCALED, message, now)
+        return Pass(NOW)
+
     async def _accept(self, run: Run, now: datetime) -> Pass:
         await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid)
-        if _spec(run).deletion_policy is DeletionPolicy.DELETE and not run.has_finalizer:
-            await self._cluster.keep_finalizer(run, True)
-            return Pass(NOW)
         placement = await self._placement(run)
         if isinstance(placement, Placement):
             return await self._write(run, told.accepted(run, now))
@@ -190,8 +197,10 @@ class RunReconciler:
         return await self._fail(run, placement.reason, placement.message, now)
 
     async def _claim(self, run: Run, now: datetime) -> Pass:
-        async with self._claiming:  # else two could take the last room at the same time
-            obstacle = await locks.claim(self._cluster, run, self._room, now)
+        obstacle: locks.Busy | locks.Full | None = await locks.no_room(self._cluster, self._room)
+        if obstacle is None:
+            async with self._claiming:  # else two could take the last room at the same time
+                obstacle = await locks.claim(self._cluster, run, self._room, now)
         match obstacle:
             case None:
                 return Pass(NOW)
@@ -199,7 +208,7 @@ class RunReconciler:
                 message = f"Waiting for {holder}, which is backing up the same database or waits for it too"
                 return await self._wait_for(run, Reason.WAITING_FOR_TARGET, message, now, LOCK_TICK)
             case locks.Full(count):
-                message = f"{count} backups are on, as many as may be at a time (controller.maxConcurrentRuns)"
+                message = f"{count} backups hold their database's lock, as many as may at a time (controller.maxConcurrentRuns)"
                 return await self._wait_for(run, Reason.WAITING_FOR_CAPACITY, message, now, LOCK_TICK + spread(run.uid))
 
     async def _wait_for(self, run: Run, reason: Reason, message: str, now: datetime, again: timedelta) -> Pass:
@@ -210,6 +219,10 @@ class RunReconciler:
     async def _remember_stopped(self, run: Run, running: application.Application, now: datetime) -> Pass:
         placement = await self._placement(run)
         if isinstance(placement, Misplaced):
+            may_wait = placement.may_pass and now - (run.status.start_time or now) < timing.STUCK_AFTER
+            if may_wait:  # its pods may be just starting, after the backup before
+                status = told.observed(run, placement.reason, placement.message, now)
+                return await self._write(run, status, LOCK_TICK)
             return await self._fail(run, placement.reason, placement.message, now)
         await locks.remember_stopped(self._cluster, run, application.to_remember(running, placement.user), now)
         return Pass(NOW)
@@ -281,7 +294,7 @@ class RunReconciler:
         if ended.retention:
             await self._after_retention(run, ended.retention, now)
         if ended.audit and ended.audit.reason in UNRECORDABLE:
-            await self._tell(run, ended.audit.reason, ended.audit.message, now, warning=True)
+            await self._tell(run, ended.audit.reason, ended.audit.message, now, warning=True, about="row")
         await self._tell(run, Reason.COMPLETED, ended.message, now, warning=False)
         return await self._finish(run, told.completed(run, ended.bundle, ended, now))
 

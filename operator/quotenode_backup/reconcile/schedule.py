@@ -4,13 +4,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.event import event
 from quotenode_backup.manifests.scheduled_run import scheduled_run
 from quotenode_backup.reconcile.reading import Readings, reading
-from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, decide
+from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, decide, without_run
 
 
 class ScheduleReconciler:
@@ -25,6 +26,8 @@ class ScheduleReconciler:
     async def reconcile(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""
         if run.deleting:
+            if run.has_finalizer:  # of a run whose manifest was copied: a schedule has no bundle of its own
+                await self._cluster.keep_finalizer(run, False)
             return None
         now = self._clock()
         runs = await self._cluster.runs_of_schedule(run.namespace, run.uid)
@@ -32,8 +35,8 @@ class ScheduleReconciler:
         self._readings[run.namespace, run.name] = reading(run, decision.status, runs)
         for notice in decision.notices:
             await self._tell(run, notice, now)
-        if decision.new_run:
-            await self._create(run, decision.new_run, now)
+        if decision.new_run and not await self._create(run, decision.new_run, now):
+            decision = without_run(run, decision)
         await self._remember(run, decision)
         for old in decision.removed:
             await self._cluster.delete_run(old)
@@ -43,14 +46,21 @@ class ScheduleReconciler:
         """There is no schedule of this name."""
         self._readings.pop((namespace, name), None)
 
-    async def _create(self, run: Run, new: NewRun, now: datetime) -> None:
+    async def _create(self, run: Run, new: NewRun, now: datetime) -> bool:
+        """Whether it is there. If not, that is told, and the slots behind it are not held up."""
+        occurrence = int(new.slot.timestamp()) if new.slot else run.generation
         try:
             await self._cluster.ensure_run(_manifest(run, new))
         except NameTaken as exc:
-            await self._tell(run, Notice(Reason.NAME_COLLISION, f"{exc}: remove or rename it", 0, warning=True), now)
-            return
-        occurrence = int(new.slot.timestamp()) if new.slot else run.generation
+            words = f"{exc}: remove or rename it"
+            await self._tell(run, Notice(Reason.NAME_COLLISION, words, occurrence, warning=True), now)
+            return False
+        except Refused as exc:
+            words = f"The cluster refuses run {new.name}: {exc}"
+            await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now)
+            return False
         await self._tell(run, Notice(Reason.RUN_CREATED, f"Made run {new.name}", occurrence, warning=False), now)
+        return True
 
     async def _remember(self, run: Run, decision: Decision) -> None:
         if decision.status != run.status:

@@ -5,7 +5,7 @@ run that is there is taken for the one to make.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ DEFAULT_ZONE = "Etc/UTC"
 DEFAULT_STARTING_DEADLINE = 3600
 DEFAULT_STALE_AFTER = 172_800
 SUSPENDED = "Suspended"
+INVALID = "Invalid"
 CLOCK_TOLERANCE = timedelta(minutes=1)
 NOW = timedelta(0)
 
@@ -98,9 +99,20 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     return _come(look, due) if due else _resting(look)
 
 
+def without_run(run: Run, decision: Decision) -> Decision:
+    """The decided run could not be made: its slot counts as skipped."""
+    is_slot = decision.new_run is not None and decision.new_run.slot is not None
+    skipped = (run.status.skipped_slots or 0) + 1 if is_slot else run.status.skipped_slots
+    known = {"last_schedule_time": run.status.last_schedule_time, "skipped_slots": skipped}
+    return replace(decision, status=decision.status.model_copy(update=known), new_run=None)
+
+
 def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Decision:
     refused = Finding(False, Reason.SCHEDULE_INVALID, message)
-    status = with_conditions(run, with_runs(run.status, runs), {ConditionType.ACCEPTED: refused}, now)
+    remembered = with_runs(run.status, runs)
+    stale_at = _stale_at(run, remembered)
+    found = {ConditionType.ACCEPTED: refused, ConditionType.STALE: _age(remembered, stale_at, now)}
+    status = with_conditions(run, remembered, found, now)
     update: dict[str, Any] = {
         "phase": Phase.FAILED,
         "reason": Reason.SCHEDULE_INVALID,
@@ -108,8 +120,11 @@ def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Deci
     }
     notice = Notice(Reason.SCHEDULE_INVALID, message, run.generation, warning=True)
     is_told = run.status.reason == Reason.SCHEDULE_INVALID and run.status.observed_generation == run.generation
-    update |= {"next_schedule_time": None, "observed_generation": run.generation}
-    return Decision(status.model_copy(update=update), None, notices=() if is_told else (notice,))
+    # Once it can be read again, its slots count from then: nobody missed those in between.
+    update |= {"next_schedule_time": None, "observed_generation": run.generation, "observed_schedule": INVALID}
+    again = stale_at - now if stale_at and stale_at > now else None
+    told = status.model_copy(update=update)
+    return Decision(told, again, notices=(*(() if is_told else (notice,)), *_of_age(run, told)))
 
 
 def _is_new(look: _Look) -> bool:
@@ -142,7 +157,7 @@ def _come(look: _Look, due: Due) -> Decision:
     if is_late:
         return _decided(look, NOW, notices=notices, **news)
     busy = look.unfinished_but(name)
-    if busy:
+    if busy and look.named(name) is None:
         words = f"The slot of {slot:%Y-%m-%d %H:%M:%SZ} is skipped: run {busy.name} is still on"
         notices = (*notices, Notice(Reason.SLOT_SKIPPED, words, int(slot.timestamp()), warning=True))
         return _decided(look, NOW, notices=notices, skipped_slots=(status.skipped_slots or 0) + 1, **news)
@@ -169,44 +184,48 @@ def _resting(look: _Look) -> Decision:
     """Nothing to start: say when the next slot comes, and how old the last good backup is."""
     status = with_runs(look.run.status, look.runs)
     next_slot = None if look.spec.suspend else look.schedule.next_after(max(look.now, status.slots_from or look.now))
-    stale_at = _stale_at(look, status)
+    stale_at = _stale_at(look.run, status)
     waits = [moment - look.now for moment in (next_slot, stale_at) if moment and moment > look.now]
     told = _told(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
     removed = beyond_limits(look.spec, look.runs)
     again = NOW if len(removed) == REMOVED_AT_ONCE else min(waits, default=None)
-    return Decision(told, again, notices=_of_age(look, told), removed=removed)
+    return Decision(told, again, notices=_of_age(look.run, told), removed=removed)
 
 
-def _stale_at(look: _Look, status: BackupStatus) -> datetime | None:
+def _stale_at(run: Run, status: BackupStatus) -> datetime | None:
     """When the newest good backup is too old; never while suspended."""
-    if look.spec.suspend:
+    if run.spec and run.spec.suspend:
         return None
-    allowed = look.spec.stale_after_seconds or DEFAULT_STALE_AFTER
-    return (status.last_successful_time or look.run.created) + timedelta(seconds=allowed)
+    allowed = (run.spec and run.spec.stale_after_seconds) or DEFAULT_STALE_AFTER
+    return (status.last_successful_time or run.created) + timedelta(seconds=allowed)
+
+
+def _age(status: BackupStatus, stale_at: datetime | None, now: datetime) -> Finding:
+    last = status.last_successful_time
+    age = f"The last successful backup is of {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
+    stale = stale_at is not None and now >= stale_at
+    return Finding(stale, Reason.BACKUP_STALE if stale else Reason.BACKUP_FRESH, age)
 
 
 def _told(look: _Look, status: BackupStatus, stale_at: datetime | None) -> BackupStatus:
     suspended = bool(look.spec.suspend)
     reason = Reason.SUSPENDED if suspended else Reason.SCHEDULED
     message = "Suspended: no slot starts a run; a new spec.trigger does" if suspended else "Runs are made as scheduled"
-    last = status.last_successful_time
-    age = f"The last successful backup is of {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
-    stale = stale_at is not None and look.now >= stale_at
     found = {
         ConditionType.ACCEPTED: Finding(True, reason, message),
-        ConditionType.STALE: Finding(stale, Reason.BACKUP_STALE if stale else Reason.BACKUP_FRESH, age),
+        ConditionType.STALE: _age(status, stale_at, look.now),
     }
     phase = Phase.SUSPENDED if suspended else Phase.SCHEDULED
     update = {"phase": phase, "reason": reason, "message": message, "observed_generation": look.run.generation}
     return with_conditions(look.run, status, found, look.now).model_copy(update=update)
 
 
-def _of_age(look: _Look, told: BackupStatus) -> tuple[Notice, ...]:
+def _of_age(run: Run, told: BackupStatus) -> tuple[Notice, ...]:
     """An Event when the newest good backup has become too old."""
     condition = told.condition(ConditionType.STALE)
-    if not told.holds(ConditionType.STALE) or look.run.status.holds(ConditionType.STALE) or condition is None:
+    if not told.holds(ConditionType.STALE) or run.status.holds(ConditionType.STALE) or condition is None:
         return ()
-    last = int((told.last_successful_time or look.run.created).timestamp())
+    last = int((told.last_successful_time or run.created).timestamp())
     return (Notice(Reason.BACKUP_STALE, f"{condition.message}, which is too long ago", last, warning=True),)
 
 

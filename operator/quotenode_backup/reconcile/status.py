@@ -103,7 +103,8 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
     status = run.status.model_copy(
         update={
             "attempts": _with_last_ended(run, ended, now),
-            "completion_time": now,
+            # When it was, however long nobody looked: the age of the newest backup rests on it.
+            "completion_time": min(now, bundle.completed),
             "size_bytes": bundle.size_bytes,
             "size": readable_size(bundle.size_bytes),
             "checksum": bundle.sha256,

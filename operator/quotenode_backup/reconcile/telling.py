@@ -13,7 +13,9 @@ class Teller:
         self._cluster = cluster
         self._reporter = reporter
 
-    async def __call__(self, run: Run, reason: Reason, message: str, now: datetime, *, warning: bool) -> None:
+    async def __call__(
+        self, run: Run, reason: Reason, message: str, now: datetime, *, warning: bool, about: str = ""
+    ) -> None:
         """Once for each attempt: an Event that was posted before is not posted again."""
         await self._cluster.tell(
             event(
@@ -23,6 +25,7 @@ class Teller:
                 reason=reason,
                 message=message,
                 occurrence=run.status.attempts[-1].number if run.status.attempts else 0,
+                about=about,
                 warning=warning,
                 reporter=self._reporter,
                 now=now,

@@ -65,10 +65,9 @@ class Program(Generic[AnyPlan]):
         interruption.shield()
         log.error("%s: %s", failure.reason, failure.message)
         result = plans.failed(self._plan, failure)
-        after = self._command.after_failure
-        if after is None or self._plan is None:
+        if self._plan is None:
             return result
-        return after(self._plan, self.places, self._redact, result)
+        return self._command.after_failure(self._plan, self.places, self._redact, result)
 
     def _attempt(self) -> Result:
         interruption.listen(self._command.unfinished)

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from quotenode_backup.contract import RemovalPlan, Result
+from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
-from quotenode_backup.domain.retention import PIN_SUFFIX
+from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner import plans, program
 from quotenode_backup.runner.interruption import Unfinished
 from quotenode_backup.runner.places import Places
@@ -34,20 +35,32 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
     *folders, bundle = _steps(plan)
     try:
         with _opened(places.destination, folders) as shelf:
-            was_there = _removed(plan, shelf, bundle)
+            bundles = [bundle] if bundle else list(_of_run(plan, shelf))
+            was_there = bool([one for one in bundles if _removed(plan, shelf, one)])
     except FileNotFoundError:
         was_there = False
     except OSError as error:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
-    return plans.done(plan, f"{shown(bundle)} {'was removed' if was_there else 'had gone before'} {where}.")
+    return plans.done(
+        plan, f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
+    )
 
 
 def _steps(plan: RemovalPlan) -> list[str]:
+    """Folders, and the name of the bundle: empty when it is to be looked for."""
     steps = plan.path.split("/")
-    if "\0" in plan.path or any(step in ("", ".", "..") for step in steps):
+    if "\0" in plan.path or any(step in ("", ".", "..") for step in steps[:-1]) or steps[-1] in (".", ".."):
         raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is no path inside the claim: nothing was removed.")
     return steps
+
+
+def _of_run(plan: RemovalPlan, shelf: Shelf) -> Iterator[str]:
+    """The bundles in the folder that were committed by this run, or are half removed."""
+    for name in sorted(shelf.names()):
+        bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
+        if name in (record_name(bundle), tombstone_name(bundle)) and _is_of(plan, shelf.record(name, bundle)):
+            yield bundle
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def test_a_database_that_was_away_gets_the_row_when_it_is_back() -> None:
 
 
 def test_a_database_that_stays_away_is_given_up_after_hours() -> None:
-    world = audited(Reason.COMPLETED)
+    world = audited(Reason.CREDENTIALS_REFUSED)
     world.table = "away"
     to_rest(world)
     assert condition(world, "night", "AuditLogged") == ("False", "AuditFailed")
@@ -179,6 +179,28 @@ def test_deleted_with_its_bundle_at_any_moment_nothing_hangs(at: int) -> None:
         world.tick()
     world.delete("night")
     to_rest(world, client)
+    assert world.in_(RUNS) == []
+
+
+def test_a_bundle_that_nobody_could_report_goes_too() -> None:
+    world = World()
+    world.apply("night", deletionPolicy="Delete", backoffLimit=0)
+    client = Client(world)
+    while not world.committed:
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def test_a_schedule_with_the_finalizer_of_a_copied_run_can_be_deleted() -> None:
+    world = World()
+    world.apply("nightly", schedule="0 2 * * *")
+    path = f"{RUNS}/nightly"
+    world.change(path, metadata=world.objects[path]["metadata"] | {"finalizers": ["backup.quotenode.io/local-bundle"]})
+    world.delete("nightly")
+    to_rest(world)
     assert world.in_(RUNS) == []
 
 

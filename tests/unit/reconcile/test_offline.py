@@ -1,9 +1,12 @@
 """Offline runs in a cluster in memory: the application is down during each attempt, and serves again after every end."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.domain.errors import Reason
 from tests.unit.reconcile.lives import assert_settled, ends_with, finished, killed_everywhere, one_round, to_rest, told
 from tests.unit.reconcile.world import AUTOSCALERS, JOBS, Client, Script, World
@@ -113,6 +116,86 @@ def test_scaled_up_by_somebody_else_it_is_no_offline_backup() -> None:
     assert status["message"].startswith("Deployment backend was scaled up to 2 while")
     assert (world.replicas("backend"), world.replicas("worker")) == (2, 1)
     assert_settled(world)
+
+
+def until_stopped(world: World) -> Client:
+    """All is scaled down, and its pods are still there."""
+    client = Client(world)
+    while world.replicas("backend") or world.replicas("worker"):
+        finished(one_round(client))
+    return client
+
+
+def test_made_anew_while_it_is_being_stopped_it_is_left_up() -> None:
+    world = offline_world()
+    client = until_stopped(world)
+    del world.objects["/apis/apps/v1/namespaces/shop/deployments/backend/scale"]
+    world.deploy("backend", 3)
+    to_rest(world, client)
+    assert world.status("night")["reason"] == "WorkloadScaledUp"
+    assert_serves(world)
+
+
+def test_scaled_up_from_nothing_while_the_others_are_being_stopped_it_is_left_up() -> None:
+    world = offline_world()
+    world.scale("backend", 0)
+    client = until_stopped(world)
+    world.scale("backend", 4)
+    to_rest(world, client)
+    assert world.status("night")["reason"] == "WorkloadScaledUp"
+    assert (world.replicas("backend"), world.replicas("worker")) == (4, 1)
+
+
+def test_two_databases_with_one_application_leave_it_up() -> None:
+    world = offline_world()
+    client = until_stopped(world)
+    files = [{"name": "uploads", "claimName": "files"}]
+    other = {"host": "other", "port": 5432, "name": "shop", "credentialsSecretRef": {"name": "login"}}
+    world.apply("second", mode="Offline", application=APPLICATION, files=files, database=other)
+    for _ in range(4):
+        finished(one_round(client))
+    world.delete("night")
+    to_rest(world, client)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+
+
+def refusing(when: Callable[[], bool]) -> Callable[[str, str], None]:
+    """A policy against scaling, as long as it is in force."""
+
+    def refuse(moment: str, request: str) -> None:
+        if moment == "before" and request.endswith("/scale") and when():
+            raise Refused("no scaling today (403)")
+
+    return refuse
+
+
+def test_what_the_cluster_does_not_let_stop_fails_the_run_and_all_serves() -> None:
+    world = offline_world()
+    to_rest(
+        world,
+        Client(
+            world,
+            refusing(lambda: world.replicas("backend") == 0 and world.replicas("worker") == 1 and not stuck(world)),
+        ),
+    )
+    assert world.status("night")["reason"] == "WorkloadNotScaled"
+    assert world.status("night")["message"].startswith(
+        "The cluster refuses to stop Deployment worker: no scaling today"
+    )
+    assert_serves(world)
+
+
+def stuck(world: World) -> bool:
+    return bool(world.status("night").get("completionTime"))
+
+
+def test_what_the_cluster_does_not_let_start_is_told_and_tried_until_it_may() -> None:
+    world = offline_world()
+    until = world.now + timedelta(hours=2)
+    to_rest(world, Client(world, refusing(lambda: stuck(world) and world.now < until)))
+    assert world.status("night")["phase"] == "Completed"
+    assert "WorkloadNotScaled" in told(world)
+    assert_serves(world)
 
 
 def test_a_workload_that_goes_meanwhile_is_no_fault() -> None:

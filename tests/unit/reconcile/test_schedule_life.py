@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.naming import slot_run_name
 from tests.unit.reconcile.lives import ends_with, killed_everywhere, live_until, told
 from tests.unit.reconcile.world import RUNS, Client, World
 
@@ -68,6 +69,16 @@ def test_after_a_downtime_over_three_slots_one_run_catches_up() -> None:
     assert slots(world) == ["2026-03-01T02:45:00Z"]
     assert world.status("nightly")["missedSlots"] == 2
     assert told(world).count("SlotMissed") == 1
+
+
+def test_a_slot_whose_name_is_taken_counts_as_skipped_and_is_told_each_time() -> None:
+    world = scheduled()
+    uid = world.objects[f"{RUNS}/nightly"]["metadata"]["uid"]
+    for minute in (15, 30):
+        world.apply(slot_run_name("nightly", uid, START + timedelta(minutes=minute)))
+    AN_HOUR(world, None)
+    assert (told(world).count("NameCollision"), world.status("nightly")["skippedSlots"]) == (2, 2)
+    assert world.status("nightly")["lastScheduleTime"] == "2026-03-01T02:45:00Z"
 
 
 @pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=1)])

@@ -65,7 +65,7 @@ def test_a_busy_lock_counts_for_nothing_and_stops_the_clock() -> None:
 
 def test_completion_tells_everything_about_the_bundle() -> None:
     said = told.completed(run(status(attempt())), bundle(), Ended(Reason.COMPLETED, "Done", 0, bundle()), LATER)
-    assert (said.phase, said.completion_time, said.size_bytes, said.size) == ("Completed", LATER, 1500, "1.5 KiB")
+    assert (said.phase, said.completion_time, said.size_bytes, said.size) == ("Completed", START, 1500, "1.5 KiB")
     assert (said.checksum, said.destinations[0].claim_name) == ("a" * 64, "bundles")
     assert said.destinations[0].path == bundle().path
     assert said.components is not None

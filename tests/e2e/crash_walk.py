@@ -1,0 +1,283 @@
+"""The operator is killed (SIGKILL) before and after every write that it makes for a run, then started again: the end is the same.
+
+`recorded/` holds the writes of undisturbed runs. The walk goes along them, and a run that writes something else fails it: then the
+list is to be read, judged and recorded anew.
+"""
+
+import fcntl
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.backups import a_backup, condition, finished, jobs, lock_is_free, status
+from tests.e2e.claims import files_in
+from tests.e2e.kubectl import Json, Namespace
+from tests.e2e.operators import OperatorProcess
+from tests.e2e.pods import a_pod
+from tests.e2e.standin.quotenode import QuoteNode
+from tests.e2e.waiting import eventually
+
+RECORDED = Path(__file__).parent / "recorded"
+OBSERVED = "PATCH the status while the pod lives: how often depends on how fast it is"
+FOLLOWED_BY_OBSERVATIONS = ("POST /apis/batch", "PATCH /apis/apps")
+WRITE = re.compile(r"Write \d+: (.*)")
+PASSWORD = "change-me-please"
+
+
+def recorded(scenario: str) -> list[str]:
+    return (RECORDED / f"{scenario}.txt").read_text(encoding="utf-8").splitlines()
+
+
+SLOT_WRITES = 22
+"""At most, for a slot's run and its schedule. They are reconciled side by side, so their writes have no one order to record."""
+
+
+def points(scenario: str, *sides: str) -> list[tuple[str, str]]:
+    """Where the operator is killed. The moment before a write leaves the cluster as the moment after the one before it, so few scenarios
+    go through both."""
+    count = SLOT_WRITES if scenario == "slot" else len(recorded(scenario))
+    return [(scenario, f"{side}:{number}") for number in range(1, count + 1) for side in sides]
+
+
+class Site:
+    """One run in a namespace and with a database of its own, under an operator that is started again whenever it has died."""
+
+    def __init__(self, namespace: Namespace, database: Json, scenario: str, log: Path, crash_at: str) -> None:
+        self.namespace = namespace
+        self.scenario = scenario
+        self._database = database
+        self._log = log
+        if scenario == "prunes":
+            self.live_before(("old-a", "old-b"))
+        self._operator = OperatorProcess(namespace.name, log, QN_CRASH_AT=crash_at, QN_RESYNC_SECONDS="5")
+
+    def stop(self) -> None:
+        self._operator.stop()
+
+    def revive(self) -> None:
+        """Start the operator anew, without a crash point, if it is dead."""
+        code = self._operator.process.poll()
+        if code is not None:
+            assert code == -9, f"the operator ended by itself with {code}:\n{self.log}"
+            self._operator = OperatorProcess(self.namespace.name, self._log, QN_RESYNC_SECONDS="5")
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    @property
+    def was_killed(self) -> bool:
+        """By its own word: after its last write everything can be at rest before anybody sees it dead."""
+        return "Crash point: killed" in self.log
+
+    def until(self, look: Callable[[], object], what: str, within: float = 120) -> None:
+        def revived() -> object:
+            self.revive()
+            return look()
+
+        eventually(revived, what, within)
+
+    def live(self) -> None:
+        """From apply to rest."""
+        if self.scenario == "waits":
+            self.namespace.apply(self._older())
+            self.until(lambda: self._is("older", "ClaimMissing"), "the older run waits for its claim")
+        if self.scenario == "offline":
+            self.namespace.apply(an_application())
+            self.namespace.kubectl("rollout", "status", "deployment/app", "--timeout=60s")
+        self.namespace.apply(self._made())
+        if self.scenario == "waits":
+            self.until(lambda: self._is("run", "WaitingForTarget"), "the younger run waits for the older")
+            self.namespace.delete("quotenodebackup", "older")
+        self.until(self._has_ended, "the run has ended")
+        self.until(self.is_at_rest, "the Jobs expire and the lock is free")
+
+    def _has_ended(self) -> bool:
+        return self.run_name != "" and status(self.namespace, self.run_name).get("phase") in {"Completed", "Failed"}
+
+    @property
+    def run_name(self) -> str:
+        """Of a schedule: the run that it made; empty until it did."""
+        if self.scenario != "slot":
+            return "run"
+        made = self.namespace.items("quotenodebackups", "backup.quotenode.io/schedule=run")
+        return next((run["metadata"]["name"] for run in made), "")
+
+    def _made(self) -> Json:
+        body = self._backup("run")
+        match self.scenario:
+            case "offline":
+                workloads = [{"kind": "Deployment", "name": "app"}]
+                body["spec"] |= {"mode": "Offline", "application": {"workloads": workloads}}
+            case "prunes":
+                body["spec"] |= {"retention": {"keepLast": 1}}
+            case "slot":
+                slot = datetime.now(UTC) + timedelta(seconds=12)
+                body["spec"] |= {"schedule": f"{slot:%-S %-M %-H} * * *"}
+        return body
+
+    def live_before(self, names: tuple[str, ...]) -> None:
+        """Runs that were, before the one that the operator is killed in."""
+        with OperatorProcess(self.namespace.name, self._log.with_name("before.log")):
+            for name in names:
+                self.namespace.apply(self._backup(name))
+                finished(self.namespace, name, 60)
+                eventually(lambda: lock_is_free(self.namespace), "the lock is free", 30)
+
+    def _is(self, name: str, reason: str) -> bool:
+        return status(self.namespace, name).get("reason") == reason
+
+    def _backup(self, name: str) -> Json:
+        storage = {"local": {"claimName": "bundles"}}
+        return a_backup(name, database=self._database, files=None, storage=storage, pod=None, auditLog="Disabled")
+
+    def _older(self) -> Json:
+        """A run of the same database that waits for a claim: everybody younger waits for it."""
+        return self._backup("older") | {
+            "spec": self._backup("older")["spec"] | {"files": [{"name": "none", "claimName": "not-there"}]}
+        }
+
+    def is_at_rest(self) -> bool:
+        mine = jobs(self.namespace, self.run_name)
+        return lock_is_free(self.namespace) and all("ttlSecondsAfterFinished" in job["spec"] for job in mine)
+
+    def writes(self) -> list[str]:
+        """What the operator wrote, with made-up names left out, and the observations of a live pod as one line."""
+        listed: list[str] = []
+        for line in WRITE.findall(self.log):
+            shape = self._shape(line)
+            in_between = bool(listed) and (listed[-1] == OBSERVED or listed[-1].startswith(FOLLOWED_BY_OBSERVATIONS))
+            if in_between and shape.endswith("/run/status"):
+                shape = OBSERVED
+            if shape != OBSERVED or listed[-1] != OBSERVED:
+                listed.append(shape)
+        return listed
+
+    def _shape(self, line: str) -> str:
+        named = line.replace(f"/namespaces/{self.namespace.name}", "")
+        named = re.sub(r"(quotenodebackups/old)-[ab]", r"\1-*", named)
+        return re.sub(r"qnb-[0-9a-f]{20}", "qnb-*", re.sub(r"qn-lock-[0-9a-f]{24}", "qn-lock-*", named))
+
+    def told(self) -> list[str]:
+        """The reasons of the Events about the run, sorted: one for each time."""
+        events = self.namespace.items(
+            "events.v1.events.k8s.io", "app.kubernetes.io/managed-by=quotenode-backup-operator"
+        )
+        mine = [event for event in events if event["regarding"]["name"] in {"run", self.run_name}]
+        return sorted(event["reason"] for event in mine for _ in range((event.get("series") or {}).get("count", 1)))
+
+
+EXPECTED = {
+    "completes": ("Completed", ["Completed", "JobCreated"]),
+    "fails": ("CredentialsRefused", ["CredentialsRefused", "JobCreated"]),
+    "waits": ("Completed", ["Completed", "JobCreated", "WaitingForTarget"]),
+    "offline": ("Completed", ["ApplicationStarted", "Completed", "JobCreated", "StoppingApplication"]),
+    "prunes": ("Completed", ["Completed", "JobCreated", "Pruned"]),
+    "slot": ("Completed", ["Completed", "JobCreated", "RunCreated"]),
+}
+
+
+def assert_ended_well(site: Site) -> None:
+    """The same end as without any crash."""
+    reason, events = EXPECTED[site.scenario]
+    ended = finished(site.namespace, site.run_name, 1)
+    assert (ended["reason"], [one["number"] for one in ended["attempts"]]) == (reason, [1]), ended["message"]
+    assert [job["metadata"]["name"] for job in jobs(site.namespace, site.run_name)] == [ended["jobName"]]
+    assert site.told() == events
+    bundles = [path for path in files_in(site.namespace, "bundles") if path.endswith(".tar.gz")]
+    assert bundles == [place["path"] for place in ended.get("destinations", [])]
+    if site.scenario == "offline":
+        app = site.namespace.get("deployment", "app")
+        assert app and app["spec"]["replicas"] == 2
+    if site.scenario == "prunes":
+        for old in ("old-a", "old-b"):
+            assert condition(status(site.namespace, old), "LocalBundlePresent")["reason"] == "Pruned"
+    if site.scenario == "slot":
+        assert len(site.namespace.items("quotenodebackups")) == 2
+        assert status(site.namespace, "run")["missedSlots"] == 0
+
+
+@pytest.fixture(scope="module")
+def database(
+    own_namespace: Callable[[str], Namespace],
+    deploy: Callable[[Namespace], QuoteNode],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> QuoteNode:
+    """One PostgreSQL server for the whole walk, made by the first process that asks; each run has a database of its own in it."""
+    namespace = own_namespace("crash")
+    with (tmp_path_factory.getbasetemp().parent / f"{namespace.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_there = namespace.get("statefulset", "quotenode-db")
+        return QuoteNode(namespace.name) if is_there else deploy(namespace)
+
+
+Begin = Callable[[str, str], Site]
+
+
+@pytest.fixture
+def begin(database: QuoteNode, own_namespace: Callable[[str], Namespace], tmp_path: Path) -> Iterator[Begin]:
+    """Makes the site of a scenario whose operator dies at a point; empty: never."""
+    sites: list[Site] = []
+
+    def made(scenario: str, crash_at: str) -> Site:
+        place = f"{scenario}{crash_at.replace(':', '')}"
+        database.psql(f"DROP DATABASE IF EXISTS {place}; CREATE DATABASE {place} OWNER quotenode")
+        namespace = own_namespace(f"crash-{place}")
+        furnish(namespace, "wrong" if scenario == "fails" else PASSWORD)
+        where = {"host": f"quotenode-db.{database.namespace}", "name": place}
+        sites.append(Site(namespace, where, scenario, tmp_path / "operator.log", crash_at))
+        return sites[-1]
+
+    yield made
+    for site in sites:
+        site.stop()
+        Namespace("default").delete("namespace", site.namespace.name, options=("--wait=false",))
+
+
+def furnish(namespace: Namespace, password: str) -> None:
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "quotenode-db"},
+            "stringData": {"username": "quotenode", "password": password},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "bundles"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
+        },
+    )
+
+
+def an_application() -> Json:
+    """Something that an offline run stops."""
+    pod = a_pod("app")
+    marks = {"app": "app"}
+    template = {"metadata": {"labels": marks}, "spec": pod["spec"]}
+    spec = {"replicas": 2, "selector": {"matchLabels": marks}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app"}, "spec": spec}
+
+
+def assert_writes_what_is_recorded(site: Site) -> None:
+    site.live()
+    assert_ended_well(site)
+    assert not site.was_killed
+    assert site.writes() == recorded(site.scenario), "what it wrote:\n" + "\n".join(site.writes())
+
+
+def assert_writes_no_more_than_the_walk_goes_along(site: Site) -> None:
+    site.live()
+    assert_ended_well(site)
+    assert len(WRITE.findall(site.log)) <= SLOT_WRITES, WRITE.findall(site.log)
+
+
+def assert_ends_the_same(site: Site, crash_at: str) -> None:
+    site.live()
+    assert_ended_well(site)
+    number = int(crash_at.partition(":")[2])
+    assert site.was_killed or len(WRITE.findall(site.log)) < number, "it was never killed"
