@@ -8,13 +8,32 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, NAMESPACE, Manifest, of_kind, render, the
+from quotenode_backup.manifests import labels
+from tests.chart.rendering import CHART, NAMESPACE, Manifest, of_kind, render
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 
 
+def main(objects: list[Manifest], kind: str) -> Manifest:
+    """Of the policy that asks about references."""
+    (found,) = (one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith(".labels"))
+    return found
+
+
+def about_labels(objects: list[Manifest], kind: str) -> Manifest:
+    (found,) = (one for one in of_kind(objects, kind) if one["metadata"]["name"].endswith(".labels"))
+    return found
+
+
+def test_each_label_that_ties_a_run_to_its_schedule_is_guarded() -> None:
+    said = [one["message"] for one in about_labels(render(), POLICY)["spec"]["validations"]]
+    for label in (labels.SCHEDULE, labels.SCHEDULE_UID, labels.INITIATED_BY):
+        assert [message for message in said if message.startswith(f"Label {label} is the operator's")]
+    assert about_labels(render(), BINDING)["spec"]["policyName"] == about_labels(render(), POLICY)["metadata"]["name"]
+
+
 def validations() -> list[dict[str, str]]:
-    found: list[dict[str, str]] = the(render(), POLICY)["spec"]["validations"]
+    found: list[dict[str, str]] = main(render(), POLICY)["spec"]["validations"]
     return found
 
 
@@ -81,13 +100,13 @@ def test_each_refusal_names_field_requester_and_remedy() -> None:
 
 def test_it_fails_closed_and_denies() -> None:
     objects = render()
-    assert the(objects, POLICY)["spec"]["failurePolicy"] == "Fail"
-    assert the(objects, BINDING)["spec"]["validationActions"] == ["Deny"]
-    assert the(objects, BINDING)["spec"]["policyName"] == the(objects, POLICY)["metadata"]["name"]
+    assert main(objects, POLICY)["spec"]["failurePolicy"] == "Fail"
+    assert main(objects, BINDING)["spec"]["validationActions"] == ["Deny"]
+    assert main(objects, BINDING)["spec"]["policyName"] == main(objects, POLICY)["metadata"]["name"]
 
 
 def test_it_asks_on_writes_of_the_spec_only() -> None:
-    spec = the(render(), POLICY)["spec"]
+    spec = main(render(), POLICY)["spec"]
     (rule,) = spec["matchConstraints"]["resourceRules"]
     assert (rule["operations"], rule["resources"]) == (["CREATE", "UPDATE"], ["quotenodebackups"])
     conditions = {condition["name"]: condition["expression"] for condition in spec["matchConditions"]}
@@ -95,13 +114,13 @@ def test_it_asks_on_writes_of_the_spec_only() -> None:
 
 
 def test_only_the_operators_own_account_is_exempt() -> None:
-    conditions = the(render(release="mine"), POLICY)["spec"]["matchConditions"]
+    conditions = main(render(release="mine"), POLICY)["spec"]["matchConditions"]
     account = f"system:serviceaccount:{NAMESPACE}:mine-quotenode-backup-operator"
     assert f"request.userInfo.username != '{account}'" in [condition["expression"] for condition in conditions]
 
 
 def bound_namespaces(objects: list[Manifest]) -> list[str] | None:
-    bound = the(objects, BINDING)["spec"].get("matchResources")
+    bound = main(objects, BINDING)["spec"].get("matchResources")
     if bound is None:
         return None
     (expression,) = bound["namespaceSelector"]["matchExpressions"]

@@ -131,7 +131,7 @@ def namespace(operator: None) -> Iterator[str]:
     """A namespace with the rights and the policy of a release of its own, without its operator. The installed one brings the CRD."""
     name = f"admission-{secrets.token_hex(4)}"
     apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    parts = ("serviceaccount", "rbac-operator", "admission")
+    parts = ("serviceaccount", "rbac-operator", "admission", "admission-labels")
     shown = [flag for part in parts for flag in ("--show-only", f"templates/{part}.yaml")]
     release = helm("template", name, str(CHART), "-n", name, "--kube-version", OLDEST_KUBERNETES, *shown)
     done(kubectl("apply", "-f", "-", stdin=release))
@@ -173,6 +173,23 @@ def test_who_may_not_scale_one_workload_is_refused(namespace: str, field: str, k
         f"denied request: spec.{field}: {user} may not patch the scale of {kind} {name} in namespace {namespace}. "
         "Name another, or ask for a Role that allows it."
     ) in write(namespace, user).stderr
+
+
+def test_nobody_makes_himself_the_run_of_a_schedule(namespace: str) -> None:
+    """Unless he may write statuses, where he could say the same."""
+    label = "backup.quotenode.io/schedule-uid"
+    forged = backup(namespace)
+    forged["metadata"]["labels"] = {label: "1234"}
+    as_user = ("create", "--as=forger", "--dry-run=server", "-f", "-")
+    grant(namespace, "forger", EVERYTHING)
+    done(kubectl(*as_user, stdin=json.dumps(forged)))
+    less = '[{"op": "replace", "path": "/rules/0/resources", "value": ["quotenodebackups"]}]'
+    done(kubectl("patch", "role", "forger", "-n", namespace, "--type=json", "-p", less))
+    deadline = time.monotonic() + 30
+    while (refused := kubectl(*as_user, stdin=json.dumps(forged))).returncode == 0:
+        assert time.monotonic() < deadline, "the label was never refused"
+    assert f"Label {label} is the operator's" in refused.stderr
+    done(write(namespace, "forger"))
 
 
 def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
