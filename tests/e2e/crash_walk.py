@@ -207,9 +207,9 @@ def database(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> QuoteNode:
     """One PostgreSQL server for the whole walk, made by the first process that asks; each run has a database of its own in it."""
-    namespace = own_namespace("crash")
-    with (tmp_path_factory.getbasetemp().parent / f"{namespace.name}.lock").open("w") as lock:
+    with (tmp_path_factory.getbasetemp().parent / "crash.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        namespace = own_namespace("crash")
         is_there = namespace.get("statefulset", "quotenode-db")
         return QuoteNode(namespace.name) if is_there else deploy(namespace)
 

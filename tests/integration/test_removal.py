@@ -58,6 +58,16 @@ def test_a_folder_that_is_not_there_any_more_is_a_bundle_that_is_gone(site: Site
     assert_done(removal(site, bundle), "had gone before")
 
 
+def test_a_bundle_that_nobody_could_report_is_looked_for_by_its_run(site: Site) -> None:
+    first, second = older.bundles(site, 2)
+    folder = f"{site.shelf.relative_to(site.destination)}/"
+    assert_done(removal(site, first, path=folder), "was removed")
+    assert standing([first, second]) == [False, True]
+    assert_done(removal(site, first, path=folder), "had gone before")
+    second.pin()
+    assert_refused(site, removal(site, second, path=folder), Reason.RETENTION_FAILED, f"{second.path.name}.keep")
+
+
 def test_a_pinned_bundle_is_refused_with_the_name_of_the_pin(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
     bundle.pin()
