@@ -92,7 +92,7 @@ def test_a_bundle_that_no_record_speaks_for_is_refused(site: Site, record: str) 
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside/{}", "{shelf}/../../outside/{}", "/outside/{}", "{shelf}//{}", "./{shelf}/{}", "", "{shelf}/", ".."],
+    ["../outside/{}", "{shelf}/../../outside/{}", "/outside/{}", "{shelf}//{}", "./{shelf}/{}", "", ".."],
 )
 def test_a_path_that_is_none_inside_the_claim_is_refused(site: Site, path: str) -> None:
     bundle = older.bundle(site, days_ago=1, on=site.folder / "outside")

@@ -50,7 +50,8 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
 def _steps(plan: RemovalPlan) -> list[str]:
     """Folders, and the name of the bundle: empty when it is to be looked for."""
     steps = plan.path.split("/")
-    if "\0" in plan.path or any(step in ("", ".", "..") for step in steps[:-1]) or steps[-1] in (".", ".."):
+    is_path = plan.path and "\0" not in plan.path and not {".", ".."} & set(steps) and all(steps[:-1])
+    if not is_path:
         raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is no path inside the claim: nothing was removed.")
     return steps
 
