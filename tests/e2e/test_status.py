@@ -78,7 +78,7 @@ def test_kubectl_can_wait_for_the_end(namespace: Namespace, run: Json) -> None:
 def test_the_conditions_are_the_truth_and_the_phase_follows(run: Json) -> None:
     holding = {c["type"] for c in run["conditions"] if c["status"] == "True"}
 
-    assert holding == {"Accepted", "Complete", "Verified", "LocalBundlePresent"}
+    assert holding == {"Accepted", "Complete", "Verified", "LocalBundlePresent", "AuditLogged"}
     assert condition(run, "Progressing")["status"] == "False"
     assert run["phase"] == "Completed"
     assert run["initiatedBy"] == "Admin"
