@@ -4,6 +4,7 @@ Each story file has a namespace of its own, so that stories can run side by side
 `WATCHED`; stories that kill operators, or look into them, start their own in a namespace that no other watches.
 """
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tests.cluster import images
 from tests.cluster.cache import Cache, default_root
 from tests.cluster.cluster import Cluster
 from tests.e2e import operators
-from tests.e2e.kubectl import Namespace, kubectl
+from tests.e2e.kubectl import Namespace, Refused, kubectl
 from tests.e2e.standin.quotenode import QuoteNode
 
 WATCHED = (
@@ -127,14 +128,32 @@ def own_namespace(run_id: str, operator: None) -> Callable[[str], Namespace]:
 
 @pytest.fixture(scope="session")
 def deploy() -> Callable[[Namespace], QuoteNode]:
-    """Puts a tiny QuoteNode into a namespace. It goes with the namespace, at the start of the next run."""
-    return _deployed
+    """Puts a tiny QuoteNode into a namespace. When the stories of the file are over it is stopped, and can still be looked at."""
+
+    def deployed_for_a_file(namespace: Namespace) -> QuoteNode:
+        _deployed_by_this_file.add(namespace.name)
+        return deployed(namespace)
+
+    return deployed_for_a_file
 
 
-def _deployed(namespace: Namespace) -> QuoteNode:
+_deployed_by_this_file: set[str] = set()
+
+
+def deployed(namespace: Namespace) -> QuoteNode:
     quotenode = QuoteNode(namespace.name)
     quotenode.deploy()
     return quotenode
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Twenty databases that are asked each two seconds whether they are ready would keep a small machine busy."""
+    if nextitem is not None and nextitem.path == item.path:
+        return
+    for name in _deployed_by_this_file:
+        with contextlib.suppress(Refused):  # some stories delete their namespace
+            kubectl("scale", "deployments,statefulsets", "--all", "--replicas=0", f"--namespace={name}")
+    _deployed_by_this_file.clear()
 
 
 @pytest.fixture(scope="session")

@@ -201,17 +201,15 @@ def assert_ended_well(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(
-    own_namespace: Callable[[str], Namespace],
-    deploy: Callable[[Namespace], QuoteNode],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> QuoteNode:
-    """One PostgreSQL server for the whole walk, made by the first process that asks; each run has a database of its own in it."""
+def database(own_namespace: Callable[[str], Namespace], tmp_path_factory: pytest.TempPathFactory) -> QuoteNode:
+    """One PostgreSQL server for all walks, made by the first process that asks; each run has a database of its own in it."""
     with (tmp_path_factory.getbasetemp().parent / "crash.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         namespace = own_namespace("crash")
-        is_there = namespace.get("statefulset", "quotenode-db")
-        return QuoteNode(namespace.name) if is_there else deploy(namespace)
+        quotenode = QuoteNode(namespace.name)
+        if not namespace.get("statefulset", "quotenode-db"):
+            quotenode.deploy()
+        return quotenode
 
 
 Begin = Callable[[str, str], Site]

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from quotenode_backup.cluster.gateway import NEEDED
 from tests.e2e.kubectl import Json, Namespace, kubectl
 from tests.e2e.operators import OperatorProcess
 from tests.e2e.waiting import eventually
 
 GROUP = "rbac.authorization.k8s.io"
 ALMOST_ALL = [
-    {"apiGroups": ["backup.quotenode.io"], "resources": ["*"], "verbs": ["*"]},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["pods", "persistentvolumeclaims", "events"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "create", "update"]},
+    {
+        "apiGroups": [group],
+        "resources": [resource],
+        "verbs": sorted(verbs - ({"patch"} if resource == "jobs" else set())),
+    }
+    for (group, resource), verbs in NEEDED.items()
 ]
 
 

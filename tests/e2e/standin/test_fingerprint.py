@@ -113,7 +113,7 @@ def test_a_restored_database_has_the_fingerprint_of_its_source(quotenode: QuoteN
 def test_it_sees_each_change_of_a_database(quotenode: QuoteNode, pristine: str) -> None:
     changes = SAME | CHANGES
     said = quotenode.in_database_pod(
-        "bash", "-euc", CHANGE_COPIES, pristine, database="changed", stdin=_terminated(changes), timeout=120
+        "bash", "-euc", CHANGE_COPIES, pristine, database="changed", stdin=_terminated(changes), timeout=300
     )
     hashes = dict(zip(changes, said.splitlines(), strict=True))
     assert {change for change in changes if hashes[change] == hashes["nothing"]} == set(SAME)
