@@ -139,7 +139,7 @@ def test_it_misses_a_file_that_a_row_names(quotenode: QuoteNode) -> None:
 
 def _in_backend(quotenode: QuoteNode, script: str, *, stdin: str = "") -> str:
     return quotenode.kubectl(
-        "exec", "--stdin", BACKEND, "--container=backend", "--", "bash", "-euc", script, stdin=stdin
+        "exec", "--stdin", BACKEND, "--container=backend", "--", "bash", "-euc", script, stdin=stdin, timeout=180
     )
 
 
