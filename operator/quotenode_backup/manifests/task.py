@@ -20,7 +20,7 @@ from quotenode_backup.manifests.pod import (
 RECORD = "record"
 REMOVE = "remove"
 KEPT_SECONDS = 86400
-"""The Jobs are the memory of how often it was tried."""
+"""A finished Job stays for a day: for its log, and as the memory of how often a task was tried."""
 
 
 def record_job(

@@ -11,7 +11,7 @@ from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
-from quotenode_backup.manifests.task import RECORD, REMOVE, record_job, removal_job
+from quotenode_backup.manifests.task import KEPT_SECONDS, RECORD, REMOVE, record_job, removal_job
 from quotenode_backup.reconcile import locks
 from quotenode_backup.reconcile import status as told
 from quotenode_backup.reconcile.placement import IMAGE_USER, beside
@@ -23,8 +23,6 @@ from quotenode_backup.reconcile.telling import Teller
 SOON = timedelta(seconds=1)
 LOCK_TICK = timedelta(seconds=2)
 REFUSED_TICK = timedelta(minutes=1)
-JOB_KEPT_SECONDS = 86400
-"""A finished Job stays for a day, for its log."""
 RECORDS_TRIED = 12
 """Jobs for one row, over about seven hours."""
 
@@ -66,7 +64,7 @@ class Afterwards:
             return await self._break_lock(run)
         for job in jobs:
             if not job.ttl_set and not job.deleting:
-                await self._cluster.let_job_expire(run.namespace, job, JOB_KEPT_SECONDS)
+                await self._cluster.let_job_expire(run.namespace, job, KEPT_SECONDS)
         if not serves:
             return REFUSED_TICK
         await locks.release(self._cluster, run, self._clock())

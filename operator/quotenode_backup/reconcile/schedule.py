@@ -8,10 +8,10 @@ from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.manifests.event import event
 from quotenode_backup.manifests.scheduled_run import scheduled_run
 from quotenode_backup.reconcile.reading import Readings, reading
 from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, decide, without_run
+from quotenode_backup.reconcile.telling import Teller
 
 
 class ScheduleReconciler:
@@ -19,7 +19,7 @@ class ScheduleReconciler:
         self, cluster: Cluster, reporter: str, clock: Callable[[], datetime], readings: Readings | None = None
     ) -> None:
         self._cluster = cluster
-        self._reporter = reporter
+        self._teller = Teller(cluster, reporter)
         self._clock = clock
         self._readings = {} if readings is None else readings
 
@@ -67,18 +67,8 @@ class ScheduleReconciler:
             await self._cluster.write_status(run, decision.status)
 
     async def _tell(self, run: Run, notice: Notice, now: datetime) -> None:
-        await self._cluster.tell(
-            event(
-                namespace=run.namespace,
-                run_name=run.name,
-                run_uid=run.uid,
-                reason=notice.reason,
-                message=notice.message,
-                occurrence=notice.occurrence,
-                warning=notice.warning,
-                reporter=self._reporter,
-                now=now,
-            )
+        await self._teller(
+            run, notice.reason, notice.message, now, warning=notice.warning, occurrence=notice.occurrence
         )
 
 

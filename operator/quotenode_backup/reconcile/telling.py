@@ -14,9 +14,18 @@ class Teller:
         self._reporter = reporter
 
     async def __call__(
-        self, run: Run, reason: Reason, message: str, now: datetime, *, warning: bool, about: str = ""
+        self,
+        run: Run,
+        reason: Reason,
+        message: str,
+        now: datetime,
+        *,
+        warning: bool,
+        about: str = "",
+        occurrence: int | None = None,
     ) -> None:
-        """Once for each attempt: an Event that was posted before is not posted again."""
+        """Once for each occurrence, by default each attempt: an Event that was posted before is not posted again."""
+        attempt = run.status.attempts[-1].number if run.status.attempts else 0
         await self._cluster.tell(
             event(
                 namespace=run.namespace,
@@ -24,7 +33,7 @@ class Teller:
                 run_uid=run.uid,
                 reason=reason,
                 message=message,
-                occurrence=run.status.attempts[-1].number if run.status.attempts else 0,
+                occurrence=attempt if occurrence is None else occurrence,
                 about=about,
                 warning=warning,
                 reporter=self._reporter,
