@@ -20,12 +20,17 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
     """What the runs that still exist add to what is known of earlier ones."""
     good = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.COMPLETE)]
     bad = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.FAILED)]
-    newest = max(runs, key=lambda run: (run.created, run.uid), default=None)
+    newest = max(runs, key=_begun, default=None)
     update: dict[str, object] = {
         "last_failed_time": _newest([status, *bad], "last_failed_time"),
         "last_run": LastRun(name=newest.name, phase=newest.status.phase) if newest else status.last_run,
     }
     return _with_success(status, good).model_copy(update=update)
+
+
+def _begun(run: Run) -> tuple[datetime, datetime, str]:
+    """Creation is told in whole seconds: of two within one, the later start is the later run."""
+    return run.created, run.status.start_time or run.created, run.uid
 
 
 def _newest(told: Sequence[BackupStatus], remembered: str) -> datetime | None:

@@ -80,6 +80,13 @@ def test_only_a_few_go_in_one_pass_the_oldest_first() -> None:
     assert gone(*runs, successfulRunsHistoryLimit=1) == [f"run-{number}" for number in range(1, REMOVED_AT_ONCE + 1)]
 
 
+def test_of_two_runs_made_within_one_second_the_later_started_is_the_last() -> None:
+    runs = [run(ended(number).status, name=f"run-{number}", uid=uid) for number, uid in ((1, "z"), (2, "a"))]
+    told = with_runs(BackupStatus(), runs)
+    assert told.last_run
+    assert told.last_run.name == "run-2"
+
+
 def test_time_size_and_duration_are_those_of_the_newest_success() -> None:
     runs = [ended(2, size_bytes=20), ended(5, size_bytes=50, start_time=hours(4.5)), ended(6, "Failed")]
     told = with_runs(BackupStatus(), runs)
