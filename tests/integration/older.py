@@ -52,8 +52,13 @@ class Older:
         self.path.write_bytes(content)
 
 
-def bundle(site: Site, *, days_ago: float, database: str | None = None, on: Path | None = None) -> Older:
-    """A bundle of the site's database, or of another in the same claim. `on`: lies in that folder, whatever its record says."""
+def bundle(
+    site: Site, *, days_ago: float, database: str | None = None, on: Path | None = None, server: str | None = None
+) -> Older:
+    """A bundle of the site's database, or of another in the same claim. `on`: lies in that folder, whatever its record says.
+
+    `server`: the system identifier of one that is called the same, and is not the site's.
+    """
     name = database or site.database.name
     shelf = site.destination / naming.bundle_folder(NAMESPACE, HOST, site.database.server.port, name)
     made = datetime.now(UTC) - timedelta(days=days_ago)
@@ -67,7 +72,12 @@ def bundle(site: Site, *, days_ago: float, database: str | None = None, on: Path
         "name": "nightly",
         "started": f"{made:%Y-%m-%dT%H:%M:%SZ}",
         "completed": f"{made:%Y-%m-%dT%H:%M:%SZ}",
-        "target": {"host": HOST, "port": site.database.server.port, "database": name},
+        "target": {
+            "host": HOST,
+            "port": site.database.server.port,
+            "database": name,
+            "systemIdentifier": server or site.database.server.system_identifier,
+        },
         "noteCount": 0,
         "database": {"sizeBytes": 1, "sha256": sha256},
         "bundle": {"name": older.path.name, "sizeBytes": len(content), "sha256": sha256},

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
@@ -170,6 +171,10 @@ class Server:
         if not self._view:
             self._view = self.connect()
         return self._view.execute(statement, values).fetchall()
+
+    @cached_property
+    def system_identifier(self) -> str:
+        return str(self.query("SELECT system_identifier FROM pg_control_system()")[0][0])
 
     def create_role(self, name: str, password: str | None = None) -> str:
         """Gives the role's password."""

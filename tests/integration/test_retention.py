@@ -244,6 +244,17 @@ def test_two_databases_in_one_claim_never_mix(site: Site) -> None:
     assert stray.path.name in retention.problem
 
 
+def test_two_servers_of_one_name_that_share_a_folder_do_not_prune_each_other(site: Site) -> None:
+    """Two clusters with one exported folder, made from the same manifests."""
+    mine = older.bundles(site, 3)
+    theirs = [older.bundle(site, days_ago=days + 0.5, server="7000000000000000001") for days in (1, 2, 3)]
+    retention = pruned(site, 2)
+    assert standing(mine) == [True, False, False]
+    assert all(standing(theirs))
+    assert retention.problem
+    assert "of another database, server or namespace, left as it is" in retention.problem
+
+
 def test_a_bundle_from_a_clock_that_was_ahead_is_neither_counted_nor_removed(site: Site) -> None:
     ahead, *others = [older.bundle(site, days_ago=-365), *older.bundles(site, 3)]
     retention = pruned(site, 2)

@@ -118,7 +118,8 @@ class Attempt:
             parts = self._collect([self._dump(bundle, snapshot), *([files] if files else [])])
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
-            manifest = bundle.finish(parts, files.account if files else NO_FILES, versions)
+            account = files.account if files else NO_FILES
+            manifest = bundle.finish(parts, account, versions, self.lock.system_identifier)
             read_back = self._read_back(bundle.parts)
         return self._commit(manifest | {"bundle": read_back})
 

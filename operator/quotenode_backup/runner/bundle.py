@@ -43,14 +43,18 @@ class PartialBundle:
         return Segment(self._bundle if self._aside is None else self._aside, shape.DUMP, self._mtime)
 
     def finish(
-        self, parts: Mapping[str, Part], account: Mapping[str, Any], versions: Mapping[str, Any]
+        self,
+        parts: Mapping[str, Part],
+        account: Mapping[str, Any],
+        versions: Mapping[str, Any],
+        system_identifier: int,
     ) -> dict[str, Any]:
         """The manifest. All that is written is on the disk when this returns."""
         if self._aside is not None:
             append_file(self._bundle, self._aside)
             self._folder.partial(".dump").unlink()
         self.parts = [parts[name] for name in (shape.FILES, shape.DUMP) if name in parts]
-        manifest = describe(self._plan, parts, account, versions)
+        manifest = describe(self._plan, parts, account, versions, system_identifier)
         described = json.dumps(manifest, indent=2).encode()
         self._add_small(shape.MANIFEST, described)
         checksums = "".join(shape.checksum_line(part.sha256, part.name) for part in self.parts)

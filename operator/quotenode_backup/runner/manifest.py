@@ -13,9 +13,13 @@ NO_FILES: dict[str, Any] = {"files": 0, "folders": 0, "links": 0, "bytes": 0, "n
 
 
 def describe(
-    plan: Plan, parts: Mapping[str, Part], account: Mapping[str, Any], versions: Mapping[str, Any]
+    plan: Plan,
+    parts: Mapping[str, Part],
+    account: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    system_identifier: int,
 ) -> dict[str, Any]:
-    """`account` is what the archive said about the files."""
+    """`account` is what the archive said about the files, `system_identifier` PostgreSQL's own of the server."""
     description: dict[str, Any] = {
         "formatVersion": shape.FORMAT_VERSION,
         "runUid": plan.run_uid,
@@ -25,7 +29,7 @@ def describe(
         "initiatedBy": plan.initiated_by,
         "started": stamp(plan.started),
         "completed": stamp(datetime.now(UTC)),
-        "target": {"host": plan.database.host, "port": plan.database.port, "database": plan.database.name},
+        "target": _target(plan, system_identifier),
         "versions": dict(versions),
         "runner": {"uid": os.geteuid(), "gid": os.getegid()},
         "database": _component(parts[shape.DUMP]),
@@ -35,6 +39,13 @@ def describe(
     if shape.FILES in parts:
         description["files"] = _component(parts[shape.FILES]) | _counts(plan, account)
     return description
+
+
+def _target(plan: Plan, system_identifier: int) -> dict[str, Any]:
+    """Two clusters that write into one exported folder can call their servers the same: the identifier tells them apart."""
+    database = plan.database
+    identifier = str(system_identifier)  # above what a number in JSON can hold for many readers
+    return {"host": database.host, "port": database.port, "database": database.name, "systemIdentifier": identifier}
 
 
 def _component(part: Part) -> dict[str, Any]:

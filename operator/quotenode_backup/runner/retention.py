@@ -130,15 +130,14 @@ class Pruning:
         if names != shelf.names():
             raise Doubt("two listings of the folder in a row differ")
         try:
-            inventory = self._inventory(shelf, sorted(names))
+            return self._inventory(shelf, sorted(names))
         except OSError as error:
             raise Doubt(f"a commit record cannot be read: {_words(error)}") from error
-        own = inventory.records.get(self._own)
-        if not own or own["runUid"] != self._plan.run_uid:
-            raise Doubt("the listing of the folder lacks the bundle of this run")
-        return inventory
 
     def _inventory(self, shelf: Shelf, names: list[str]) -> Inventory:
+        own = shelf.record(record_name(self._own), self._own)
+        if not own or own["runUid"] != self._plan.run_uid or record_name(self._own) not in names:
+            raise Doubt("the listing of the folder lacks the bundle of this run")
         found = Inventory({}, {}, {}, [])
         for name in names:
             bundle = name.removesuffix(shape.COMMIT_RECORD_SUFFIX)
@@ -148,18 +147,13 @@ class Pruning:
             record = shelf.record(name, bundle)
             if not record or not _completed(record):
                 found.unreadable.append(name)
-            elif not self._is_of_target(record):
+            elif not _are_of_one_target(own, record):
                 found.others[bundle] = record
             elif name.startswith(REMOVED_PREFIX):
                 found.tombstones[bundle] = record
             else:
                 found.records[bundle] = record
         return found
-
-    def _is_of_target(self, record: Record) -> bool:
-        database = self._plan.database
-        target = {"host": database.host, "port": database.port, "database": database.name}
-        return bool(record.get("namespace") == self._plan.namespace and record.get("target") == target)
 
     def _choose(self, shelf: Shelf, inventory: Inventory) -> Choice:
         kept = list(self._kept(shelf, inventory))
@@ -222,6 +216,10 @@ class Pruning:
         self.pruned += not shelf.has(name)
 
 
+def _are_of_one_target(own: Record, other: Record) -> bool:
+    return all(own[field] == other.get(field) for field in ("namespace", "target"))
+
+
 def _completed(record: Record) -> datetime | None:
     try:
         moment = datetime.fromisoformat(record["completed"])
@@ -240,7 +238,7 @@ def _oddities(inventory: Inventory, choice: Choice) -> Iterator[str]:
         which = _named([kept.name for kept in choice.of_the_future])
         yield f"{which}: dated in the future, neither counted nor removed."
     if inventory.others:
-        yield f"{_named(list(inventory.others))}: of another database or namespace, left as it is."
+        yield f"{_named(list(inventory.others))}: of another database, server or namespace, left as it is."
 
 
 def _named(names: list[str]) -> str:
