@@ -103,6 +103,8 @@ class Stopped(BaseModel):
     workloads: tuple[StoppedWorkload, ...]
     user: int
     """As whom the files can be read: with the application's pods gone, nobody else knows."""
+    serve_by: datetime | None = None
+    """When all of it must have been started again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat
 from quotenode_backup.controller.http import serve
 from quotenode_backup.controller.queue import Key, KeyQueue
-from quotenode_backup.controller.resync import resync_for_ever
+from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
 from quotenode_backup.reconcile.locks import Room
@@ -67,7 +67,7 @@ async def _run(chosen: Settings, connection: Connection, config: Configuration) 
     server = serve(chosen.http_port, health, metrics)
     helpers = [
         asyncio.create_task(beat(health, metrics)),
-        asyncio.create_task(resync_for_ever(cluster, chosen.scopes, queue, health)),
+        asyncio.create_task(Resync(cluster, chosen.scopes, queue, health, metrics.applications).go_on()),
         *(asyncio.create_task(_work(queue, reconciler, metrics)) for _ in range(WORKERS)),
     ]
     watching = asyncio.create_task(watch(config, chosen, queue))

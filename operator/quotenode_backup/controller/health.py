@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from quotenode_backup.controller.metrics import ScheduleCollector
+from quotenode_backup.controller.metrics import ApplicationCollector, ScheduleCollector
 from quotenode_backup.controller.queue import KeyQueue
-from quotenode_backup.reconcile.reading import Readings
+from quotenode_backup.reconcile.reading import Readings, ServeBy
 
 HEARTBEAT_SECONDS = 1.0
 LOOP_STUCK_SECONDS = 30.0
@@ -38,7 +38,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.schedules: Readings = {}
+        self.applications: ServeBy = {}
         self.registry.register(ScheduleCollector(self.schedules))
+        self.registry.register(ApplicationCollector(self.applications))
         self.runs = Counter(
             "quotenode_backup_runs", "Runs that ended", ["phase", "initiated_by"], registry=self.registry
         )

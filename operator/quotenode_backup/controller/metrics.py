@@ -6,7 +6,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from quotenode_backup.reconcile.reading import Reading, Readings
+from quotenode_backup.reconcile.reading import Reading, Readings, ServeBy
 
 LABELS = ("namespace", "name")
 Value = Callable[[Reading], float | None]
@@ -31,6 +31,7 @@ GAUGES: dict[str, tuple[str, Value]] = {
     "stale_after_seconds": ("The age at which the last success is too old", lambda r: r.stale_after_seconds),
     "suspended": ("Whether no slot starts a run", lambda r: _flag(r.suspended)),
     "running": ("Runs that are not finished, waiting ones too", lambda r: r.running),
+    "waiting_since_timestamp_seconds": ("When the oldest run that waits was made", lambda r: _seconds(r.waiting_since)),
     "running_since_timestamp_seconds": ("When the oldest run at work began", lambda r: _seconds(r.running_since)),
     "running_deadline_timestamp_seconds": ("When that run must have ended", lambda r: _seconds(r.running_until)),
 }
@@ -54,6 +55,26 @@ class ScheduleCollector(Collector):
             yield _filled(GaugeMetricFamily(f"quotenode_backup_{name}", words, labels=LABELS), value, seen)
         for name, (words, value) in COUNTERS.items():
             yield _filled(CounterMetricFamily(f"quotenode_backup_{name}", words, labels=LABELS), value, seen)
+
+
+class ApplicationCollector(Collector):
+    """By database, as the Leases are: a run that stopped its application may be gone."""
+
+    def __init__(self, serve_by: ServeBy) -> None:
+        self._serve_by = serve_by
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "quotenode_backup_application_serve_by_timestamp_seconds",
+            "When the application that an offline run stopped must serve again",
+            labels=("namespace", "database"),
+        )
+        for key, moment in sorted(self._serve_by.copy().items()):
+            family.add_metric(key, moment.timestamp())
+        yield family
 
 
 def _filled(

@@ -5,54 +5,100 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health
 from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.reconcile.reading import ServeBy
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+CLOCK_LOOK_SECONDS = 30.0
+CLOCK_JUMP_SECONDS = 5.0
 WAITING_AT_MOST = 16
 
 
-async def resync_for_ever(cluster: Cluster, scopes: tuple[str | None, ...], queue: KeyQueue, health: Health) -> None:
-    while True:
-        pause = await _resync_once(cluster, scopes, queue, health)
-        await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one look at everything came to."""
+
+    keys: set[Key] = field(default_factory=set)
+    serve_by: ServeBy = field(default_factory=dict)
 
 
-async def _resync_once(cluster: Cluster, scopes: tuple[str | None, ...], queue: KeyQueue, health: Health) -> float:
-    keys: set[Key] = set()
-    pause = float(health.resync_seconds)
-    try:
-        for scope in scopes:
-            keys |= await unsettled(cluster, scope)
-        health.resynced = time.monotonic()
-    except ApiError as exc:
-        logger.warning("Resync: %s", exc)
-        pause = RETRY_SECONDS
-    await feed(queue, keys)
-    return pause
+@dataclass(frozen=True, slots=True)
+class Resync:
+    cluster: Cluster
+    scopes: tuple[str | None, ...]
+    queue: KeyQueue
+    health: Health
+    serve_by: ServeBy
+    """Kept up for the metrics."""
+
+    async def go_on(self) -> None:
+        clock = ClockWatch()
+        while True:
+            pause = await self._once()
+            await rest(pause * random.uniform(0.9, 1.1), clock.has_jumped)
+
+    async def _once(self) -> float:
+        """How long to rest."""
+        found, pause = Found(), RETRY_SECONDS
+        try:
+            for scope in self.scopes:
+                await look(self.cluster, scope, found)
+            self._remember(found.serve_by)
+            self.health.resynced, pause = time.monotonic(), float(self.health.resync_seconds)
+        except ApiError as exc:
+            logger.warning("Resync: %s", exc)
+        await feed(self.queue, found.keys)
+        return pause
+
+    def _remember(self, serve_by: ServeBy) -> None:
+        """Never empty in between: the metrics are read by another thread."""
+        for gone in self.serve_by.keys() - serve_by.keys():
+            del self.serve_by[gone]
+        self.serve_by.update(serve_by)
+
+
+class ClockWatch:
+    """Sees when the clock was set, or stood still with the machine: timers run by the monotonic one, and would miss their slots."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._ahead = wall() - monotonic()
+
+    def has_jumped(self) -> bool:
+        """Since it was last asked."""
+        before, self._ahead = self._ahead, self._wall() - self._monotonic()
+        return abs(self._ahead - before) > CLOCK_JUMP_SECONDS
+
+
+async def rest(seconds: float, is_over: Callable[[], bool], look_seconds: float = CLOCK_LOOK_SECONDS) -> None:
+    """For so long, or until it is over before that."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not is_over():  # noqa: ASYNC110 # no event tells that the clock was set
+        await asyncio.sleep(min(left, look_seconds))
 
 
 async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
     """Never many at a time: what happens while thousands are looked at must not wait behind them."""
     for key in keys:
-        with contextlib.suppress(
-            TimeoutError
-        ):  # what comes by events may keep it full: the resync goes on all the same
+        with contextlib.suppress(TimeoutError):  # events may keep it full: the resync goes on all the same
             await asyncio.wait_for(queue.room(WAITING_AT_MOST), 1.0)
         queue.add(key)
 
 
-async def unsettled(cluster: Cluster, scope: str | None) -> set[Key]:
+async def look(cluster: Cluster, scope: str | None, found: Found) -> None:
     """Runs that something is left to do for, finished ones whose Jobs are not wound down, and whoever holds a lock."""
-    keys = {Key(namespace, name) async for namespace, name in cluster.unsettled_runs(scope)}
-    keys |= {Key(namespace, name) async for namespace, name in cluster.owners_of_jobs_to_wind_down(scope)}
-    keys |= {
-        Key(namespace, lease.holder_name) async for namespace, lease in cluster.each_lease(scope) if lease.holder_uid
-    }
-    return keys
+    found.keys.update([Key(*run) async for run in cluster.unsettled_runs(scope)])
+    found.keys.update([Key(*owner) async for owner in cluster.owners_of_jobs_to_wind_down(scope)])
+    async for namespace, lease in cluster.each_lease(scope):
+        if lease.holder_uid:
+            found.keys.add(Key(namespace, lease.holder_name))
+        if lease.stopped and lease.stopped.serve_by:
+            found.serve_by[namespace, lease.target] = lease.stopped.serve_by

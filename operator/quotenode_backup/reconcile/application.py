@@ -4,6 +4,7 @@ Only the `scale` subresource is touched. What was stopped stands on the Lease fr
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from quotenode_backup.api.backup import BackupSpec, Mode
 from quotenode_backup.cluster.errors import ApiError
@@ -55,13 +56,14 @@ async def look(cluster: Cluster, run: Run, lease: Lease | None) -> Application |
     )
 
 
-def to_remember(seen: Application, user: int) -> Stopped:
+def to_remember(seen: Application, user: int, serve_by: datetime) -> Stopped:
     return Stopped(
         workloads=tuple(
             StoppedWorkload(kind=scale.kind, name=scale.name, uid=scale.uid, replicas=scale.replicas)
             for scale in seen.scales
         ),
         user=user,
+        serve_by=serve_by,
     )
 
 

@@ -26,6 +26,8 @@ class Reading:
     next_slot: datetime | None
     running: int
     """Runs that are not finished, waiting ones too."""
+    waiting_since: datetime | None
+    """When the oldest of those that wait for the database or for room was made."""
     running_since: datetime | None
     """When the oldest of those at work got the database's lock."""
     running_until: datetime | None
@@ -34,6 +36,8 @@ class Reading:
     skipped_slots: int
 
 
+ServeBy = dict[tuple[str, str], datetime]
+"""Namespace and database of each application that an offline run has stopped, and when it must serve again. Read off the Leases."""
 Readings = dict[tuple[str, str], Reading]
 """Namespace and name of each schedule that exists. Written by passes, read by the thread that serves the metrics."""
 
@@ -54,6 +58,7 @@ def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
         last_duration_seconds=status.last_duration_seconds,
         next_slot=status.next_schedule_time,
         running=len(unfinished),
+        waiting_since=min((one.created for one in unfinished if not one.status.start_time), default=None),
         running_since=_began(at_work) if at_work else None,
         running_until=_must_end(at_work) if at_work else None,
         missed_slots=status.missed_slots or 0,

@@ -224,7 +224,9 @@ class RunReconciler:
                 status = told.observed(run, placement.reason, placement.message, now)
                 return await self._write(run, status, LOCK_TICK)
             return await self._fail(run, placement.reason, placement.message, now)
-        await locks.remember_stopped(self._cluster, run, application.to_remember(running, placement.user), now)
+        serve_by = timing.deadline(run.status.start_time or now, _spec(run).active_deadline_seconds)
+        stopped = application.to_remember(running, placement.user, serve_by)
+        await locks.remember_stopped(self._cluster, run, stopped, now)
         return Pass(NOW)
 
     async def _start_application(self, run: Run, now: datetime) -> None:

@@ -105,6 +105,13 @@ def test_no_sample_is_labelled_with_a_run(site: Site) -> None:
     assert not [sample for sample in site.page if run in sample]
 
 
+def test_a_run_that_waits_has_waited_since_it_was_made(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *", trigger="now")
+    site.look_at("night")
+    assert value(site, "waiting_since_timestamp_seconds") == site.world.now.timestamp()
+    assert value(site, "running_since_timestamp_seconds") is None
+
+
 def test_how_often_everything_is_listed_is_told_beside_how_long_ago_it_was(site: Site) -> None:
     assert site.page["quotenode_backup_resync_interval_seconds"] == 300
     assert site.page["quotenode_backup_resync_age_seconds"] < 60

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.controller.resync import unsettled
+from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.run import RunReconciler
@@ -34,13 +34,14 @@ def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
 
 async def one_round(client: Client) -> bool:
     """What a resync finds gets one pass each; whether it found anything."""
-    keys = await unsettled(Cluster(client), "shop")  # type: ignore[arg-type]
-    for key in sorted(keys):
+    found = Found()
+    await look(Cluster(client), "shop", found)  # type: ignore[arg-type]
+    for key in sorted(found.keys):
         try:
             await reconciler(client.world, client).reconcile(*key)
         except ApiError:
             continue
-    return bool(keys)
+    return bool(found.keys)
 
 
 def to_rest(world: World, client: Client | None = None) -> Client:

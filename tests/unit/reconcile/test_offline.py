@@ -1,15 +1,19 @@
 """Offline runs in a cluster in memory: the application is down during each attempt, and serves again after every end."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests import labels
+from quotenode_backup.reconcile.reading import ServeBy
 from tests.unit.reconcile.lives import assert_settled, ends_with, finished, killed_everywhere, one_round, to_rest, told
-from tests.unit.reconcile.world import AUTOSCALERS, JOBS, Client, Script, World
+from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, Client, Script, World
 
 APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
 
@@ -30,9 +34,7 @@ def offline_world(script: Script = GOES_WELL, **spec: Any) -> World:
 def assert_serves(world: World) -> None:
     assert_settled(world)
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
-    assert all(
-        "stopped" not in str(lease["metadata"]["annotations"]) for lease in world.in_("/apis/coordination.k8s.io")
-    )
+    assert all(labels.STOPPED not in lease["metadata"]["annotations"] for lease in world.in_(LEASES))
 
 
 def until_a_job_runs(world: World) -> Client:
@@ -67,6 +69,23 @@ def test_the_user_is_the_one_that_the_application_had() -> None:
     until_a_job_runs(world)
     [job] = world.in_(JOBS)
     assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
+
+
+def test_while_it_is_down_a_resync_sees_when_it_must_serve_again() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    [(database, serve_by)] = seen_stopped(client).items()
+    [lease] = world.in_(LEASES)
+    assert database == ("shop", lease["metadata"]["annotations"][labels.TARGET])
+    assert serve_by == datetime.fromisoformat(world.status("night")["startTime"]) + timedelta(seconds=1800)
+    to_rest(world, client)
+    assert seen_stopped(client) == {}
+
+
+def seen_stopped(client: Client) -> ServeBy:
+    found = Found()
+    finished(look(Cluster(client), "shop", found))  # type: ignore[arg-type]
+    return found.serve_by
 
 
 def test_while_another_namespace_has_the_lock_it_serves() -> None:
