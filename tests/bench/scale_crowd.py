@@ -53,6 +53,30 @@ async def fill(connection: Connection, namespace: str, schedules: int, runs: int
     return uids
 
 
+async def schedule_all(connection: Connection, namespace: str, names: list[str], minutes: int) -> float:
+    """Give all of them the same slot, so many minutes away, and a database and a user each. When that is, in seconds of the epoch.
+
+    Their claims are made, so that a run which has room gets as far as a pod; it waits there for a Secret.
+    """
+    for claim in ("quotenode-files", "quotenode-backups"):
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+        body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": spec}
+        await connection.write("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", body)
+    slot = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=minutes)
+    await _each(_reschedule(connection, namespace, name, slot) for name in names)
+    return slot.timestamp()
+
+
+async def _reschedule(connection: Connection, namespace: str, name: str, slot: datetime) -> None:
+    spec = {
+        "schedule": f"{slot:%M %H} * * *",
+        "suspend": False,
+        "database": {"name": name},
+        "pod": {"runAsUser": 1000},
+    }
+    await connection.write("PATCH", path(namespace, name), {"spec": spec}, MERGE_PATCH)
+
+
 async def _each(tasks: Iterable[Any]) -> list[Any]:
     room = asyncio.Semaphore(AT_ONCE)
 

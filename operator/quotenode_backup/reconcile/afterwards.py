@@ -14,15 +14,13 @@ from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.manifests.task import KEPT_SECONDS, RECORD, REMOVE, record_job, removal_job
 from quotenode_backup.reconcile import locks
 from quotenode_backup.reconcile import status as told
+from quotenode_backup.reconcile.pace import LOCK_TICK, REFUSED_TICK, SOON
 from quotenode_backup.reconcile.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.plan import bundle_home, record_plan, removal_plan
 from quotenode_backup.reconcile.status import UNRECORDABLE, Finding
 from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
 from quotenode_backup.reconcile.telling import Teller
 
-SOON = timedelta(seconds=1)
-LOCK_TICK = timedelta(seconds=2)
-REFUSED_TICK = timedelta(minutes=1)
 RECORDS_TRIED = 12
 """Jobs for one row, over about seven hours."""
 

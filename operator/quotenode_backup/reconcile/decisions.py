@@ -10,11 +10,8 @@ from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason, is_retryable
 from quotenode_backup.reconcile.application import Application
 from quotenode_backup.reconcile.outcome import Ended, outcome
+from quotenode_backup.reconcile.pace import SOON, TICK
 from quotenode_backup.reconcile.stuck import Pending, with_pod, without_pod
-
-TICK = timedelta(seconds=10)
-"""How often an unfinished run is looked at when nothing happens: Events of Jobs and pods come at once."""
-SOON = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,6 @@ from quotenode_backup.reconcile import application, locks
 from quotenode_backup.reconcile import status as told
 from quotenode_backup.reconcile.afterwards import Afterwards
 from quotenode_backup.reconcile.decisions import (
-    SOON,
-    TICK,
     Accept,
     BeginAttempt,
     BeginStop,
@@ -48,6 +46,7 @@ from quotenode_backup.reconcile.decisions import (
     next_step,
 )
 from quotenode_backup.reconcile.outcome import Ended
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, SOON, TICK
 from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
 from quotenode_backup.reconcile.reading import Readings
@@ -55,8 +54,6 @@ from quotenode_backup.reconcile.schedule import ScheduleReconciler
 from quotenode_backup.reconcile.status import UNRECORDABLE
 from quotenode_backup.reconcile.telling import Teller
 
-NOW = timedelta(0)
-LOCK_TICK = timedelta(seconds=2)
 SPREAD_SECONDS = 24
 
 

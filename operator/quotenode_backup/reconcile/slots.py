@@ -18,6 +18,7 @@ from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
 from quotenode_backup.domain.schedule import Due, Schedule, ScheduleInvalid
 from quotenode_backup.domain.text import shortened
 from quotenode_backup.reconcile.history import REMOVED_AT_ONCE, beyond_limits, with_runs
+from quotenode_backup.reconcile.pace import NOW
 from quotenode_backup.reconcile.status import Finding, with_conditions
 
 DEFAULT_ZONE = "Etc/UTC"
@@ -26,7 +27,6 @@ DEFAULT_STALE_AFTER = 172_800
 SUSPENDED = "Suspended"
 INVALID = "Invalid"
 CLOCK_TOLERANCE = timedelta(minutes=1)
-NOW = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

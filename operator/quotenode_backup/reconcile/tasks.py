@@ -10,8 +10,7 @@ from quotenode_backup.contract import Outcome, Result
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.outcome import outcome, result_of
-
-TICK = timedelta(seconds=10)
+from quotenode_backup.reconcile.pace import TICK
 
 
 @dataclass(frozen=True, slots=True)
