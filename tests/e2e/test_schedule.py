@@ -276,7 +276,7 @@ def test_two_schedules_and_a_one_off_of_one_database_queue_and_name_whom_they_wa
         site.apply(site.schedule(schedule, "quotenode", "0 0 1 1 *", suspend=True, trigger="now"))
         (run,) = eventually(lambda: site.runs(schedule), f"{schedule} has its run", 30)
         name = str(run["metadata"]["name"])
-        waits = ("WaitingForTarget", "Waiting for once, which is backing up the same database or waits for it too")
+        waits = ("WaitingForTarget", "Waiting for once, which is backing up the same database")
 
         def is_waiting() -> bool:
             seen = status(site.namespace, name)

@@ -137,7 +137,7 @@ def test_an_api_server_that_is_away_for_seconds_is_waited_for(
     namespace: Namespace, road: tuple[Road, str], tmp_path: Path
 ) -> None:
     way, kubeconfig = road
-    with OperatorProcess(namespace.name, tmp_path / "log", KUBECONFIG=kubeconfig, QN_RESYNC_SECONDS="2") as operator:
+    with OperatorProcess(namespace.name, tmp_path / "log", KUBECONFIG=kubeconfig, QN_RESYNC_SECONDS="5") as operator:
         operator.said("Watching")
         way.close()
         operator.said("Resync: GET")

@@ -113,7 +113,7 @@ class FilesSource(SpecModel):
 
 
 class LocalStorage(SpecModel):
-    """A volume that keeps the bundles. A volume on the database's own disk protects against mistakes, not against the loss of the disk."""
+    """A volume that keeps the bundles."""
 
     claim_name: ObjectName
     """PersistentVolumeClaim in the same namespace."""
@@ -125,7 +125,7 @@ class Storage(SpecModel):
     """Where the bundle goes."""
 
     local: LocalStorage
-    """A volume in this cluster."""
+    """A volume in this cluster that keeps the bundles. On the database's own disk it protects against mistakes, not against the loss of the disk."""
 
 
 class Resources(SpecModel):
@@ -212,7 +212,7 @@ class Application(SpecModel):
 
 
 class Retention(SpecModel):
-    """Which local bundles of this database stay. Bundles with a file `<bundle>.keep` beside them always do."""
+    """Which local bundles of this database stay."""
 
     keep_last: Annotated[int, Field(ge=1, le=365)] = 7
     """How many of the newest good bundles stay. Older ones are removed after a backup that succeeded, never otherwise."""
@@ -330,7 +330,7 @@ class BackupSpec(SpecModel):
     failed_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
     """How many failed runs of this schedule stay as resources. Absent: 10."""
     retention: Retention | None = None
-    """Which local bundles stay. Absent: the newest 7 for a schedule; without schedule, all of them."""
+    """Which local bundles of this database stay. Absent: the newest 7 for a schedule; without schedule, all of them. One with a file `<bundle>.keep` beside it always stays."""
     mode: Mode = Mode.ONLINE
     """Online: the application goes on serving. Offline: it is stopped before and always started again."""
     application: Application | None = None
@@ -344,11 +344,11 @@ class BackupSpec(SpecModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
-    """The volumes of uploads and PDFs."""
+    """The volumes of uploads and PDFs. None: the database alone is backed up."""
     storage: Storage
     """Where the bundle goes."""
     active_deadline_seconds: Annotated[int, Field(ge=30, le=604800)] = 1800
-    """Seconds from the moment the run has the database's lock, over all attempts. Then it is ended and Failed. Waiting for the lock is not counted."""
+    """Seconds from the moment the run has the database's lock, over all attempts. Then it is ended and Failed. Its last minute is for cleaning up. Waiting for the lock is not counted."""
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 1
     """How many further attempts follow a failure that another attempt can cure."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN

@@ -74,6 +74,7 @@ def _columns() -> list[Schema]:
         column("Initiated by", ".status.initiatedBy"),
         column("Size", ".status.size"),
         column("Completed", ".status.completionTime", "date"),
+        column("Last success", ".status.lastSuccessfulTime", "date"),
         column("Next", ".status.nextScheduleTime"),
         column("Age", ".metadata.creationTimestamp", "date"),
         column("Destination", ".status.destinations[0].path", wide=True),

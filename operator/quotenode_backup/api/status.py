@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from quotenode_backup.api.fields import StatusModel
+from quotenode_backup.domain.errors import Reason
 
 MESSAGE_LIMIT = 1024
 ATTEMPTS_KEPT = 5
@@ -174,7 +175,7 @@ class BackupStatus(StatusModel):
     missed_slots: int | None = None
     """How many slots passed while the operator was away. Of one downtime 1000 are counted at most."""
     skipped_slots: int | None = None
-    """How many slots came while the run before was still on."""
+    """How many slots got no run because the one before was still running, or the new one was refused (Events RunRefused and NameCollision)."""
     slots_from: datetime | None = None
     """Slots after this moment are still to be acted on."""
     observed_schedule: Annotated[str, StringConstraints(max_length=165)] | None = None
@@ -186,6 +187,12 @@ class BackupStatus(StatusModel):
     def holds(self, kind: ConditionType) -> bool:
         found = self.condition(kind)
         return found is not None and found.status == "True"
+
+    @property
+    def owes_row(self) -> bool:
+        """Whether its row in backup_logs is still to be written, from this very resource."""
+        found = self.condition(ConditionType.AUDIT_LOGGED)
+        return found is not None and found.reason == Reason.AUDIT_PENDING
 
     @property
     def is_finished(self) -> bool:

@@ -101,7 +101,7 @@ class Connection:
 
 
 def watching_session(config: Configuration, connections: int) -> aiohttp.ClientSession:
-    """A session for kopf's streams. The token is asked for at each request, so that renewing it drops no stream (K21)."""
+    """A session for kopf's streams. The token is asked for at each request, so that renewing it drops no stream."""
 
     async def with_token(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
         token = await config.get_api_key_with_prefix("BearerToken")

@@ -130,7 +130,12 @@ class Cluster:
             return
 
     async def write_status(self, run: Run, status: BackupStatus) -> Run:
-        """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now."""
+        """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now.
+
+        Nothing is sent when the status says nothing new.
+        """
+        if status == run.status:
+            return run
         body = {
             "metadata": {"resourceVersion": run.resource_version},
             "status": _with_gaps_as_null(run.status, status),

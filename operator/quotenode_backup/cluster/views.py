@@ -39,6 +39,11 @@ class Run:
     has_finalizer: bool = False
     """Its deletion waits until its local bundle is gone."""
 
+    @property
+    def began(self) -> datetime:
+        """When it got its database's lock; before that, when it was made."""
+        return self.status.start_time or self.created
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

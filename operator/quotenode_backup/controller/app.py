@@ -14,6 +14,7 @@ from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.faults import CrashPoint
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, require_resource, require_rights
+from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat
 from quotenode_backup.controller.http import serve
@@ -91,28 +92,29 @@ async def _stopped(tasks: list[asyncio.Task[None]]) -> None:
 async def _work(queue: KeyQueue, reconciler: RunReconciler, metrics: Metrics) -> None:
     while True:
         key = await queue.get()
-        result = await _attempt(key, reconciler)
+        result = await _attempt(key, reconciler, metrics)
         if result is None:
-            metrics.passes.labels("error").inc()
             queue.failed(key)
             continue
-        metrics.passes.labels("ok").inc()
         _count(result, metrics)
         if result.again is not None:
             queue.add_after(key, result.again.total_seconds())
         queue.done(key)
 
 
-async def _attempt(key: Key, reconciler: RunReconciler) -> Pass | None:
-    """One pass; None when it has to be made again because of an error."""
+async def _attempt(key: Key, reconciler: RunReconciler, metrics: Metrics) -> Pass | None:
+    """One pass; None when it has to be made again: what it saw was old, or the API server said no."""
     where = {"namespace": key.namespace, "backup": key.name}
     try:
         result = await reconciler.reconcile(key.namespace, key.name)
     except Conflict:
+        metrics.passes.labels("conflict").inc()
         return None
     except ApiError as exc:
+        metrics.passes.labels("error").inc()
         logger.warning("%s/%s: %s", key.namespace, key.name, exc, extra=where)
         return None
+    metrics.passes.labels("ok").inc()
     if result.finished:
         status = result.finished
         logger.info("%s/%s: %s, %s", key.namespace, key.name, status.phase, status.message, extra=where)
@@ -121,4 +123,4 @@ async def _attempt(key: Key, reconciler: RunReconciler) -> Pass | None:
 
 def _count(result: Pass, metrics: Metrics) -> None:
     if result.finished:
-        metrics.runs.labels(result.finished.phase, result.finished.initiated_by or "Admin").inc()
+        metrics.runs.labels(result.finished.phase, result.finished.initiated_by or InitiatedBy.ADMIN).inc()

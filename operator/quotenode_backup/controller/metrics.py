@@ -37,7 +37,7 @@ GAUGES: dict[str, tuple[str, Value]] = {
 }
 COUNTERS: dict[str, tuple[str, Value]] = {
     "missed_slots": ("Slots that passed while the operator was away", lambda r: r.missed_slots),
-    "skipped_slots": ("Slots that came while the run before was still on", lambda r: r.skipped_slots),
+    "skipped_slots": ("Slots without a run: the one before was running, or it was refused", lambda r: r.skipped_slots),
 }
 
 

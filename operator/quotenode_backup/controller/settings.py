@@ -50,11 +50,12 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
             image_pull_policy=environment.get("QN_RUNNER_IMAGE_PULL_POLICY", "IfNotPresent"),
             service_account=environment.get("QN_RUNNER_SERVICE_ACCOUNT", "default"),
             log_format=log_format,
+            log_level=log_level,
         ),
         namespaces=tuple(
             name.strip() for name in environment.get("QN_WATCH_NAMESPACES", "").split(",") if name.strip()
         ),
-        resync_seconds=_number(environment, "QN_RESYNC_SECONDS", 300),
+        resync_seconds=_number(environment, "QN_RESYNC_SECONDS", 300, least=5, most=3600),
         max_concurrent_runs=_number(environment, "QN_MAX_CONCURRENT_RUNS", 10, least=0),
         log_format=log_format,
         log_level=log_level,

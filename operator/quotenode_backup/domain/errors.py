@@ -27,18 +27,18 @@ class Exit(IntEnum):
 
 
 class Reason(StrEnum):
-    """Everything that `status.reason` can say."""
+    """Every reason of a status, a condition or an Event (docs/reasons.md)."""
 
     # The way of a run that goes well.
     ACCEPTED = "Accepted"
     WAITING_FOR_TARGET = "WaitingForTarget"
+    WAITING_FOR_CAPACITY = "WaitingForCapacity"
+    STOPPING_APPLICATION = "StoppingApplication"
     JOB_CREATED = "JobCreated"
     JOB_RUNNING = "JobRunning"
     COMPLETED = "Completed"
 
     # Beside the backup itself.
-    WAITING_FOR_CAPACITY = "WaitingForCapacity"
-    STOPPING_APPLICATION = "StoppingApplication"
     APPLICATION_STARTED = "ApplicationStarted"
     PRUNED = "Pruned"
     RETENTION_FAILED = "RetentionFailed"
@@ -55,6 +55,7 @@ class Reason(StrEnum):
     RUN_CREATED = "RunCreated"
     SLOT_MISSED = "SlotMissed"
     SLOT_SKIPPED = "SlotSkipped"
+    RUN_REFUSED = "RunRefused"
     TRIGGER_IGNORED = "TriggerIgnored"
     BACKUP_STALE = "BackupStale"
     BACKUP_FRESH = "BackupFresh"
@@ -102,7 +103,6 @@ class Reason(StrEnum):
     WORKLOAD_AUTOSCALED = "WorkloadAutoscaled"
     WORKLOAD_SCALED_UP = "WorkloadScaledUp"
     WORKLOAD_NOT_SCALED = "WorkloadNotScaled"
-    RUN_REFUSED = "RunRefused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +148,13 @@ VERDICTS: dict[Reason, Verdict] = {
 
 
 def is_retryable(reason: Reason) -> bool:
-    """Whether another attempt can end otherwise. What the operator alone sees is never cured by repeating."""
+    """Whether another attempt can end otherwise. A reason without a verdict is final."""
     verdict = VERDICTS.get(reason)
     return verdict is not None and verdict.retryable
 
 
 class RunFailed(Exception):
-    """A run, or an attempt of it, ended without a bundle.
+    """An attempt ended without a bundle, or a row or a removal could not be done.
 
     `message` is one sentence for a person: what is wrong, where, and what to do.
     """

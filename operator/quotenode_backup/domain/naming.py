@@ -52,6 +52,12 @@ def bundle_folder(namespace: str, host: str, port: int, database: str) -> str:
     return f"{namespace}-{target_digest(host, port, database)}"
 
 
+def bundle_home(sub_path: str, namespace: str, host: str, port: int, database: str) -> str:
+    """That folder inside the claim, with a slash at its end. `sub_path`: of `storage.local`."""
+    folder = bundle_folder(namespace, host, port, database)
+    return "".join(f"{part}/" for part in (sub_path, folder) if part)
+
+
 def bundle_name(started: datetime) -> str:
     """As QuoteNode names its own. For people: nothing ever parses it back."""
     return f"quotenode-backup-{started.astimezone(UTC):%Y%m%d-%H%M%S}.tar.gz"

@@ -12,6 +12,8 @@ QUIET_PERIOD = timedelta(seconds=5)
 """How long a Job's pod may take to come up before anybody asks why."""
 TASK_TIME = timedelta(seconds=90)
 """How long a Job that writes a row or removes a bundle may take."""
+TASK_BACKSTOP = timedelta(seconds=30)
+"""After that the Job's own deadline ends it."""
 FIRST_TASK_RETRY = timedelta(minutes=1)
 LONGEST_TASK_RETRY = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=5)

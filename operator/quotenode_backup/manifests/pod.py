@@ -27,6 +27,7 @@ class RunnerSettings:
     image_pull_policy: str
     service_account: str
     log_format: str
+    log_level: str = "INFO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def _container(work: Work, pod: Pod, settings: RunnerSettings) -> Manifest:
             _from_field("POD_UID", "metadata.uid"),
             _from_field("POD_NAME", "metadata.name"),
             {"name": "QN_LOG_FORMAT", "value": settings.log_format},
+            {"name": "QN_LOG_LEVEL", "value": settings.log_level},
         ],
         "resources": _resources(pod),
         "securityContext": {

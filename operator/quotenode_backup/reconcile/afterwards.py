@@ -13,7 +13,7 @@ from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.manifests.task import KEPT_SECONDS, RECORD, REMOVE, record_job, removal_job
 from quotenode_backup.reconcile import locks
-from quotenode_backup.reconcile import status as told
+from quotenode_backup.reconcile import status as next_status
 from quotenode_backup.reconcile.pace import LOCK_TICK, REFUSED_TICK, SOON
 from quotenode_backup.reconcile.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.plan import bundle_home, record_plan, removal_plan
@@ -21,6 +21,7 @@ from quotenode_backup.reconcile.status import UNRECORDABLE, Finding
 from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
 from quotenode_backup.reconcile.telling import Teller
 
+TASK_SECONDS = int((timing.TASK_TIME + timing.TASK_BACKSTOP).total_seconds())
 RECORDS_TRIED = 12
 """Jobs for one row, over about seven hours."""
 
@@ -93,8 +94,7 @@ class Afterwards:
     # The row in backup_logs.
 
     async def _record(self, run: Run) -> timedelta | None:
-        condition = run.status.condition(ConditionType.AUDIT_LOGGED)
-        if condition is None or condition.reason != Reason.AUDIT_PENDING or run.spec is None:
+        if not run.status.owes_row or run.spec is None:
             return None
         jobs = await self._cluster.tasks_of(run.namespace, RECORD, run.uid)
         pods = await self._cluster.task_pods_of(run.namespace, RECORD, run.uid)
@@ -105,7 +105,7 @@ class Afterwards:
                 return again
             case Done():
                 found = Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs")
-                await self._cluster.write_status(run, told.recorded(run, found, self._clock()))
+                await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
             case Failed(number, reason, message, again):
                 return await self._unrecorded(run, number, reason, message, again)
         return None
@@ -113,8 +113,7 @@ class Afterwards:
     async def _begin_record(self, run: Run, spec: BackupSpec, number: int) -> timedelta:
         plan = record_plan(run, spec, number, self._clock())
         placement = Placement(user=spec.pod.run_as_user or IMAGE_USER, node=None)
-        seconds = int(timing.TASK_TIME.total_seconds()) + 30
-        job = record_job(plan, spec.database, spec.pod, placement, self._settings, seconds)
+        job = record_job(plan, spec.database, spec.pod, placement, self._settings, TASK_SECONDS)
         try:
             await self._cluster.ensure_task(job)
         except (Refused, NameTaken):
@@ -128,13 +127,11 @@ class Afterwards:
         is_worth_it = number < RECORDS_TRIED or run.status.holds(ConditionType.COMPLETE)
         if reason not in UNRECORDABLE and is_worth_it:
             found = Finding(False, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
-            status = told.recorded(run, found, self._clock())
-            if status != run.status:
-                await self._cluster.write_status(run, status)
+            await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
             return again
         final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED
         await self._tell(run, final, message, self._clock(), warning=True, about="row")
-        await self._cluster.write_status(run, told.recorded(run, Finding(False, final, message), self._clock()))
+        await self._cluster.write_status(run, next_status.recorded(run, Finding(False, final, message), self._clock()))
         return None
 
     # The bundle of a run that is deleted with deletionPolicy Delete.
@@ -177,10 +174,9 @@ class Afterwards:
             return None
         mounters = (await self._cluster.mounters_of(run.namespace, {claim.name}))[claim.name]
         placement = beside(bundle.user_id or spec.pod.run_as_user or IMAGE_USER, claim, mounters)
-        seconds = int(timing.TASK_TIME.total_seconds()) + 30
         plan = removal_plan(run, bundle, number, self._clock())
         try:
-            await self._cluster.ensure_task(removal_job(plan, spec.pod, placement, self._settings, seconds))
+            await self._cluster.ensure_task(removal_job(plan, spec.pod, placement, self._settings, TASK_SECONDS))
         except NamespaceTerminating:
             await self._cluster.keep_finalizer(run, False)
             return None
@@ -191,9 +187,7 @@ class Afterwards:
         return await self._say_removing(run, "The local bundle is being removed", LOCK_TICK)
 
     async def _say_removing(self, run: Run, message: str, again: timedelta) -> timedelta:
-        status = told.removing(run, message, self._clock())
-        if status != run.status:
-            await self._cluster.write_status(run, status)
+        await self._cluster.write_status(run, next_status.removing(run, message, self._clock()))
         return again
 
 

@@ -11,7 +11,7 @@ from quotenode_backup.domain.errors import Reason, is_retryable
 from quotenode_backup.reconcile.application import Application
 from quotenode_backup.reconcile.outcome import Ended, outcome
 from quotenode_backup.reconcile.pace import SOON, TICK
-from quotenode_backup.reconcile.stuck import Pending, with_pod, without_pod
+from quotenode_backup.reconcile.stuck import NotRunning, with_pod, without_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class TakeLock:
     """Try to take the database's lock."""
 
 
@@ -122,7 +122,9 @@ class Fail:
 
 
 Stopping = BeginStop | RememberStopped | ScaleDown | StartApplication
-Step = Accept | Claim | Stopping | BeginAttempt | CreateJob | Observe | EndAttempt | DeleteJob | Wait | Complete | Fail
+Step = (
+    Accept | TakeLock | Stopping | BeginAttempt | CreateJob | Observe | EndAttempt | DeleteJob | Wait | Complete | Fail
+)
 
 
 def next_step(seen: Seen) -> Step:
@@ -135,7 +137,7 @@ def next_step(seen: Seen) -> Step:
     if not status.holds(ConditionType.ACCEPTED):
         return Accept()
     if not seen.holds_lock:
-        return Claim()
+        return TakeLock()
     if not status.attempts:
         return _begin(seen, spec, 1)
     attempt = status.attempts[-1]
@@ -161,7 +163,7 @@ def _stopping(seen: Seen, spec: BackupSpec) -> Step | None:
     if app.missing and app.stopped is None:
         return _missing(seen, app, start)
     if seen.now >= timing.runner_deadline(start, spec.active_deadline_seconds):
-        return Fail(Reason.DEADLINE_EXCEEDED, f"{_deadline_sentence(spec)} {_still_up(app)}")
+        return Fail(Reason.DEADLINE_EXCEEDED, _not_stopped(app))
     if app.stopped is None:
         return RememberStopped(app)
     if any(not app.is_as_recorded(scale) for scale in app.up):
@@ -188,8 +190,9 @@ def _autoscaled_sentence(app: Application) -> str:
     )
 
 
-def _still_up(app: Application) -> str:
-    return f"The application was still being stopped: pod {app.live_pods[0]} has not ended." if app.live_pods else ""
+def _not_stopped(app: Application) -> str:
+    what = f"pod {app.live_pods[0]} has not ended" if app.live_pods else "it had not been scaled down"
+    return f"The application did not stop before the deadline: {what}. See why, or raise spec.activeDeadlineSeconds"
 
 
 def _scaled_up(app: Application | None) -> Step | None:
@@ -241,7 +244,7 @@ def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:
     return Observe(pending.reason, pending.message, again=_until_stuck(seen, job, pending))
 
 
-def _until_stuck(seen: Seen, job: Job, pending: Pending) -> timedelta:
+def _until_stuck(seen: Seen, job: Job, pending: NotRunning) -> timedelta:
     left = timing.STUCK_AFTER - (seen.now - job.created)
     return TICK if pending.curable else max(SOON, min(TICK, left))
 

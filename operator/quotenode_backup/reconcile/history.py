@@ -9,7 +9,6 @@ from datetime import datetime
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import BackupStatus, ConditionType, LastRun
 from quotenode_backup.cluster.views import Run
-from quotenode_backup.domain.errors import Reason
 
 SUCCESSFUL_KEPT = 50
 FAILED_KEPT = 10
@@ -20,7 +19,7 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
     """What the runs that still exist add to what is known of earlier ones."""
     good = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.COMPLETE)]
     bad = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.FAILED)]
-    newest = max(runs, key=_begun, default=None)
+    newest = max(runs, key=_order, default=None)
     update: dict[str, object] = {
         "last_failed_time": _newest([status, *bad], "last_failed_time"),
         "last_run": LastRun(name=newest.name, phase=newest.status.phase) if newest else status.last_run,
@@ -28,9 +27,9 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
     return _with_success(status, good).model_copy(update=update)
 
 
-def _begun(run: Run) -> tuple[datetime, datetime, str]:
+def _order(run: Run) -> tuple[datetime, datetime, str]:
     """Creation is told in whole seconds: of two within one, the later start is the later run."""
-    return run.created, run.status.start_time or run.created, run.uid
+    return run.created, run.began, run.uid
 
 
 def _newest(told: Sequence[BackupStatus], remembered: str) -> datetime | None:
@@ -51,23 +50,17 @@ def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupS
 
 def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
     """The oldest finished runs above the limits, a few at a time. One whose local bundle exists neither counts nor goes."""
-    ended = sorted((run for run in runs if run.status.is_finished and not run.deleting), key=_age, reverse=True)
+    ended = sorted((run for run in runs if run.status.is_finished and not run.deleting), key=_when_ended, reverse=True)
     failed = [run for run in ended if run.status.holds(ConditionType.FAILED)]
     bare = [run for run in ended if run not in failed and not run.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)]
     above = bare[_limit(spec.successful_runs_history_limit, SUCCESSFUL_KEPT) :]
     above += failed[_limit(spec.failed_runs_history_limit, FAILED_KEPT) :]
-    return tuple(sorted((run for run in above if not _is_owed(run)), key=_age)[:REMOVED_AT_ONCE])
+    return tuple(sorted((run for run in above if not run.status.owes_row), key=_when_ended)[:REMOVED_AT_ONCE])
 
 
-def _age(run: Run) -> tuple[datetime, str]:
+def _when_ended(run: Run) -> tuple[datetime, str]:
     return run.status.completion_time or run.created, run.uid
 
 
 def _limit(asked: int | None, default: int) -> int:
     return default if asked is None else asked
-
-
-def _is_owed(run: Run) -> bool:
-    """Its row in the audit table is still to be written, from this very resource."""
-    logged = run.status.condition(ConditionType.AUDIT_LOGGED)
-    return logged is not None and logged.status == "False" and logged.reason == Reason.AUDIT_PENDING

@@ -1,5 +1,5 @@
-"""The lock of a database: a Lease that is taken and given back by compare-and-swap, and never by the clock (J4, section 5.3 of
-the model: with a time-based expiry a frozen process could come back and find its lock with another run).
+"""The lock of a database: a Lease that is taken and given back by compare-and-swap, and never by the clock: with an expiry a frozen
+process could come back and find its lock with another run.
 
 What an offline run stopped is written on its Lease, since the run's own resource can be deleted in the middle. The Lease is not given back
 before that has been started again.
@@ -20,9 +20,9 @@ from quotenode_backup.reconcile import application
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another run has the lock, or is older and waits for it too."""
+    """Why the lock is not to be had now."""
 
-    holder: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,13 @@ class Full:
     """As many runs are on as may be at a time."""
 
     count: int
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.count} backups are running, and controller.maxConcurrentRuns allows no more: "
+            "this one starts by itself when one of them ends"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +57,32 @@ async def seen_lease(cluster: Cluster, run: Run) -> Lease | None:
     return await cluster.read_lease(run.namespace, lease_name(database.host, database.port, database.name))
 
 
-async def claim(cluster: Cluster, run: Run, room: Room, now: datetime) -> Busy | Full | None:
+async def take(cluster: Cluster, run: Run, room: Room, now: datetime) -> Busy | Full | None:
     """Take the lock for the run: None when it has it. Oldest first; a loser of a race simply asks again."""
     found = await seen_lease(cluster, run)
     if found and found.holder_uid == run.uid:
         return None
     if found and found.holder_uid and not await _is_abandoned(cluster, run.namespace, found):
-        return Busy(found.holder_name)
-    full = await no_room(
-        cluster, room
-    )  # before the rivals: there can be thousands of resources to look through for those
+        return Busy(f"Waiting for {found.holder_name}, which is backing up the same database")
+    # Before the rivals: there can be thousands of resources to look through for those.
+    full = await no_room(cluster, room)
     if full:
         return full
     ahead = await _older_rival(cluster, run)
     if ahead:
-        return Busy(ahead.name)
+        return Busy(f"Waiting for {ahead.name}, which is older and waits for the same database")
     try:
-        await _take(cluster, run, found, now)
+        await _write_taken(cluster, run, found, now)
     except (AlreadyExists, Conflict):
-        return Busy("another backup, which was a moment faster")
+        return Busy("Another backup of the same database was a moment faster: asking again")
     except Refused as exc:
-        return Busy(
-            f"{found.holder_name if found else 'another backup'}, whose application can't be started again ({exc})"
-        )
+        return Busy(_cannot_start(found, exc))
     return None
+
+
+def _cannot_start(found: Lease | None, answer: Refused) -> str:
+    whose = found.holder_name if found else "another backup"
+    return f"Waiting: the application that {whose} stopped can't be started again ({answer}). Scale it by hand"
 
 
 async def no_room(cluster: Cluster, room: Room) -> Full | None:
@@ -89,7 +98,7 @@ async def no_room(cluster: Cluster, room: Room) -> Full | None:
     return Full(len(held)) if len(held) >= room.most else None
 
 
-async def _take(cluster: Cluster, run: Run, found: Lease | None, now: datetime) -> None:
+async def _write_taken(cluster: Cluster, run: Run, found: Lease | None, now: datetime) -> None:
     if found is None:
         await cluster.create_lease(_manifest(run.namespace, _free(run), _holder(run), None, now))
         return

@@ -31,7 +31,7 @@ def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obsta
     for pod in mine:
         result = result_of(run_uid, attempt.number, pod)
         if result:
-            return _told(result, pod, job)
+            return _of_result(result, pod, job)
     for pod in mine:
         if pod.exit_code is not None or pod.reason:
             return _silent(pod)
@@ -53,17 +53,24 @@ def _could_not_read_the_plan(result: Result) -> bool:
     return result.outcome is Outcome.FAILED and result.reason is Reason.PLAN_INVALID and not result.run_uid
 
 
-def _told(result: Result, pod: Pod, job: Job) -> Ended:
+def _of_result(result: Result, pod: Pod, job: Job) -> Ended:
     message = shortened(result.message, MESSAGE_LIMIT)
     if result.outcome is Outcome.FAILED:
         return Ended(result.reason, message, pod.exit_code, audit=result.audit)
-    if result.bundle is None or pod.exit_code != 0 or not job.complete:
-        return Ended(
-            Reason.RESULT_MISSING,
-            f"The runner said it succeeded but ended with exit code {pod.exit_code}: not believed",
-            pod.exit_code,
-        )
+    doubt = _doubt(result, pod, job)
+    if doubt or result.bundle is None:
+        words = f"The runner reported success, but {doubt}, so the backup counts as failed: see kubectl logs {pod.name}"
+        return Ended(Reason.RESULT_MISSING, words, pod.exit_code)
     return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.audit, result.retention)
+
+
+def _doubt(result: Result, pod: Pod, job: Job) -> str:
+    """Why its word is not enough; empty when all that there should be is there."""
+    if pod.exit_code != 0:
+        return f"ended with exit code {pod.exit_code}"
+    if not job.complete:
+        return "its Job is not complete"
+    return "" if result.bundle else "named no bundle"
 
 
 def _silent(pod: Pod) -> Ended:

@@ -17,8 +17,7 @@ from quotenode_backup.contract import (
     RemovalPlan,
     RowStatus,
 )
-from quotenode_backup.domain import timing
-from quotenode_backup.domain.naming import bundle_folder, local_url
+from quotenode_backup.domain import naming, timing
 
 
 def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> Plan:
@@ -29,7 +28,7 @@ def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> Plan:
         namespace=run.namespace,
         name=run.name,
         attempt=attempt.number,
-        initiated_by=InitiatedBy(run.status.initiated_by or InitiatedBy.ADMIN),
+        initiated_by=_initiator(run),
         started=started,
         deadline=timing.runner_deadline(started, spec.active_deadline_seconds),
         database=_database(spec),
@@ -60,14 +59,18 @@ def _row(run: Run, spec: BackupSpec) -> AuditRow:
     is_complete = status.holds(ConditionType.COMPLETE)
     return AuditRow(
         status=RowStatus.COMPLETED if is_complete else RowStatus.FAILED,
-        initiated_by=InitiatedBy(status.initiated_by or run.initiated_by),
-        started=status.start_time or run.created,
+        initiated_by=_initiator(run),
+        started=run.began,
         completed=status.completion_time,
         size_bytes=status.size_bytes,
-        destination=local_url(local.claim_name, _path(run, spec)),
+        destination=naming.local_url(local.claim_name, _path(run, spec)),
         sha256=status.checksum,
         error=None if is_complete else f"{status.reason}: {status.message}",
     )
+
+
+def _initiator(run: Run) -> InitiatedBy:
+    return InitiatedBy(run.status.initiated_by or run.initiated_by)
 
 
 def _path(run: Run, spec: BackupSpec) -> str:
@@ -77,8 +80,7 @@ def _path(run: Run, spec: BackupSpec) -> str:
 def bundle_home(run: Run, spec: BackupSpec) -> str:
     """The folder of the run's database inside the claim, with a slash at its end."""
     database = spec.database
-    folder = bundle_folder(run.namespace, database.host, database.port, database.name)
-    return "".join(f"{part}/" for part in (spec.storage.local.sub_path, folder) if part)
+    return naming.bundle_home(spec.storage.local.sub_path, run.namespace, database.host, database.port, database.name)
 
 
 def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> RemovalPlan:

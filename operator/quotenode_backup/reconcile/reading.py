@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.views import Run
+from quotenode_backup.domain import timing
 from quotenode_backup.reconcile.slots import DEFAULT_STALE_AFTER
 
 
@@ -45,7 +46,7 @@ Readings = dict[tuple[str, str], Reading]
 def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
     """`status`: what the schedule's status is after this pass."""
     spec, unfinished = run.spec, [one for one in runs if not one.status.is_finished]
-    at_work = min((one for one in unfinished if one.status.start_time), key=_began, default=None)
+    at_work = min((one for one in unfinished if one.status.start_time), key=lambda one: one.began, default=None)
     ends = [status.last_successful_time, status.last_failed_time]
     return Reading(
         created=run.created,
@@ -59,20 +60,16 @@ def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
         next_slot=status.next_schedule_time,
         running=len(unfinished),
         waiting_since=min((one.created for one in unfinished if not one.status.start_time), default=None),
-        running_since=_began(at_work) if at_work else None,
+        running_since=at_work.began if at_work else None,
         running_until=_must_end(at_work) if at_work else None,
         missed_slots=status.missed_slots or 0,
         skipped_slots=status.skipped_slots or 0,
     )
 
 
-def _began(run: Run) -> datetime:
-    return run.status.start_time or run.created
-
-
 def _must_end(run: Run) -> datetime | None:
     """By its own spec: the schedule's may have been edited since."""
-    return _began(run) + timedelta(seconds=run.spec.active_deadline_seconds) if run.spec else None
+    return timing.deadline(run.began, run.spec.active_deadline_seconds) if run.spec else None
 
 
 def _last_failed(good: datetime | None, bad: datetime | None) -> bool | None:

@@ -13,8 +13,7 @@ from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, BackupStatus, ConditionType
 from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
-from quotenode_backup.cluster.views import Claim as ClaimView
-from quotenode_backup.cluster.views import Job, Pod, Run, Scale, Stopped
+from quotenode_backup.cluster.views import Claim, Job, Pod, Run, Scale, Stopped
 from quotenode_backup.contract import RetentionOutcome
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
@@ -23,13 +22,12 @@ from quotenode_backup.domain.retention import is_among
 from quotenode_backup.manifests.job import backup_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.reconcile import application, locks
-from quotenode_backup.reconcile import status as told
+from quotenode_backup.reconcile import status as next_status
 from quotenode_backup.reconcile.afterwards import Afterwards
 from quotenode_backup.reconcile.decisions import (
     Accept,
     BeginAttempt,
     BeginStop,
-    Claim,
     Complete,
     CreateJob,
     DeleteJob,
@@ -42,6 +40,7 @@ from quotenode_backup.reconcile.decisions import (
     StartApplication,
     Step,
     Stopping,
+    TakeLock,
     Wait,
     next_step,
 )
@@ -84,7 +83,7 @@ class RunReconciler:
         self._settings = settings
         self._clock = clock or (lambda: datetime.now(UTC))
         self._room = room
-        self._claiming = asyncio.Lock()
+        self._taking = asyncio.Lock()
         self._tell = Teller(cluster, reporter)
         self._afterwards = Afterwards(cluster, settings, self._tell, self._clock)
         self._schedules = ScheduleReconciler(cluster, reporter, self._clock, readings)
@@ -137,16 +136,16 @@ class RunReconciler:
         match step:
             case Accept():
                 return await self._accept(run, now)
-            case Claim():
-                return await self._claim(run, now)
+            case TakeLock():
+                return await self._take_lock(run, now)
             case BeginStop() | RememberStopped() | ScaleDown() | StartApplication():
                 return await self._stop_or_start(step, run, now)
             case BeginAttempt(number):
-                return await self._write(run, told.attempt_begun(run, number, now))
+                return await self._write(run, next_status.attempt_begun(run, number, now))
             case CreateJob(attempt):
                 return await self._create_job(seen, attempt)
             case Observe(reason, message, again):
-                return await self._write(run, told.observed(run, reason, message, now), again)
+                return await self._write(run, next_status.observed(run, reason, message, now), again)
             case EndAttempt(ended):
                 result = await self._end_attempt(run, ended, now)
                 await self._clear_away_busy(seen, ended)
@@ -166,7 +165,7 @@ class RunReconciler:
         match step:
             case BeginStop(message):
                 await self._tell(run, Reason.STOPPING_APPLICATION, message, now, warning=False)
-                return await self._write(run, told.stopping(run, message, now))
+                return await self._write(run, next_status.stopping(run, message, now))
             case RememberStopped(running):
                 return await self._remember_stopped(run, running, now)
             case ScaleDown(scale):
@@ -187,38 +186,37 @@ class RunReconciler:
         await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid)
         placement = await self._placement(run)
         if isinstance(placement, Placement):
-            return await self._write(run, told.accepted(run, now))
+            return await self._write(run, next_status.accepted(run, now))
         if placement.may_pass and now - run.created < timing.STUCK_AFTER:
-            status = told.waiting(run, placement.reason, placement.message, now)
+            status = next_status.waiting(run, placement.reason, placement.message, now)
             return await self._write(run, status, LOCK_TICK)
         return await self._fail(run, placement.reason, placement.message, now)
 
-    async def _claim(self, run: Run, now: datetime) -> Pass:
+    async def _take_lock(self, run: Run, now: datetime) -> Pass:
         obstacle: locks.Busy | locks.Full | None = await locks.no_room(self._cluster, self._room)
         if obstacle is None:
-            async with self._claiming:  # else two could take the last room at the same time
-                obstacle = await locks.claim(self._cluster, run, self._room, now)
+            async with self._taking:  # else two could take the last room at the same time
+                obstacle = await locks.take(self._cluster, run, self._room, now)
         match obstacle:
             case None:
                 return Pass(NOW)
-            case locks.Busy(holder):
-                message = f"Waiting for {holder}, which is backing up the same database or waits for it too"
-                return await self._wait_for(run, Reason.WAITING_FOR_TARGET, message, now, LOCK_TICK)
-            case locks.Full(count):
-                message = f"{count} backups hold their database's lock, as many as may at a time (controller.maxConcurrentRuns)"
-                return await self._wait_for(run, Reason.WAITING_FOR_CAPACITY, message, now, LOCK_TICK + spread(run.uid))
+            case locks.Busy(sentence):
+                return await self._wait_for(run, Reason.WAITING_FOR_TARGET, sentence, now, LOCK_TICK)
+            case locks.Full() as full:
+                pause = LOCK_TICK + spread(run.uid)
+                return await self._wait_for(run, Reason.WAITING_FOR_CAPACITY, full.sentence, now, pause)
 
     async def _wait_for(self, run: Run, reason: Reason, message: str, now: datetime, again: timedelta) -> Pass:
         if run.status.reason != reason:
             await self._tell(run, reason, message, now, warning=False)
-        return await self._write(run, told.waiting(run, reason, message, now), again)
+        return await self._write(run, next_status.waiting(run, reason, message, now), again)
 
     async def _remember_stopped(self, run: Run, running: application.Application, now: datetime) -> Pass:
         placement = await self._placement(run)
         if isinstance(placement, Misplaced):
             may_wait = placement.may_pass and now - (run.status.start_time or now) < timing.STUCK_AFTER
             if may_wait:  # its pods may be just starting, after the backup before
-                status = told.observed(run, placement.reason, placement.message, now)
+                status = next_status.observed(run, placement.reason, placement.message, now)
                 return await self._write(run, status, LOCK_TICK)
             return await self._fail(run, placement.reason, placement.message, now)
         serve_by = timing.deadline(run.status.start_time or now, _spec(run).active_deadline_seconds)
@@ -260,7 +258,7 @@ class RunReconciler:
         """The attempt has no Job yet, for a cause that may pass but is not waited for for ever."""
         if now - attempt.start_time >= timing.STUCK_AFTER:
             return await self._end_attempt(run, Ended(reason, message), now)
-        return await self._write(run, told.observed(run, reason, message, now), LOCK_TICK)
+        return await self._write(run, next_status.observed(run, reason, message, now), LOCK_TICK)
 
     def _job(
         self, run: Run, spec: BackupSpec, attempt: Attempt, placement: Placement, now: datetime
@@ -272,14 +270,14 @@ class RunReconciler:
     async def _placement(self, run: Run, stopped: Stopped | None = None) -> Placement | Misplaced:
         spec = application.with_known_user(_spec(run), stopped)
         names = {files.claim_name for files in spec.files} | {spec.storage.local.claim_name}
-        claims: dict[str, ClaimView | None] = {
+        claims: dict[str, Claim | None] = {
             name: await self._cluster.read_claim(run.namespace, name) for name in sorted(names)
         }
         return place(spec, claims, await self._cluster.mounters_of(run.namespace, names))
 
     async def _end_attempt(self, run: Run, ended: Ended, now: datetime) -> Pass:
         await self._tell(run, ended.reason, ended.message, now, warning=ended.reason is not Reason.LOCK_BUSY)
-        return await self._write(run, told.attempt_ended(run, ended, now))
+        return await self._write(run, next_status.attempt_ended(run, ended, now))
 
     async def _clear_away_busy(self, seen: Seen, ended: Ended) -> None:
         """A run can wait for days, a Job a minute, for a lock that another namespace holds."""
@@ -295,7 +293,7 @@ class RunReconciler:
         if ended.audit and ended.audit.reason in UNRECORDABLE:
             await self._tell(run, ended.audit.reason, ended.audit.message, now, warning=True, about="row")
         await self._tell(run, Reason.COMPLETED, ended.message, now, warning=False)
-        return await self._finish(run, told.completed(run, ended.bundle, ended, now))
+        return await self._finish(run, next_status.completed(run, ended.bundle, ended, now))
 
     async def _after_retention(self, run: Run, found: RetentionOutcome, now: datetime) -> None:
         """Before the run is Completed, so that it is made up for should the operator die here."""
@@ -308,20 +306,18 @@ class RunReconciler:
         async for other in self._cluster.stored_beside(run):
             is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
             if is_present and not is_among(other.uid, found.survivors):
-                await self._cluster.write_status(other, told.pruned(other, run.name, now))
+                await self._cluster.write_status(other, next_status.pruned(other, run.name, now))
 
     async def _fail(self, run: Run, reason: Reason, message: str, now: datetime) -> Pass:
         await self._tell(run, reason, message, now, warning=True)
-        return await self._finish(run, told.failed(run, reason, message, now))
+        return await self._finish(run, next_status.failed(run, reason, message, now))
 
     async def _finish(self, run: Run, status: BackupStatus) -> Pass:
         await self._cluster.write_status(run, status)
         return Pass(NOW, finished=status)
 
     async def _write(self, run: Run, status: BackupStatus, again: timedelta = NOW) -> Pass:
-        """Write the status if it says anything new."""
-        if status != run.status:
-            await self._cluster.write_status(run, status)
+        await self._cluster.write_status(run, status)
         return Pass(again)
 
 

@@ -10,7 +10,7 @@ from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.scheduled_run import scheduled_run
 from quotenode_backup.reconcile.reading import Readings, reading
-from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, decide, without_run
+from quotenode_backup.reconcile.slots import NewRun, Notice, decide, without_run
 from quotenode_backup.reconcile.telling import Teller
 
 
@@ -37,7 +37,7 @@ class ScheduleReconciler:
             await self._tell(run, notice, now)
         if decision.new_run and not await self._create(run, decision.new_run, now):
             decision = without_run(run, decision)
-        await self._remember(run, decision)
+        await self._cluster.write_status(run, decision.status)
         for old in decision.removed:
             await self._cluster.delete_run(old)
         return decision.again
@@ -61,10 +61,6 @@ class ScheduleReconciler:
             return False
         await self._tell(run, Notice(Reason.RUN_CREATED, f"Made run {new.name}", occurrence, warning=False), now)
         return True
-
-    async def _remember(self, run: Run, decision: Decision) -> None:
-        if decision.status != run.status:
-            await self._cluster.write_status(run, decision.status)
 
     async def _tell(self, run: Run, notice: Notice, now: datetime) -> None:
         await self._teller(

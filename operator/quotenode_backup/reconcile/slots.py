@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import BackupStatus, ConditionType, Phase
+from quotenode_backup.api.status import MESSAGE_LIMIT, BackupStatus, ConditionType, Phase
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.domain.errors import Reason
@@ -91,12 +91,12 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     look = _Look(run, run.spec, schedule, runs, now)
     if run.spec.trigger != run.status.last_trigger:
         return _triggered(look, run.spec.trigger) if run.spec.trigger else _decided(look, NOW, last_trigger=None)
-    if _is_new(look):
+    if _has_changed(look):
         # What was due under the old schedule, or while suspended, is not made up for.
         start = run.created if run.status.observed_schedule is None else now
         return _decided(look, NOW, slots_from=start, observed_schedule=look.in_force)
     due = None if run.spec.suspend else schedule.due(run.status.slots_from or run.created, now)
-    return _come(look, due) if due else _resting(look)
+    return _slot_due(look, due) if due else _between_slots(look)
 
 
 def without_run(run: Run, decision: Decision) -> Decision:
@@ -111,12 +111,12 @@ def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Deci
     refused = Finding(False, Reason.SCHEDULE_INVALID, message)
     remembered = with_runs(run.status, runs)
     stale_at = _stale_at(run, remembered)
-    found = {ConditionType.ACCEPTED: refused, ConditionType.STALE: _age(remembered, stale_at, now)}
+    found = {ConditionType.ACCEPTED: refused, ConditionType.STALE: _staleness(remembered, stale_at, now)}
     status = with_conditions(run, remembered, found, now)
     update: dict[str, Any] = {
         "phase": Phase.FAILED,
         "reason": Reason.SCHEDULE_INVALID,
-        "message": shortened(message, 1024),
+        "message": shortened(message, MESSAGE_LIMIT),
     }
     notice = Notice(Reason.SCHEDULE_INVALID, message, run.generation, warning=True)
     is_told = run.status.reason == Reason.SCHEDULE_INVALID and run.status.observed_generation == run.generation
@@ -124,10 +124,10 @@ def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Deci
     update |= {"next_schedule_time": None, "observed_generation": run.generation, "observed_schedule": INVALID}
     again = stale_at - now if stale_at and stale_at > now else None
     told = status.model_copy(update=update)
-    return Decision(told, again, notices=(*(() if is_told else (notice,)), *_of_age(run, told)))
+    return Decision(told, again, notices=(*(() if is_told else (notice,)), *_stale_notices(run, told)))
 
 
-def _is_new(look: _Look) -> bool:
+def _has_changed(look: _Look) -> bool:
     """The schedule is not the one that slots were counted by, or the clock was set back behind them."""
     status = look.run.status
     ahead = status.slots_from is not None and status.slots_from > look.now + CLOCK_TOLERANCE
@@ -145,13 +145,13 @@ def _triggered(look: _Look, value: str) -> Decision:
     return _decided(look, NOW, new_run=NewRun(name, InitiatedBy.ADMIN, None), last_trigger=value)
 
 
-def _come(look: _Look, due: Due) -> Decision:
+def _slot_due(look: _Look, due: Due) -> Decision:
     """A slot has come: make its run, or say why not."""
     status, slot = look.run.status, due.slot
     name = slot_run_name(look.run.name, look.run.uid, slot)
     allowed = look.spec.starting_deadline_seconds or DEFAULT_STARTING_DEADLINE
     is_late = (look.now - slot).total_seconds() > allowed
-    missed = _without_run(look, due.passed) + (1 if is_late else 0)
+    missed = _missed_count(look, due.passed) + (1 if is_late else 0)
     notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
     news: dict[str, Any] = {"slots_from": slot, "missed_slots": (status.missed_slots or 0) + missed}
     if is_late:
@@ -165,7 +165,7 @@ def _come(look: _Look, due: Due) -> Decision:
     return _decided(look, NOW, new_run=new_run, notices=notices, last_schedule_time=slot, **news)
 
 
-def _without_run(look: _Look, slots: tuple[datetime, ...]) -> int:
+def _missed_count(look: _Look, slots: tuple[datetime, ...]) -> int:
     """How many of these were missed. A pass that died right after it had made the run of one of them could not remember it."""
     made = {run.name for run in look.runs}
     return sum(slot_run_name(look.run.name, look.run.uid, slot) not in made for slot in slots)
@@ -180,16 +180,16 @@ def _missed(slot: datetime, count: int, is_late: bool, allowed: int) -> Notice:
     return Notice(Reason.SLOT_MISSED, f"{words}: no run was made for them", int(slot.timestamp()), warning=True)
 
 
-def _resting(look: _Look) -> Decision:
+def _between_slots(look: _Look) -> Decision:
     """Nothing to start: say when the next slot comes, and how old the last good backup is."""
     status = with_runs(look.run.status, look.runs)
     next_slot = None if look.spec.suspend else look.schedule.next_after(max(look.now, status.slots_from or look.now))
     stale_at = _stale_at(look.run, status)
     waits = [moment - look.now for moment in (next_slot, stale_at) if moment and moment > look.now]
-    told = _told(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
+    told = _at_rest(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
     removed = beyond_limits(look.spec, look.runs)
     again = NOW if len(removed) == REMOVED_AT_ONCE else min(waits, default=None)
-    return Decision(told, again, notices=_of_age(look.run, told), removed=removed)
+    return Decision(told, again, notices=_stale_notices(look.run, told), removed=removed)
 
 
 def _stale_at(run: Run, status: BackupStatus) -> datetime | None:
@@ -200,33 +200,43 @@ def _stale_at(run: Run, status: BackupStatus) -> datetime | None:
     return (status.last_successful_time or run.created) + timedelta(seconds=allowed)
 
 
-def _age(status: BackupStatus, stale_at: datetime | None, now: datetime) -> Finding:
+def _staleness(status: BackupStatus, stale_at: datetime | None, now: datetime) -> Finding:
     last = status.last_successful_time
     age = f"The last successful backup is of {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
-    stale = stale_at is not None and now >= stale_at
-    return Finding(stale, Reason.BACKUP_STALE if stale else Reason.BACKUP_FRESH, age)
+    if stale_at is None or now < stale_at:
+        return Finding(False, Reason.BACKUP_FRESH, age)
+    advice = "see why the last run failed (status.lastRun), then start one with a new spec.trigger"
+    return Finding(
+        True, Reason.BACKUP_STALE, f"{age}, and there should be one after that (staleAfterSeconds): {advice}"
+    )
 
 
-def _told(look: _Look, status: BackupStatus, stale_at: datetime | None) -> BackupStatus:
+def _at_rest(look: _Look, status: BackupStatus, stale_at: datetime | None) -> BackupStatus:
     suspended = bool(look.spec.suspend)
     reason = Reason.SUSPENDED if suspended else Reason.SCHEDULED
     message = "Suspended: no slot starts a run; a new spec.trigger does" if suspended else "Runs are made as scheduled"
+    message += _of_last_run(status)
     found = {
-        ConditionType.ACCEPTED: Finding(True, reason, message),
-        ConditionType.STALE: _age(status, stale_at, look.now),
+        ConditionType.ACCEPTED: Finding(True, reason, "The schedule can be read"),
+        ConditionType.STALE: _staleness(status, stale_at, look.now),
     }
     phase = Phase.SUSPENDED if suspended else Phase.SCHEDULED
     update = {"phase": phase, "reason": reason, "message": message, "observed_generation": look.run.generation}
     return with_conditions(look.run, status, found, look.now).model_copy(update=update)
 
 
-def _of_age(run: Run, told: BackupStatus) -> tuple[Notice, ...]:
+def _of_last_run(status: BackupStatus) -> str:
+    last = status.last_run
+    return f"; the last one, {last.name}, is {last.phase or Phase.PENDING}" if last else "; there was none yet"
+
+
+def _stale_notices(run: Run, told: BackupStatus) -> tuple[Notice, ...]:
     """An Event when the newest good backup has become too old."""
     condition = told.condition(ConditionType.STALE)
     if not told.holds(ConditionType.STALE) or run.status.holds(ConditionType.STALE) or condition is None:
         return ()
     last = int((told.last_successful_time or run.created).timestamp())
-    return (Notice(Reason.BACKUP_STALE, f"{condition.message}, which is too long ago", last, warning=True),)
+    return (Notice(Reason.BACKUP_STALE, condition.message, last, warning=True),)
 
 
 def _decided(

@@ -59,12 +59,12 @@ def with_conditions(
 
 def accepted(run: Run, now: datetime) -> BackupStatus:
     changes = {ConditionType.ACCEPTED: True, ConditionType.PROGRESSING: False}
-    return _told(run, run.status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
+    return _summarized(run, run.status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
 
 
 def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     """Pending on something outside: another run's lock, or a pod that has not come up."""
-    return _told(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
+    return _summarized(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
 
 
 def attempt_begun(run: Run, number: int, now: datetime) -> BackupStatus:
@@ -77,14 +77,14 @@ def attempt_begun(run: Run, number: int, now: datetime) -> BackupStatus:
             "attempts": [*run.status.attempts, attempt][-ATTEMPTS_KEPT:],
         }
     )
-    return _told(
+    return _summarized(
         run, status, {ConditionType.PROGRESSING: True}, Reason.JOB_CREATED, f"Attempt {number}: Job {name}", now
     )
 
 
 def observed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     """What the attempt's pod does at the moment."""
-    return _told(run, run.status, {ConditionType.PROGRESSING: True}, reason, message, now)
+    return _summarized(run, run.status, {ConditionType.PROGRESSING: True}, reason, message, now)
 
 
 def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
@@ -96,7 +96,7 @@ def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
     if not is_busy:
         status = _audited(run, status, ended.audit, now)
     reason = Reason.WAITING_FOR_TARGET if is_busy else ended.reason
-    return _told(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
+    return _summarized(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
 
 
 def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> BackupStatus:
@@ -119,7 +119,7 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
         ConditionType.VERIFIED: True,
         ConditionType.LOCAL_BUNDLE_PRESENT: True,
     }
-    return _told(run, status, changes, Reason.COMPLETED, ended.message, now)
+    return _summarized(run, status, changes, Reason.COMPLETED, ended.message, now)
 
 
 def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
@@ -130,7 +130,7 @@ def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatu
     changes = {ConditionType.PROGRESSING: False, ConditionType.FAILED: True}
     if not status.holds(ConditionType.ACCEPTED):
         changes |= {ConditionType.ACCEPTED: False}
-    return _told(run, status, changes, reason, message, now)
+    return _summarized(run, status, changes, reason, message, now)
 
 
 UNRECORDABLE = (Reason.AUDIT_TABLE_UNFIT, Reason.PERMISSION_DENIED)
@@ -172,7 +172,7 @@ def removing(run: Run, message: str, now: datetime) -> BackupStatus:
 def stopping(run: Run, message: str, now: datetime) -> BackupStatus:
     """The application is being stopped: from here on the deadline counts."""
     status = run.status.model_copy(update={"start_time": run.status.start_time or now})
-    return _told(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
+    return _summarized(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
 
 
 def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:
@@ -198,7 +198,7 @@ def _components(bundle: StoredBundle) -> Components:
     return Components(database=component(bundle.database), files=component(bundle.files) if bundle.files else None)
 
 
-def _told(
+def _summarized(
     run: Run, status: BackupStatus, changes: Changes, reason: Reason, message: str, now: datetime
 ) -> BackupStatus:
     """The status with these conditions, and with reason, message and phase to match."""

@@ -45,7 +45,7 @@ def next_task(run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datet
         return Begin(1)
     if not newest.is_finished:
         return Pause(TICK)
-    told = _told(run_uid, newest, pods)
+    told = _result(run_uid, newest, pods)
     if told and told.outcome is Outcome.SUCCEEDED and newest.complete:
         return Done()
     due = (newest.ended or newest.created) + timing.task_delay(newest.number)
@@ -57,6 +57,6 @@ def next_task(run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datet
     return Failed(newest.number, reason, message, due - now)
 
 
-def _told(run_uid: str, job: Job, pods: Sequence[Pod]) -> Result | None:
+def _result(run_uid: str, job: Job, pods: Sequence[Pod]) -> Result | None:
     results = (result_of(run_uid, job.number, pod) for pod in pods if pod.job_name == job.name)
     return next((result for result in results if result), None)

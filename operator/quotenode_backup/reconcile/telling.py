@@ -1,11 +1,14 @@
-"""Events about a run."""
+"""Events about a run. Warnings are logged too: the cluster keeps Events for an hour."""
 
+import logging
 from datetime import datetime
 
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.event import event
+
+logger = logging.getLogger(__name__)
 
 
 class Teller:
@@ -25,6 +28,9 @@ class Teller:
         occurrence: int | None = None,
     ) -> None:
         """Once for each occurrence, by default each attempt: an Event that was posted before is not posted again."""
+        if warning:
+            where = {"namespace": run.namespace, "backup": run.name}
+            logger.warning("%s/%s: %s: %s", run.namespace, run.name, reason, message, extra=where)
         attempt = run.status.attempts[-1].number if run.status.attempts else 0
         await self._cluster.tell(
             event(

@@ -15,7 +15,7 @@ from psycopg import IsolationLevel
 
 from quotenode_backup.contract import DETAIL_LIMIT, AuditOutcome, AuditRow, Plan, Result, RowStatus, StoredBundle
 from quotenode_backup.domain.errors import Reason, RunFailed
-from quotenode_backup.domain.naming import bundle_folder, local_url
+from quotenode_backup.domain.naming import bundle_home, local_url
 from quotenode_backup.runner import audit_table
 from quotenode_backup.runner.audit_table import Table, Unfit
 from quotenode_backup.runner.connection import Connection, Server, connect, lost, server_of
@@ -55,7 +55,7 @@ def begin(plan: Plan, server: Server) -> None:
         writer.close_the_dead(plan.run_uid)
         writer.upsert(plan.run_uid, row)
 
-    _told(_outcome(server, work))
+    _logged(_outcome(server, work))
 
 
 def completed(plan: Plan, server: Server, stored: StoredBundle) -> AuditOutcome:
@@ -79,18 +79,19 @@ def failed(plan: Plan, places: Places, redact: Redactor, result: Result) -> Audi
 
 def write(server: Server, run_uid: str, row: AuditRow) -> AuditOutcome:
     """Whatever the row of this run says, says this afterwards."""
-    return _told(_outcome(server, lambda writer: writer.upsert(run_uid, row)))
+    return _logged(_outcome(server, lambda writer: writer.upsert(run_uid, row)))
 
 
-def _told(outcome: AuditOutcome) -> AuditOutcome:
+def _logged(outcome: AuditOutcome) -> AuditOutcome:
     log.log(logging.INFO if outcome.logged else logging.WARNING, "%s", outcome.message)
     return outcome
 
 
 def folder_url(plan: Plan) -> str:
     """Where the bundle will be, as far as that is known from the beginning."""
-    folder = bundle_folder(plan.namespace, plan.database.host, plan.database.port, plan.database.name)
-    return local_url(plan.local.claim_name, "".join(f"{part}/" for part in (plan.local.sub_path, folder) if part))
+    database, local = plan.database, plan.local
+    home = bundle_home(local.sub_path, plan.namespace, database.host, database.port, database.name)
+    return local_url(local.claim_name, home)
 
 
 def _row(plan: Plan, status: RowStatus, destination: str) -> AuditRow:

@@ -87,7 +87,12 @@ def test_the_pod_is_pinned_by_affinity_so_that_the_scheduler_still_binds_claims(
 def test_secrets_are_files_that_may_be_missing_and_never_environment() -> None:
     pod = pod_of(made())
     assert [volume["secret"]["optional"] for volume in pod["volumes"] if "secret" in volume] == [True]
-    assert {entry["name"] for entry in pod["containers"][0]["env"]} == {"POD_UID", "POD_NAME", "QN_LOG_FORMAT"}
+    assert {entry["name"] for entry in pod["containers"][0]["env"]} == {
+        "POD_UID",
+        "POD_NAME",
+        "QN_LOG_FORMAT",
+        "QN_LOG_LEVEL",
+    }
 
 
 def test_a_users_label_never_replaces_ours() -> None:

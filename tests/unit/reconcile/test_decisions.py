@@ -7,11 +7,8 @@ import pytest
 
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.decisions import (
-    SOON,
-    TICK,
     Accept,
     BeginAttempt,
-    Claim,
     Complete,
     CreateJob,
     DeleteJob,
@@ -20,9 +17,11 @@ from quotenode_backup.reconcile.decisions import (
     Observe,
     Seen,
     Step,
+    TakeLock,
     Wait,
     next_step,
 )
+from quotenode_backup.reconcile.pace import SOON, TICK
 from tests.unit.given import START, attempt, ended_pod, job, pod, result, run, seconds, spec, status
 
 MESSAGE = 'error looking up: persistentvolumeclaim "files" not found'
@@ -53,7 +52,7 @@ def test_a_new_run_is_accepted_before_it_asks_for_the_lock() -> None:
 
 
 def test_an_accepted_run_asks_for_the_lock() -> None:
-    assert decide(status(), holds_lock=False) == Claim()
+    assert decide(status(), holds_lock=False) == TakeLock()
 
 
 def test_with_the_lock_the_first_attempt_is_recorded() -> None:
@@ -61,7 +60,7 @@ def test_with_the_lock_the_first_attempt_is_recorded() -> None:
 
 
 def test_a_lost_lock_is_asked_for_again_even_in_the_middle() -> None:
-    assert decide(status(attempt()), holds_lock=False) == Claim()
+    assert decide(status(attempt()), holds_lock=False) == TakeLock()
 
 
 def test_a_recorded_attempt_gets_its_job() -> None:
