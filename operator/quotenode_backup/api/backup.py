@@ -5,100 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from quotenode_backup.api.fields import (
-    LabelKey,
-    LabelValue,
-    ObjectName,
-    Quantity,
-    SecretKey,
-    SpecModel,
-    SubPath,
-    rule,
-    rules,
-)
-from quotenode_backup.contract import Compression
+from quotenode_backup.api.database import Database
+from quotenode_backup.api.fields import ObjectName, SpecModel, SubPath, rule, rules
+from quotenode_backup.api.pod import Pod
 
 KIND = "QuoteNodeBackup"
 PLURAL = "quotenodebackups"
 SHORT_NAME = "qnb"
 NAME_LIMIT = 63
 """Characters of a resource's name: it becomes the value of a label."""
-
-
-class SSLMode(StrEnum):
-    DISABLE = "Disable"
-    ALLOW = "Allow"
-    PREFER = "Prefer"
-    REQUIRE = "Require"
-    VERIFY_CA = "VerifyCA"
-    VERIFY_FULL = "VerifyFull"
-
-    @property
-    def libpq(self) -> str:
-        """As libpq spells it."""
-        return {"VerifyCA": "verify-ca", "VerifyFull": "verify-full"}.get(self.value, self.value.lower())
-
-
-class CredentialsSecretRef(SpecModel):
-    """A Secret in the same namespace with a PostgreSQL role and its password."""
-
-    name: ObjectName
-    """Name of the Secret."""
-    username_key: SecretKey = "username"
-    """Key of the role's name."""
-    password_key: SecretKey = "password"
-    """Key of the role's password."""
-
-
-class CASecretRef(SpecModel):
-    """A Secret in the same namespace with the certificate of the authority that signed the server's."""
-
-    name: ObjectName
-    """Name of the Secret."""
-    key: SecretKey = "ca.crt"
-    """Key of the certificate, in PEM form."""
-
-
-DatabaseName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$"),
-    Field(
-        json_schema_extra=rules(
-            rule("bytes(self).size() <= 63", "PostgreSQL names have at most 63 bytes in UTF-8"),
-        )
-    ),
-]
-
-
-class Database(SpecModel):
-    """The PostgreSQL database to dump."""
-
-    model_config = SpecModel.model_config | {
-        "json_schema_extra": rules(
-            rule(
-                "has(self.caSecretRef) || !(self.sslMode in ['VerifyCA', 'VerifyFull'])",
-                "sslMode VerifyCA and VerifyFull need caSecretRef: the certificate to check the server's against",
-            )
-        )
-    }
-
-    host: Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9:]([A-Za-z0-9._:-]*[A-Za-z0-9:.])?$"),
-    ]
-    """Host name or address of the server, such as the name of its Service. A pooler is refused: it can't hold a lock for a session."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 5432
-    """Port of the server."""
-    name: DatabaseName
-    """Name of the database, exactly as PostgreSQL has it."""
-    credentials_secret_ref: CredentialsSecretRef
-    """Where the role and its password are. The role must be able to read everything in the database, and need not be a superuser."""
-    ssl_mode: SSLMode = SSLMode.PREFER
-    """How the connection is encrypted and whom it trusts: libpq's sslmode."""
-    ca_secret_ref: CASecretRef | None = None
-    """The certificate authority for sslMode VerifyCA and VerifyFull."""
-    compression: Compression = Compression.ZSTD
-    """How the dump is compressed. Zstd is the fastest; Gzip can be read by PostgreSQL tools older than 16."""
 
 
 class FilesSource(SpecModel):
@@ -126,66 +41,6 @@ class Storage(SpecModel):
 
     local: LocalStorage
     """A volume in this cluster that keeps the bundles. On the database's own disk it protects against mistakes, not against the loss of the disk."""
-
-
-class Resources(SpecModel):
-    """Requests and limits of the runner's container."""
-
-    requests: Annotated[dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity], Field(max_length=3)] | None = (
-        None
-    )
-    """What is set aside for it."""
-    limits: Annotated[dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity], Field(max_length=3)] | None = None
-    """What it may use at most. The runner itself needs less than 200Mi, whatever the size of the data."""
-
-
-class Toleration(SpecModel):
-    """A taint of a node that the pod tolerates."""
-
-    key: Annotated[str, StringConstraints(max_length=317)] | None = None
-    """Key of the taint; absent with operator Exists for every taint."""
-    operator: Literal["Exists", "Equal"] = "Equal"
-    """How the value is compared."""
-    value: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """Value of the taint."""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint; absent for all."""
-    toleration_seconds: Annotated[int, Field(ge=0, le=86400)] | None = None
-    """How long a NoExecute taint is tolerated."""
-
-
-class Pod(SpecModel):
-    """The few things about the runner's pod that can be chosen."""
-
-    resources: Resources | None = None
-    """Requests and limits."""
-    node_selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] | None = None
-    """Labels that the node must have."""
-    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
-    """Taints that it tolerates, besides those of the pod that has the claims mounted."""
-    priority_class_name: ObjectName | None = None
-    """PriorityClass of the pod."""
-    run_as_user: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """User id that can read the files. Absent: that of the pod that has the claims mounted."""
-    fs_group: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """Group that owns the volumes, for storage that starts out as root's. Set on mismatch only."""
-    labels: (
-        Annotated[
-            dict[LabelKey, LabelValue],
-            Field(
-                max_length=16,
-                json_schema_extra=rules(
-                    rule(
-                        "self.all(k, !k.startsWith('backup.quotenode.io/') && !k.startsWith('app.kubernetes.io/')"
-                        " && !k.startsWith('batch.kubernetes.io/'))",
-                        "labels that start with backup.quotenode.io/, app.kubernetes.io/ or batch.kubernetes.io/ are taken",
-                    )
-                ),
-            ),
-        ]
-        | None
-    ) = None
-    """Further labels of the pod, such as those that a NetworkPolicy selects."""
 
 
 class Workload(SpecModel):

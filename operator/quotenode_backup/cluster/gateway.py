@@ -3,33 +3,31 @@
 import logging
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
-from quotenode_backup.cluster.errors import AlreadyExists, NotFound, Unreadable
-from quotenode_backup.cluster.views import (
-    Claim,
-    Job,
-    Lease,
-    Mounter,
-    Pod,
-    Run,
-    Scale,
+from quotenode_backup.cluster.errors import AlreadyExists, NotFound
+from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Scale
+from quotenode_backup.cluster.wire import (
     claim_of,
     is_at_rest,
     is_finished,
+    is_in_storage,
+    is_of_target,
     is_schedule,
     job_of,
     lease_of,
     mounter_of,
     pod_of,
+    readable,
     run_of,
     scale_of,
+    status_patch,
+    time_of_event,
 )
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
@@ -74,14 +72,14 @@ class Cluster:
     async def unsettled_runs(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
         """Namespace and name of each that something is left to do for. The others are not even parsed: there can be thousands."""
         async for item in self._items(_runs(namespace), {}):
-            if not is_at_rest(item) and _readable(item):
+            if not is_at_rest(item) and readable(item):
                 yield item["metadata"]["namespace"], item["metadata"]["name"]
 
     async def stored_beside(self, run: Run) -> AsyncIterator[Run]:
         """The other finished runs whose bundles are in the same folder as the run's."""
         async for item in self._items(_runs(run.namespace), {}):
             is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
-            if is_other and _same_target(item, run) and _same_storage(item, run) and (other := _readable(item)):
+            if is_other and is_of_target(item, run) and is_in_storage(item, run) and (other := readable(item)):
                 yield other
 
     async def keep_finalizer(self, run: Run, wanted: bool) -> None:
@@ -99,15 +97,15 @@ class Cluster:
     async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
         """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
         async for item in self._items(_runs(run.namespace), {}):
-            is_rival = item["metadata"]["uid"] != run.uid and _same_target(item, run)
+            is_rival = item["metadata"]["uid"] != run.uid and is_of_target(item, run)
             is_rival = is_rival and not is_finished(item) and not is_schedule(item)
-            if is_rival and (rival := _readable(item)):
+            if is_rival and (rival := readable(item)):
                 yield rival
 
     async def runs_of_schedule(self, namespace: str, uid: str) -> list[Run]:
         """Finished ones too, as far as they can be read."""
         query = {"labelSelector": labels.of_schedule(uid)}
-        found = [_readable(item) async for item in self._items(_runs(namespace), query)]
+        found = [readable(item) async for item in self._items(_runs(namespace), query)]
         return [run for run in found if run]
 
     async def ensure_run(self, manifest: Json) -> Run:
@@ -138,7 +136,7 @@ class Cluster:
             return run
         body = {
             "metadata": {"resourceVersion": run.resource_version},
-            "status": _with_gaps_as_null(run.status, status),
+            "status": status_patch(run.status, status),
         }
         answer = await self._api.write("PATCH", f"{_runs(run.namespace, run.name)}/status", body, MERGE_PATCH)
         return run_of(answer)
@@ -248,7 +246,7 @@ class Cluster:
         """What the newest Event of that reason says about the object; empty when there is none."""
         query = {"fieldSelector": f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"}
         events = [item async for item in self._items(_core(namespace, "events"), query)]
-        events.sort(key=_when)
+        events.sort(key=time_of_event)
         return str(events[-1].get("message", "")) if events else ""
 
     async def tell(self, event: Json) -> None:
@@ -284,57 +282,6 @@ class Cluster:
         async for page in self._api.pages(path, query):
             for item in page["items"]:
                 yield item
-
-
-def _readable(item: Json) -> Run | None:
-    """One run that can't be read must not hide the others."""
-    try:
-        return run_of(item)
-    except Unreadable as exc:
-        logger.warning("%s/%s: %s", item["metadata"]["namespace"], item["metadata"]["name"], exc)
-        return None
-
-
-def _same_target(item: Json, run: Run) -> bool:
-    if run.spec is None:
-        return False
-    ours, theirs = run.spec.database, item.get("spec", {}).get("database", {})
-    return (theirs.get("host"), theirs.get("port"), theirs.get("name")) == (ours.host, ours.port, ours.name)
-
-
-def _same_storage(item: Json, run: Run) -> bool:
-    if run.spec is None:
-        return False
-    ours, theirs = run.spec.storage.local, item.get("spec", {}).get("storage", {}).get("local", {})
-    return (theirs.get("claimName"), theirs.get("subPath", "")) == (ours.claim_name, ours.sub_path)
-
-
-def _when(event: Json) -> datetime:
-    text = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-    return datetime.fromisoformat(text)
-
-
-def _with_gaps_as_null(old: BackupStatus, new: BackupStatus) -> Json:
-    """The new status as a merge patch, which forgets a field only when it is told so."""
-    before, after = _json(old), _json(new)
-    return {key: None for key in before if key not in after} | after
-
-
-def _json(status: BackupStatus) -> Json:
-    values: Json = status.model_dump(by_alias=True, exclude_none=True)
-    timed: Json = _times_as_text(values)
-    return timed
-
-
-def _times_as_text(value: Any) -> Any:
-    match value:
-        case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        case dict():
-            return {key: _times_as_text(item) for key, item in value.items()}
-        case list():
-            return [_times_as_text(item) for item in value]
-    return value
 
 
 def _collection(prefix: str, namespace: str | None, plural: str, name: str = "") -> str:

@@ -23,7 +23,8 @@ from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
 from quotenode_backup.reconcile.locks import Room
-from quotenode_backup.reconcile.run import Pass, RunReconciler
+from quotenode_backup.reconcile.reconciler import Reconciler
+from quotenode_backup.reconcile.run import Pass
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ async def _run(chosen: Settings, connection: Connection, config: Configuration) 
     metrics.observe(queue, health)
     cluster = Cluster(connection)
     room = Room(chosen.max_concurrent_runs, chosen.scopes)
-    reconciler = RunReconciler(cluster, chosen.runner, chosen.identity, room=room, readings=metrics.schedules)
+    reconciler = Reconciler(cluster, chosen.runner, chosen.identity, room=room, readings=metrics.schedules)
     server = serve(chosen.http_port, health, metrics)
     helpers = [
         asyncio.create_task(beat(health, metrics)),
@@ -89,7 +90,7 @@ async def _stopped(tasks: list[asyncio.Task[None]]) -> None:
             await task
 
 
-async def _work(queue: KeyQueue, reconciler: RunReconciler, metrics: Metrics) -> None:
+async def _work(queue: KeyQueue, reconciler: Reconciler, metrics: Metrics) -> None:
     while True:
         key = await queue.get()
         result = await _attempt(key, reconciler, metrics)
@@ -102,7 +103,7 @@ async def _work(queue: KeyQueue, reconciler: RunReconciler, metrics: Metrics) ->
         queue.done(key)
 
 
-async def _attempt(key: Key, reconciler: RunReconciler, metrics: Metrics) -> Pass | None:
+async def _attempt(key: Key, reconciler: Reconciler, metrics: Metrics) -> Pass | None:
     """One pass; None when it has to be made again: what it saw was old, or the API server said no."""
     where = {"namespace": key.namespace, "backup": key.name}
     try:

@@ -1,7 +1,9 @@
 """The Job of one attempt."""
 
 from quotenode_backup.api import API_VERSION
-from quotenode_backup.api.backup import KIND, Database, Pod
+from quotenode_backup.api.backup import KIND
+from quotenode_backup.api.database import Database
+from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import DESTINATION, SOURCES, Plan
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.manifests import labels

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from quotenode_backup.api.backup import CASecretRef, CredentialsSecretRef, Database, Pod
+from quotenode_backup.api.database import CASecretRef, CredentialsSecretRef, Database
+from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import CA_FILE, DATABASE_SECRET, PLAN_PATH, PRIVATE, RESULT_PATH
 from quotenode_backup.manifests import labels
 

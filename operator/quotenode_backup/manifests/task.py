@@ -1,7 +1,9 @@
 """The Jobs of what is done after a run: its row is written by one, and its bundle removed by one, where the run itself could not."""
 
-from quotenode_backup.api.backup import Database, Pod
+from quotenode_backup.api.database import Database
+from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import DESTINATION, RecordPlan, RemovalPlan
+from quotenode_backup.domain import timing
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
 from quotenode_backup.manifests.pod import (
@@ -24,16 +26,16 @@ KEPT_SECONDS = 86400
 
 
 def record_job(
-    plan: RecordPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds: int
+    plan: RecordPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings
 ) -> Manifest:
     volumes, mounts = tuple(database_volumes(database)), tuple(database_mounts(database))
-    return _job(plan, Work(RECORD, volumes, mounts), pod, placement, settings, seconds)
+    return _job(plan, Work(RECORD, volumes, mounts), pod, placement, settings)
 
 
-def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: RunnerSettings, seconds: int) -> Manifest:
+def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name)
     work = Work(REMOVE, (volume,), (mount("claim", DESTINATION, read_only=False),))
-    return _job(plan, work, pod, placement, settings, seconds)
+    return _job(plan, work, pod, placement, settings)
 
 
 def _job(
@@ -42,7 +44,6 @@ def _job(
     pod: Pod,
     placement: Placement,
     settings: RunnerSettings,
-    seconds: int,
 ) -> Manifest:
     """Without an owner: a deletion in the foreground would take the Job away that it waits for. And with resources of its own: those of the
     run may be the very reason why it could not do this itself."""
@@ -57,5 +58,6 @@ def _job(
     text = plan.model_dump_json(by_alias=True, exclude_none=True)
     name = task_job_name(work.command, plan.run_uid, plan.attempt)
     job = one_pod_job(plan.namespace, name, text, marks, pod, runner_pod(work, pod, placement, settings))
+    seconds = int((timing.TASK_TIME + timing.TASK_BACKSTOP).total_seconds())
     job["spec"] |= {"activeDeadlineSeconds": seconds, "ttlSecondsAfterFinished": KEPT_SECONDS}
     return job

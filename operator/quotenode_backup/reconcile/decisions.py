@@ -5,12 +5,27 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, ConditionType
-from quotenode_backup.cluster.views import Job, Pod, Run, Scale
+from quotenode_backup.cluster.views import Job, Pod, Run
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason, is_retryable
 from quotenode_backup.reconcile.application import Application
 from quotenode_backup.reconcile.outcome import Ended, outcome
 from quotenode_backup.reconcile.pace import SOON, TICK
+from quotenode_backup.reconcile.steps import (
+    Accept,
+    BeginAttempt,
+    Complete,
+    CreateJob,
+    DeleteJob,
+    EndAttempt,
+    Fail,
+    Observe,
+    StartApplication,
+    Step,
+    TakeLock,
+    Wait,
+)
+from quotenode_backup.reconcile.stopping import scaled_up, stopping
 from quotenode_backup.reconcile.stuck import NotRunning, with_pod, without_pod
 
 
@@ -36,97 +51,6 @@ class Seen:
         return any(not pod.is_over for pod in self.pods) or any(not job.is_finished for job in self.jobs)
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Check what the API server can't, then say so."""
-
-
-@dataclass(frozen=True, slots=True)
-class TakeLock:
-    """Try to take the database's lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class BeginAttempt:
-    """Record the attempt, before its Job exists."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class BeginStop:
-    """Say that the application is being stopped; the deadline counts from here."""
-
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class RememberStopped:
-    """Write down what runs, before any of it is stopped."""
-
-    application: Application
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleDown:
-    scale: Scale
-
-
-@dataclass(frozen=True, slots=True)
-class StartApplication:
-    """Start again what was stopped: the run has to wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreateJob:
-    """Make the Job of the recorded attempt."""
-
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Observe:
-    """Say what the attempt's pod does, and look again."""
-
-    reason: Reason
-    message: str
-    again: timedelta = TICK
-
-
-@dataclass(frozen=True, slots=True)
-class EndAttempt:
-    """Record that the attempt is over, and how. Its Job may still have to go."""
-
-    ended: Ended
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteJob:
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    again: timedelta = TICK
-
-
-@dataclass(frozen=True, slots=True)
-class Complete:
-    ended: Ended
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    reason: Reason
-    message: str
-
-
-Stopping = BeginStop | RememberStopped | ScaleDown | StartApplication
-Step = (
-    Accept | TakeLock | Stopping | BeginAttempt | CreateJob | Observe | EndAttempt | DeleteJob | Wait | Complete | Fail
-)
-
-
 def next_step(seen: Seen) -> Step:
     """For a run that is neither finished nor being deleted."""
     spec, status = seen.run.spec, seen.run.status
@@ -148,63 +72,8 @@ def next_step(seen: Seen) -> Step:
 
 def _begin(seen: Seen, spec: BackupSpec, number: int) -> Step:
     """An attempt begins when the application of an offline run is down."""
-    return _stopping(seen, spec) or BeginAttempt(number)
-
-
-def _stopping(seen: Seen, spec: BackupSpec) -> Step | None:
-    """What is next until the application is down; None: it is, or it may stay up."""
-    app, start = seen.application, seen.run.status.start_time
-    if app is None:
-        return None
-    if app.autoscaled:
-        return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app))
-    if start is None:
-        return BeginStop(f"Stopping {', '.join([*(scale.title for scale in app.scales), *app.missing])}")
-    if app.missing and app.stopped is None:
-        return _missing(seen, app, start)
-    if seen.now >= timing.runner_deadline(start, spec.active_deadline_seconds):
-        return Fail(Reason.DEADLINE_EXCEEDED, _not_stopped(app))
-    if app.stopped is None:
-        return RememberStopped(app)
-    if any(not app.is_as_recorded(scale) for scale in app.up):
-        return _scaled_up(app)
-    if app.up:
-        return ScaleDown(app.up[0])
-    if app.live_pods:
-        return Observe(Reason.STOPPING_APPLICATION, f"Waiting for pod {app.live_pods[0]} to end", SOON)
-    return None
-
-
-def _missing(seen: Seen, app: Application, start: datetime) -> Step:
-    """It may be just being made, as everything was applied at once."""
-    message = f"{' and '.join(app.missing)} does not exist in this namespace: create it or correct spec.application"
-    if seen.now - start < timing.STUCK_AFTER:
-        return Observe(Reason.WORKLOAD_MISSING, message, SOON)
-    return Fail(Reason.WORKLOAD_MISSING, message)
-
-
-def _autoscaled_sentence(app: Application) -> str:
-    return (
-        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of an offline backup:"
-        " remove it for the time, or use mode Online"
-    )
-
-
-def _not_stopped(app: Application) -> str:
-    what = f"pod {app.live_pods[0]} has not ended" if app.live_pods else "it had not been scaled down"
-    return f"The application did not stop before the deadline: {what}. See why, or raise spec.activeDeadlineSeconds"
-
-
-def _scaled_up(app: Application | None) -> Step | None:
-    """Everything was down when the attempt began, so somebody else did it. Before that, it is what nobody wrote down to start again."""
-    if app is None or not app.up:
-        return None
-    strange = next((scale for scale in app.up if not app.is_as_recorded(scale)), app.up[0])
-    return Fail(
-        Reason.WORKLOAD_SCALED_UP,
-        f"{strange.title} was scaled up to {strange.replicas} while the offline backup was on, so it is not one: "
-        "find out who did it, or use mode Online",
-    )
+    stop = stopping(seen.application, seen.run.status.start_time, spec, seen.now)
+    return stop or BeginAttempt(number)
 
 
 def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
@@ -213,13 +82,13 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
     mine = [pod for pod in seen.pods if pod.job_name == attempt.job_name]
     live = [pod for pod in mine if not pod.is_over]
     if job is None:
-        return Wait(SOON) if live else _late(seen, spec, attempt) or _scaled_up(seen.application) or CreateJob(attempt)
+        return Wait(SOON) if live else _late(seen, spec, attempt) or scaled_up(seen.application) or CreateJob(attempt)
     if job.is_finished and not live:
         ended = outcome(seen.run.uid, attempt, job, seen.pods, _last_obstacle(seen))
         return Complete(ended) if ended.bundle else EndAttempt(ended)
-    scaled_up = _scaled_up(seen.application)
-    if scaled_up and (live or not mine):
-        return scaled_up
+    intruder = scaled_up(seen.application)
+    if intruder and (live or not mine):
+        return intruder
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
     if job.is_finished or job.deleting or (mine and not live):
@@ -269,9 +138,9 @@ def _between(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
     reason = _known(last.reason)
     if not is_retryable(reason) or _is_used_up(seen, spec, reason):
         return Fail(reason, last.message or "")
-    scaled_up = None if reason is Reason.LOCK_BUSY else _scaled_up(seen.application)
-    if scaled_up:
-        return scaled_up
+    intruder = None if reason is Reason.LOCK_BUSY else scaled_up(seen.application)
+    if intruder:
+        return intruder
     ready = (last.completion_time or seen.now) + _pause(seen, last, reason)
     if seen.now < ready:
         return _let_it_serve(seen, reason) or Wait(ready - seen.now)

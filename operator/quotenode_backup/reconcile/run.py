@@ -1,4 +1,4 @@
-"""One pass over one QuoteNodeBackup: look at everything live, decide the one next step, do it.
+"""One pass over a run: look at everything live, decide the one next step, do it.
 
 Each step is safe to repeat, so a pass that dies anywhere is simply made again. Order matters in one way: an Event is told before the
 Job or the status that would keep it from being told, and a Job gets its time to live only after its end is in the status.
@@ -7,7 +7,7 @@ Job or the status that would keep it from being told, and a Job gets its time to
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, BackupStatus, ConditionType
@@ -23,8 +23,13 @@ from quotenode_backup.manifests.job import backup_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.reconcile import application, locks
 from quotenode_backup.reconcile import status as next_status
-from quotenode_backup.reconcile.afterwards import Afterwards
-from quotenode_backup.reconcile.decisions import (
+from quotenode_backup.reconcile.decisions import Seen, next_step
+from quotenode_backup.reconcile.outcome import Ended
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, SOON, TICK
+from quotenode_backup.reconcile.placement import Misplaced, place
+from quotenode_backup.reconcile.plan import plan_of
+from quotenode_backup.reconcile.status import UNRECORDABLE
+from quotenode_backup.reconcile.steps import (
     Accept,
     BeginAttempt,
     BeginStop,
@@ -36,21 +41,12 @@ from quotenode_backup.reconcile.decisions import (
     Observe,
     RememberStopped,
     ScaleDown,
-    Seen,
     StartApplication,
     Step,
     Stopping,
     TakeLock,
     Wait,
-    next_step,
 )
-from quotenode_backup.reconcile.outcome import Ended
-from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, SOON, TICK
-from quotenode_backup.reconcile.placement import Misplaced, place
-from quotenode_backup.reconcile.plan import plan_of
-from quotenode_backup.reconcile.reading import Readings
-from quotenode_backup.reconcile.schedule import ScheduleReconciler
-from quotenode_backup.reconcile.status import UNRECORDABLE
 from quotenode_backup.reconcile.telling import Teller
 
 SPREAD_SECONDS = 24
@@ -70,37 +66,24 @@ class Pass:
 
 
 class RunReconciler:
+    """For runs that have not ended and are not being deleted."""
+
     def __init__(
         self,
         cluster: Cluster,
         settings: RunnerSettings,
-        reporter: str,
-        clock: Callable[[], datetime] | None = None,
-        room: locks.Room = locks.ANY_NUMBER,
-        readings: Readings | None = None,
+        tell: Teller,
+        clock: Callable[[], datetime],
+        room: locks.Room,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._clock = clock or (lambda: datetime.now(UTC))
+        self._tell = tell
+        self._clock = clock
         self._room = room
         self._taking = asyncio.Lock()
-        self._tell = Teller(cluster, reporter)
-        self._afterwards = Afterwards(cluster, settings, self._tell, self._clock)
-        self._schedules = ScheduleReconciler(cluster, reporter, self._clock, readings)
 
-    async def reconcile(self, namespace: str, name: str) -> Pass:
-        run = await self._cluster.read_run(namespace, name)
-        if run is None or not run.is_schedule:
-            self._schedules.forget(namespace, name)
-        if run is None:
-            is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
-            return Pass(None if is_free else LOCK_TICK)
-        if run.status.is_finished or (run.deleting and not run.is_schedule):
-            return Pass(await self._afterwards.settle(run))
-        if run.is_schedule:
-            return Pass(await self._schedules.reconcile(run))
-        if await self._afterwards.agree_on_finalizer(run):
-            return Pass(NOW)
+    async def reconcile(self, run: Run) -> Pass:
         seen = await self._look(run)
         return await self._carry_out(next_step(seen), seen)
 

@@ -15,13 +15,11 @@ from quotenode_backup.reconcile.telling import Teller
 
 
 class ScheduleReconciler:
-    def __init__(
-        self, cluster: Cluster, reporter: str, clock: Callable[[], datetime], readings: Readings | None = None
-    ) -> None:
+    def __init__(self, cluster: Cluster, tell: Teller, clock: Callable[[], datetime], readings: Readings) -> None:
         self._cluster = cluster
-        self._teller = Teller(cluster, reporter)
+        self._teller = tell
         self._clock = clock
-        self._readings = {} if readings is None else readings
+        self._readings = readings
 
     async def reconcile(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""

@@ -1,7 +1,7 @@
 import pytest
 
 from quotenode_backup.cluster.errors import Unreadable
-from quotenode_backup.cluster.views import run_of
+from quotenode_backup.cluster.wire import run_of
 
 
 def body(**status: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health, Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.manifests.job import RunnerSettings
-from quotenode_backup.reconcile.run import RunReconciler
+from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.world import RUNS, Client, World
 
 NIGHT = '{name="night",namespace="shop"}'
@@ -24,7 +24,7 @@ class Site:
         self._metrics = Metrics()
         health = Health(300)
         self._metrics.observe(KeyQueue(), health)
-        self._reconciler = RunReconciler(
+        self._reconciler = Reconciler(
             Cluster(Client(world)),  # type: ignore[arg-type]
             SETTINGS,
             "tests",

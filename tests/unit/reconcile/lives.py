@@ -10,7 +10,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
-from quotenode_backup.reconcile.run import RunReconciler
+from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, Script, World
 
 Answer = TypeVar("Answer")
@@ -19,8 +19,8 @@ PATIENCE = 4000
 """Seconds of the world's time until everything must be at rest."""
 
 
-def reconciler(world: World, client: Client) -> RunReconciler:
-    return RunReconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
+def reconciler(world: World, client: Client) -> Reconciler:
+    return Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
 
 
 def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:

@@ -7,7 +7,7 @@ import pytest
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.locks import Room
-from quotenode_backup.reconcile.run import RunReconciler
+from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.lives import (
     RUNNER,
     assert_settled,
@@ -217,7 +217,7 @@ def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
         database = {"host": "db", "port": 5432, "name": f"shop{number}", "credentialsSecretRef": {"name": "login"}}
         world.apply(f"b{number}", database=database)
     client = Client(world)
-    limited = RunReconciler(
+    limited = Reconciler(
         Cluster(client),  # type: ignore[arg-type]
         RUNNER,
         "operator",

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.reconcile.decisions import (
+from quotenode_backup.reconcile.decisions import Seen, next_step
+from quotenode_backup.reconcile.pace import SOON, TICK
+from quotenode_backup.reconcile.steps import (
     Accept,
     BeginAttempt,
     Complete,
@@ -15,13 +17,10 @@ from quotenode_backup.reconcile.decisions import (
     EndAttempt,
     Fail,
     Observe,
-    Seen,
     Step,
     TakeLock,
     Wait,
-    next_step,
 )
-from quotenode_backup.reconcile.pace import SOON, TICK
 from tests.unit.given import START, attempt, ended_pod, job, pod, result, run, seconds, spec, status
 
 MESSAGE = 'error looking up: persistentvolumeclaim "files" not found'

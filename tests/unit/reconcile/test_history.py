@@ -9,12 +9,14 @@ import pytest
 from quotenode_backup.api.status import BackupStatus, ConditionType
 from quotenode_backup.cluster.errors import Conflict
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.views import Run, run_of
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.cluster.wire import run_of
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 from quotenode_backup.reconcile.reading import Readings
 from quotenode_backup.reconcile.schedule import ScheduleReconciler
+from quotenode_backup.reconcile.telling import Teller
 from tests.unit.given import START, condition, run, spec, status
 from tests.unit.reconcile.world import RUNS, Client, World
 
@@ -110,9 +112,10 @@ class Site:
         self.client = Client(self.world)
         self.readings: Readings = {}
         self.uid = self.world.apply("night", schedule="0 2 * * *", **changes)
+        cluster = Cluster(self.client)  # type: ignore[arg-type]
         self._passes = ScheduleReconciler(
-            Cluster(self.client),  # type: ignore[arg-type]
-            "tests",
+            cluster,
+            Teller(cluster, "tests"),
             lambda: self.world.now,
             self.readings,
         )

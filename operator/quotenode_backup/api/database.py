@@ -1,0 +1,85 @@
+"""Which database to dump, and how to get into it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from quotenode_backup.api.fields import ObjectName, SecretKey, SpecModel, rule, rules
+from quotenode_backup.contract import Compression
+
+
+class SSLMode(StrEnum):
+    DISABLE = "Disable"
+    ALLOW = "Allow"
+    PREFER = "Prefer"
+    REQUIRE = "Require"
+    VERIFY_CA = "VerifyCA"
+    VERIFY_FULL = "VerifyFull"
+
+    @property
+    def libpq(self) -> str:
+        """As libpq spells it."""
+        return {"VerifyCA": "verify-ca", "VerifyFull": "verify-full"}.get(self.value, self.value.lower())
+
+
+class CredentialsSecretRef(SpecModel):
+    """A Secret in the same namespace with a PostgreSQL role and its password."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    username_key: SecretKey = "username"
+    """Key of the role's name."""
+    password_key: SecretKey = "password"
+    """Key of the role's password."""
+
+
+class CASecretRef(SpecModel):
+    """A Secret in the same namespace with the certificate of the authority that signed the server's."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: SecretKey = "ca.crt"
+    """Key of the certificate, in PEM form."""
+
+
+DatabaseName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$"),
+    Field(
+        json_schema_extra=rules(
+            rule("bytes(self).size() <= 63", "PostgreSQL names have at most 63 bytes in UTF-8"),
+        )
+    ),
+]
+
+
+class Database(SpecModel):
+    """The PostgreSQL database to dump."""
+
+    model_config = SpecModel.model_config | {
+        "json_schema_extra": rules(
+            rule(
+                "has(self.caSecretRef) || !(self.sslMode in ['VerifyCA', 'VerifyFull'])",
+                "sslMode VerifyCA and VerifyFull need caSecretRef: the certificate to check the server's against",
+            )
+        )
+    }
+
+    host: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9:]([A-Za-z0-9._:-]*[A-Za-z0-9:.])?$"),
+    ]
+    """Host name or address of the server, such as the name of its Service. A pooler is refused: it can't hold a lock for a session."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    """Port of the server."""
+    name: DatabaseName
+    """Name of the database, exactly as PostgreSQL has it."""
+    credentials_secret_ref: CredentialsSecretRef
+    """Where the role and its password are. The role must be able to read everything in the database, and need not be a superuser."""
+    ssl_mode: SSLMode = SSLMode.PREFER
+    """How the connection is encrypted and whom it trusts: libpq's sslmode."""
+    ca_secret_ref: CASecretRef | None = None
+    """The certificate authority for sslMode VerifyCA and VerifyFull."""
+    compression: Compression = Compression.ZSTD
+    """How the dump is compressed. Zstd is the fastest; Gzip can be read by PostgreSQL tools older than 16."""

@@ -1,0 +1,88 @@
+"""The bundle of a run that is deleted with deletionPolicy Delete."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
+from quotenode_backup.api.status import Destination
+from quotenode_backup.cluster.errors import NamespaceTerminating, Refused
+from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.views import Run
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.pod import RunnerSettings
+from quotenode_backup.manifests.task import REMOVE, removal_job
+from quotenode_backup.reconcile import status as next_status
+from quotenode_backup.reconcile.pace import LOCK_TICK, REFUSED_TICK
+from quotenode_backup.reconcile.placement import IMAGE_USER, beside
+from quotenode_backup.reconcile.plan import bundle_home, removal_plan
+from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
+from quotenode_backup.reconcile.telling import Teller
+
+
+class BundleRemoval:
+    def __init__(self, cluster: Cluster, settings: RunnerSettings, tell: Teller, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._tell = tell
+        self._clock = clock
+
+    async def let_go(self, run: Run) -> timedelta | None:
+        """The finalizer goes when the bundle is gone, or nobody can or wants to remove it."""
+        if not run.has_finalizer:
+            return None
+        bundle = next(iter(run.status.destinations), None) or _unseen_bundle(run)
+        is_wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
+        if run.spec is None or not is_wanted or bundle is None:
+            await self._cluster.keep_finalizer(run, False)
+            return None
+        return await self._remove(run, run.spec, bundle)
+
+    async def _remove(self, run: Run, spec: BackupSpec, bundle: Destination) -> timedelta | None:
+        jobs = await self._cluster.tasks_of(run.namespace, REMOVE, run.uid)
+        pods = await self._cluster.task_pods_of(run.namespace, REMOVE, run.uid)
+        match next_task(run.uid, jobs, pods, self._clock()):
+            case Begin(number):
+                return await self._begin_removal(run, spec, bundle, number)
+            case Pause(again):
+                return again
+            case Done():
+                await self._cluster.keep_finalizer(run, False)
+            case Failed(_, Reason.RETENTION_FAILED, message, _):
+                await self._tell(run, Reason.RETENTION_FAILED, message, self._clock(), warning=True, about="removal")
+                await self._cluster.keep_finalizer(run, False)
+            case Failed(_, reason, message, again):
+                await self._tell(run, reason, message, self._clock(), warning=True, about="removal")
+                return await self._say_removing(
+                    run, f"The bundle can't be removed, and is tried again: {message}", again
+                )
+        return None
+
+    async def _begin_removal(self, run: Run, spec: BackupSpec, bundle: Destination, number: int) -> timedelta | None:
+        claim = await self._cluster.read_claim(run.namespace, bundle.claim_name)
+        if claim is None:
+            await self._cluster.keep_finalizer(run, False)
+            return None
+        mounters = (await self._cluster.mounters_of(run.namespace, {claim.name}))[claim.name]
+        placement = beside(bundle.user_id or spec.pod.run_as_user or IMAGE_USER, claim, mounters)
+        plan = removal_plan(run, bundle, number, self._clock())
+        try:
+            await self._cluster.ensure_task(removal_job(plan, spec.pod, placement, self._settings))
+        except NamespaceTerminating:
+            await self._cluster.keep_finalizer(run, False)
+            return None
+        except (Refused, NameTaken) as exc:
+            return await self._say_removing(
+                run, f"The cluster refuses the Job that removes the bundle: {exc}", REFUSED_TICK
+            )
+        return await self._say_removing(run, "The local bundle is being removed", LOCK_TICK)
+
+    async def _say_removing(self, run: Run, message: str, again: timedelta) -> timedelta:
+        await self._cluster.write_status(run, next_status.removing(run, message, self._clock()))
+        return again
+
+
+def _unseen_bundle(run: Run) -> Destination | None:
+    """A run that was begun and did not complete may have stored one all the same: where that would be, as a folder to look through."""
+    if run.spec is None or not run.status.attempts:
+        return None
+    return Destination(type="Local", claim_name=run.spec.storage.local.claim_name, path=bundle_home(run, run.spec))

@@ -1,0 +1,49 @@
+"""One pass over one QuoteNodeBackup, whatever it is by now: a schedule, a run on its way, one that has ended, or nothing any more."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.manifests.pod import RunnerSettings
+from quotenode_backup.reconcile import locks
+from quotenode_backup.reconcile.afterwards import Afterwards
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
+from quotenode_backup.reconcile.reading import Readings
+from quotenode_backup.reconcile.run import Pass, RunReconciler
+from quotenode_backup.reconcile.schedule import ScheduleReconciler
+from quotenode_backup.reconcile.telling import Teller
+
+
+class Reconciler:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: RunnerSettings,
+        reporter: str,
+        clock: Callable[[], datetime] | None = None,
+        room: locks.Room = locks.ANY_NUMBER,
+        readings: Readings | None = None,
+    ) -> None:
+        """`reporter`: who Events are by. `readings`: kept up for the metrics."""
+        self._cluster = cluster
+        self._clock = clock or (lambda: datetime.now(UTC))
+        tell = Teller(cluster, reporter)
+        self._runs = RunReconciler(cluster, settings, tell, self._clock, room)
+        self._afterwards = Afterwards(cluster, settings, tell, self._clock)
+        self._schedules = ScheduleReconciler(cluster, tell, self._clock, {} if readings is None else readings)
+
+    async def reconcile(self, namespace: str, name: str) -> Pass:
+        """Raises an ApiError when the pass has to be made again."""
+        run = await self._cluster.read_run(namespace, name)
+        if run is None or not run.is_schedule:
+            self._schedules.forget(namespace, name)
+        if run is None:
+            is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
+            return Pass(None if is_free else LOCK_TICK)
+        if run.status.is_finished or (run.deleting and not run.is_schedule):
+            return Pass(await self._afterwards.settle(run))
+        if run.is_schedule:
+            return Pass(await self._schedules.reconcile(run))
+        if await self._afterwards.agree_on_finalizer(run):
+            return Pass(NOW)
+        return await self._runs.reconcile(run)
