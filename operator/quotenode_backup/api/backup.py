@@ -88,6 +88,12 @@ class AuditLog(StrEnum):
     DISABLED = "Disabled"
 
 
+# What a schedule's absent fields mean.
+ZONE = "Etc/UTC"
+STARTING_DEADLINE = 3600
+STALE_AFTER = 172_800
+SUCCESSFUL_RUNS_KEPT = 50
+FAILED_RUNS_KEPT = 10
 SCHEDULE_FIELDS = (
     "schedule",
     "time_zone",
@@ -212,3 +218,27 @@ class BackupSpec(SpecModel):
     """Whether each run is also a row of QuoteNode's table backup_logs, in the database that is backed up."""
     pod: Pod = Field(default_factory=Pod)
     """The few things about the runner's pod that can be chosen."""
+
+    @property
+    def zone(self) -> str:
+        return self.time_zone or ZONE
+
+    @property
+    def starting_deadline(self) -> int:
+        """Seconds."""
+        return self.starting_deadline_seconds or STARTING_DEADLINE
+
+    @property
+    def stale_after(self) -> int:
+        """Seconds."""
+        return self.stale_after_seconds or STALE_AFTER
+
+    @property
+    def successful_runs_kept(self) -> int:
+        asked = self.successful_runs_history_limit
+        return SUCCESSFUL_RUNS_KEPT if asked is None else asked
+
+    @property
+    def failed_runs_kept(self) -> int:
+        asked = self.failed_runs_history_limit
+        return FAILED_RUNS_KEPT if asked is None else asked

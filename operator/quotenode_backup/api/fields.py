@@ -16,11 +16,11 @@ def rules(*validations: dict[str, str]) -> dict[str, Any]:
 
 
 class SpecModel(BaseModel):
-    """Part of a spec. Unknown fields are the API server's to refuse (or to prune), not ours to trip over."""
+    """Part of a spec. A field that only another release knows is refused: to pass one over, such as an encryption, would be a lie."""
 
     model_config = ConfigDict(
         frozen=True,
-        extra="ignore",
+        extra="forbid",
         alias_generator=to_camel,
         populate_by_name=True,
         use_attribute_docstrings=True,
@@ -30,7 +30,7 @@ class SpecModel(BaseModel):
 class StatusModel(BaseModel):
     """Part of a status. Fields of another release are left alone."""
 
-    model_config = SpecModel.model_config
+    model_config = SpecModel.model_config | {"extra": "ignore"}
 
 
 ObjectName = Annotated[

@@ -33,6 +33,8 @@ class Run:
     """The schedule that made it; empty for a one-off."""
     schedule_uid: str = ""
     initiated_by: InitiatedBy = InitiatedBy.ADMIN
+    spec_fault: str = ""
+    """What does not fit, when there is no spec."""
     has_finalizer: bool = False
     """Its deletion waits until its local bundle is gone."""
 

@@ -22,10 +22,7 @@ Json = dict[str, Any]
 def run_of(body: Json) -> Run:
     """Raises Unreadable when its status does not fit our types. It is left alone then: only who wrote it knows what it means."""
     meta = body["metadata"]
-    try:
-        spec = BackupSpec.model_validate(body.get("spec", {}))
-    except ValidationError:
-        spec = None
+    spec, fault = _spec_of(body)
     try:
         status = BackupStatus.model_validate(body.get("status") or {})
     except ValidationError as error:
@@ -44,6 +41,7 @@ def run_of(body: Json) -> Run:
         created=_time(meta["creationTimestamp"]),
         deleting="deletionTimestamp" in meta,
         spec=spec,
+        spec_fault=fault,
         status=status,
         is_schedule=is_schedule(body),
         schedule=marks.get(labels.SCHEDULE, ""),
@@ -51,6 +49,16 @@ def run_of(body: Json) -> Run:
         initiated_by=InitiatedBy.SCHEDULER if by_clock else InitiatedBy.ADMIN,
         has_finalizer=labels.FINALIZER in meta.get("finalizers", ()),
     )
+
+
+def _spec_of(body: Json) -> tuple[BackupSpec | None, str]:
+    """The spec, or what does not fit."""
+    try:
+        return BackupSpec.model_validate(body.get("spec", {})), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("spec", *first["loc"]))
+        return None, f"{where} does not fit this operator's release ({first['msg']})"
 
 
 def is_schedule(item: Json) -> bool:

@@ -55,9 +55,8 @@ def next_step(seen: Seen) -> Step:
     """For a run that is neither finished nor being deleted."""
     spec, status = seen.run.spec, seen.run.status
     if spec is None:
-        return Fail(
-            Reason.SPEC_INVALID, "The spec does not fit this operator's release: install its CRDs, then recreate"
-        )
+        advice = "run helm upgrade with the chart of one release, CRDs included, then make the resource again"
+        return Fail(Reason.SPEC_INVALID, f"{seen.run.spec_fault}: {advice}")
     if not status.holds(ConditionType.ACCEPTED):
         return Accept()
     if not seen.holds_lock:

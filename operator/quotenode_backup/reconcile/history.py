@@ -10,8 +10,6 @@ from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import BackupStatus, ConditionType, LastRun
 from quotenode_backup.cluster.views import Run
 
-SUCCESSFUL_KEPT = 50
-FAILED_KEPT = 10
 REMOVED_AT_ONCE = 20
 
 
@@ -53,14 +51,10 @@ def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
     ended = sorted((run for run in runs if run.status.is_finished and not run.deleting), key=_when_ended, reverse=True)
     failed = [run for run in ended if run.status.holds(ConditionType.FAILED)]
     bare = [run for run in ended if run not in failed and not run.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)]
-    above = bare[_limit(spec.successful_runs_history_limit, SUCCESSFUL_KEPT) :]
-    above += failed[_limit(spec.failed_runs_history_limit, FAILED_KEPT) :]
+    above = bare[spec.successful_runs_kept :]
+    above += failed[spec.failed_runs_kept :]
     return tuple(sorted((run for run in above if not run.status.owes_row), key=_when_ended)[:REMOVED_AT_ONCE])
 
 
 def _when_ended(run: Run) -> tuple[datetime, str]:
     return run.status.completion_time or run.created, run.uid
-
-
-def _limit(asked: int | None, default: int) -> int:
-    return default if asked is None else asked

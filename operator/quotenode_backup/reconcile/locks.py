@@ -52,9 +52,17 @@ ANY_NUMBER = Room()
 
 async def seen_lease(cluster: Cluster, run: Run) -> Lease | None:
     if run.spec is None:
-        return None
+        return await _held_lease(cluster, run)
     database = run.spec.database
     return await cluster.read_lease(run.namespace, lease_name(database.host, database.port, database.name))
+
+
+async def _held_lease(cluster: Cluster, run: Run) -> Lease | None:
+    """Of a run whose spec can't be read any more, after a change of release in mid-run."""
+    async for _, found in cluster.each_lease(run.namespace):
+        if found.holder_uid == run.uid:
+            return found
+    return None
 
 
 async def take(cluster: Cluster, run: Run, room: Room, now: datetime) -> Busy | Full | None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from quotenode_backup.api.backup import STALE_AFTER
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain import timing
-from quotenode_backup.reconcile.slots import DEFAULT_STALE_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
     ends = [status.last_successful_time, status.last_failed_time]
     return Reading(
         created=run.created,
-        stale_after_seconds=(spec and spec.stale_after_seconds) or DEFAULT_STALE_AFTER,
+        stale_after_seconds=spec.stale_after if spec else STALE_AFTER,
         suspended=bool(spec and spec.suspend),
         last_success=status.last_successful_time,
         last_attempt=max([*filter(None, ends), *(one.created for one in runs)], default=None),

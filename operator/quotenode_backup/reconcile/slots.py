@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.backup import STALE_AFTER, BackupSpec
 from quotenode_backup.api.status import MESSAGE_LIMIT, BackupStatus, ConditionType, Phase
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.contract import InitiatedBy
@@ -21,9 +21,6 @@ from quotenode_backup.reconcile.history import REMOVED_AT_ONCE, beyond_limits, w
 from quotenode_backup.reconcile.pace import NOW
 from quotenode_backup.reconcile.status import Finding, with_conditions
 
-DEFAULT_ZONE = "Etc/UTC"
-DEFAULT_STARTING_DEADLINE = 3600
-DEFAULT_STALE_AFTER = 172_800
 SUSPENDED = "Suspended"
 INVALID = "Invalid"
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -71,7 +68,7 @@ class _Look:
     def in_force(self) -> str:
         if self.spec.suspend:
             return SUSPENDED
-        return f"{self.spec.schedule} {self.spec.time_zone or DEFAULT_ZONE}"
+        return f"{self.spec.schedule} {self.spec.zone}"
 
     def named(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
@@ -83,9 +80,11 @@ class _Look:
 def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
     """`runs`: those that the schedule made, as far as they still exist."""
     if run.spec is None or run.spec.schedule is None:
-        return _invalid(run, runs, "The spec does not fit this operator's release: install its CRDs", now)
+        return _invalid(
+            run, runs, f"{run.spec_fault}: run helm upgrade with the chart of one release, CRDs included", now
+        )
     try:
-        schedule = Schedule(run.spec.schedule, run.spec.time_zone or DEFAULT_ZONE)
+        schedule = Schedule(run.spec.schedule, run.spec.zone)
     except ScheduleInvalid as exc:
         return _invalid(run, runs, f"{exc}: correct the spec", now)
     look = _Look(run, run.spec, schedule, runs, now)
@@ -149,7 +148,7 @@ def _slot_due(look: _Look, due: Due) -> Decision:
     """A slot has come: make its run, or say why not."""
     status, slot = look.run.status, due.slot
     name = slot_run_name(look.run.name, look.run.uid, slot)
-    allowed = look.spec.starting_deadline_seconds or DEFAULT_STARTING_DEADLINE
+    allowed = look.spec.starting_deadline
     is_late = (look.now - slot).total_seconds() > allowed
     missed = _missed_count(look, due.passed) + (1 if is_late else 0)
     notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
@@ -196,7 +195,7 @@ def _stale_at(run: Run, status: BackupStatus) -> datetime | None:
     """When the newest good backup is too old; never while suspended."""
     if run.spec and run.spec.suspend:
         return None
-    allowed = (run.spec and run.spec.stale_after_seconds) or DEFAULT_STALE_AFTER
+    allowed = run.spec.stale_after if run.spec else STALE_AFTER
     return (status.last_successful_time or run.created) + timedelta(seconds=allowed)
 
 

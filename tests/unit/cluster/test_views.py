@@ -28,3 +28,11 @@ def test_fields_of_a_newer_release_are_passed_over() -> None:
 def test_a_status_in_the_words_of_another_release_is_named_and_not_guessed_at() -> None:
     with pytest.raises(Unreadable, match=r"status\.phase is not of this operator's release"):
         run_of(body(phase="Dreaming"))
+
+
+def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
+    of_another = body()
+    of_another["spec"]["storage"]["local"]["color"] = "red"  # type: ignore[index]
+    run = run_of(of_another)
+    assert run.spec is None
+    assert run.spec_fault.startswith("spec.storage.local.color does not fit this operator's release (")

@@ -81,7 +81,7 @@ def assert_settled(world: World) -> None:
         # And one that was scaled up was no offline backup, though its pod may have been just done.
         reasons = {attempt.get("reason") for attempt in run["status"].get("attempts", [])} | {run["status"]["reason"]}
         assert has_bundle == (run["status"]["phase"] == "Completed") or (
-            has_bundle and reasons & {"PodLost", "WorkloadScaledUp"}
+            has_bundle and reasons & {"PodLost", "WorkloadScaledUp", "SpecInvalid"}
         )
 
 

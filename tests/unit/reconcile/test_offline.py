@@ -13,7 +13,7 @@ from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.reading import ServeBy
 from tests.unit.reconcile.lives import assert_settled, ends_with, finished, killed_everywhere, one_round, to_rest, told
-from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, Client, Script, World
+from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, RUNS, Client, Script, World
 
 APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
 
@@ -215,6 +215,18 @@ def test_what_the_cluster_does_not_let_start_is_told_and_tried_until_it_may() ->
     assert world.status("night")["phase"] == "Completed"
     assert "WorkloadNotScaled" in told(world)
     assert_serves(world)
+
+
+def test_a_spec_of_another_release_in_mid_run_fails_the_run_and_all_serves() -> None:
+    """As after going back to an older release, which would pass the encryption over."""
+    world = offline_world()
+    client = until_a_job_runs(world)
+    world.objects[f"{RUNS}/night"]["spec"]["encryption"] = {"gpg": {}}
+    to_rest(world, client)
+    assert world.status("night")["reason"] == "SpecInvalid"
+    assert world.status("night")["message"].startswith("spec.encryption does not fit this operator's release")
+    assert_serves(world)
+    assert [lease["spec"]["holderIdentity"] for lease in world.in_(LEASES)] == [""]
 
 
 def test_a_workload_that_goes_meanwhile_is_no_fault() -> None:

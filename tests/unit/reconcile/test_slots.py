@@ -56,6 +56,14 @@ def test_between_slots_it_says_when_the_next_one_comes() -> None:
     assert decision.again == timedelta(minutes=30)
 
 
+def test_between_slots_it_says_how_the_last_run_went() -> None:
+    decision = decide(schedule(), [], hours(0.5))
+    assert decision.status.message == "Runs are made as scheduled; there was none yet"
+    bad = run(status(holding=("Failed",), phase="Failed", completion_time=hours(0.2)), name="night-1")
+    decision = decide(schedule(), [bad], hours(0.5))
+    assert decision.status.message == "Runs are made as scheduled; the last one, night-1, is Failed"
+
+
 def test_after_a_downtime_one_run_catches_up_and_the_others_are_counted() -> None:
     decision = decide(schedule(), [], hours(3.1))
     assert decision.new_run
