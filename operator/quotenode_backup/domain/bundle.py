@@ -13,6 +13,11 @@ PARTIAL_PREFIX = ".partial-"
 """What an attempt writes before it commits. Nothing under this name is a backup."""
 
 
+def record_name(bundle_name: str) -> str:
+    """The commit record beside a bundle."""
+    return f"{bundle_name}{COMMIT_RECORD_SUFFIX}"
+
+
 def checksum_line(sha256: str, name: str) -> str:
     """One line as `sha256sum -c` reads it."""
     return f"{sha256}  {name}\n"

@@ -30,7 +30,7 @@ LOCK_SECONDS = 5
 STATEMENT_SECONDS = 10
 WRITE_SECONDS = 12
 """For all of a write. A pod that is told to stop has 30."""
-MESSAGE_LIMIT = 360
+PROBLEM_LIMIT = 360
 INTERRUPTED = "Interrupted: the run ended without a word"
 
 _one_at_a_time = threading.Lock()
@@ -118,7 +118,7 @@ def _outcome(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
 
 
 def _not_logged(failure: RunFailed) -> AuditOutcome:
-    return AuditOutcome(logged=False, reason=failure.reason, message=sentence(failure.message, MESSAGE_LIMIT))
+    return AuditOutcome(logged=False, reason=failure.reason, message=sentence(failure.message, PROBLEM_LIMIT))
 
 
 def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
@@ -200,10 +200,10 @@ def _unfit(server: Server, unfit: Unfit) -> RunFailed:
     if unfit.lacks_rights:
         return RunFailed(
             Reason.PERMISSION_DENIED,
-            f"Role {server.role} may not write into backup_logs of {_database(server)}: {unfit} {_OR_SWITCH_OFF}",
+            f"Role {server.role} may not write into backup_logs of {_database(server)}: {unfit}, {_OR_SWITCH_OFF}",
         )
     return RunFailed(
-        Reason.AUDIT_TABLE_UNFIT, f"Table backup_logs of {_database(server)} was left alone: {unfit} {_OR_SWITCH_OFF}"
+        Reason.AUDIT_TABLE_UNFIT, f"Table backup_logs of {_database(server)} was left alone: {unfit}, {_OR_SWITCH_OFF}"
     )
 
 
@@ -211,14 +211,14 @@ def _refused(server: Server, error: psycopg.Error) -> RunFailed:
     """The table's shape is right, and yet the server did not write."""
     code, words = error.sqlstate or "", sentence(server.redact(error.diag.message_primary or str(error)), 160)
     if code == "42501":
-        return _unfit(server, Unfit(f"{words}: GRANT what is lacking,", lacks_rights=True))
+        return _unfit(server, Unfit(words, "GRANT what is lacking", lacks_rights=True))
     if code in _LOCKED:
         return RunFailed(
             Reason.TABLE_LOCKED,
             f"Table backup_logs of {_database(server)} is locked by another session ({words}): the row was not written.",
         )
     if code[:2] in _DATA_REFUSED:
-        return _unfit(server, Unfit(f"the server refused the row ({code}: {words}): let the table take it,"))
+        return _unfit(server, Unfit(f"the server refused the row ({code}: {words})", "let the table take it"))
     return lost(server, error)
 
 

@@ -42,10 +42,10 @@ ROOM_FOR_A_NAME = 64
 
 
 class Unfit(Exception):
-    """The words follow `… was left alone:` and end in what to do, before an `or`."""
+    """What does not fit, as a clause, and what to do about it, as an order."""
 
-    def __init__(self, words: str, *, lacks_rights: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, fault: str, remedy: str, *, lacks_rights: bool = False) -> None:
+        super().__init__(f"{fault}: {remedy}" if fault else remedy)
         self.lacks_rights = lacks_rights
 
 
@@ -76,7 +76,7 @@ class Table:
         room, url = self.columns["destination"].length, values["destination"]
         needed = len(url) + (ROOM_FOR_A_NAME if url.endswith("/") else 0)
         if room is not None and room < needed:
-            raise Unfit(f"column destination has room for {room} characters, and {needed} are needed: widen it,")
+            raise Unfit(f"column destination has room for {room} characters, and {needed} are needed", "widen it")
         if self.columns["size_bytes"].type == "int4" and (values["size_bytes"] or 0) > _LARGEST_INT4:
             values["size_bytes"] = None
 
@@ -86,19 +86,18 @@ def require(connection: Connection) -> Table:
     oid = _oid(connection)
     found = connection.execute(_ABOUT, (oid,)).fetchone() if oid else None
     if not found:
-        raise Unfit(
-            "there is no such table in schema public or on the search_path of the role: let QuoteNode create it,"
-        )
+        where = "in schema public or on the search_path of the role"
+        raise Unfit(f"there is no such table {where}", "let QuoteNode create it")
     name, kind, may_use, missing_rights = found
     if kind not in ("r", "p"):
-        raise Unfit(f"{shown(name, 80)} is a {_KINDS.get(kind, 'relation')}, not a table: put a table in its place,")
+        raise Unfit(f"{shown(name, 80)} is a {_KINDS.get(kind, 'relation')}, not a table", "put a table in its place")
     if not may_use or missing_rights:
         rights = missing_rights or "SELECT, INSERT, UPDATE"
         schema = "" if may_use else " and USAGE on its schema"
-        raise Unfit(f"GRANT {rights} ON {shown(name, 80)}{schema} to it,", lacks_rights=True)
+        raise Unfit("", f"GRANT {rights} ON {shown(name, 80)}{schema} to it", lacks_rights=True)
     columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (oid,))}
-    for fault in faults(columns):
-        raise Unfit(fault)
+    for fault, remedy in faults(columns):
+        raise Unfit(fault, remedy)
     return Table(name, columns)
 
 
@@ -108,30 +107,33 @@ def _column(
     return Column(name, kind, length, None if labels is None else frozenset(labels), is_not_null, has_default)
 
 
-def faults(columns: Mapping[str, Column]) -> Iterator[str]:
+def faults(columns: Mapping[str, Column]) -> Iterator[tuple[str, str]]:
+    """Each with what to do about it."""
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
-        yield f"it lacks column {', '.join(missing)}: let QuoteNode's migrations add it,"
+        yield f"it lacks column {', '.join(missing)}", "let QuoteNode's migrations add it"
         return
     for name, wanted in COLUMNS.items():
-        if fault := _fault(columns[name], wanted):
-            yield f"column {name} {fault},"
+        if found := _fault(columns[name], wanted):
+            fault, remedy = found
+            yield f"column {name} {fault}", remedy
     for column in columns.values():
         if column.name not in COLUMNS and column.is_not_null and not column.has_default:
-            yield f"column {shown(column.name, 63)} is NOT NULL without a default, and only QuoteNode knows its value: give it a default,"
+            fault = "is NOT NULL without a default, and only QuoteNode knows its value"
+            yield f"column {shown(column.name, 63)} {fault}", "give it a default"
 
 
-def _fault(column: Column, wanted: Wanted) -> str | None:
+def _fault(column: Column, wanted: Wanted) -> tuple[str, str] | None:
     length = max((len(word) for word in wanted.words), default=wanted.length)
     if column.labels is not None and wanted.words:
         missing = sorted(wanted.words - column.labels)
-        return f"is an enum without {', '.join(missing)}: add that" if missing else None
+        return (f"is an enum without {', '.join(missing)}", "add that") if missing else None
     if column.type not in wanted.types:
-        return f"is of type {shown(column.type, 63)}, not {', '.join(sorted(wanted.types))}: change its type"
+        return f"is of type {shown(column.type, 63)}, not {', '.join(sorted(wanted.types))}", "change its type"
     if column.length is not None and column.length < length:
-        return f"has room for {column.length} characters, and {length} are needed: widen it"
+        return f"has room for {column.length} characters, and {length} are needed", "widen it"
     if column.is_not_null and wanted.is_nullable:
-        return "is NOT NULL, and not every run has something to say there: drop the constraint"
+        return "is NOT NULL, and not every run has something to say there", "drop the constraint"
     return None
 
 

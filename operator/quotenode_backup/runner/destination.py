@@ -174,12 +174,12 @@ def _had_its_name(folder: Folder, partial_record: Path, record: Record) -> bool:
 
 def _finish_commit(folder: Folder, partial_record: Path, record: Record) -> None:
     name = record["bundle"]["name"]
-    if (folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}").exists():
+    if (folder.path / shape.record_name(name)).exists():
         return
     line = shape.checksum_line(record["bundle"]["sha256"], name)
     write_durably(folder.path / f"{name}{shape.CHECKSUM_SUFFIX}", line.encode())
     sync_folder(folder.path)
-    partial_record.rename(folder.path / f"{name}{shape.COMMIT_RECORD_SUFFIX}")
+    partial_record.rename(folder.path / shape.record_name(name))
     sync_folder(folder.path)
 
 
@@ -207,7 +207,7 @@ def commit(folder: Folder, wanted_name: str, record: Record) -> str:
 
 def _is_spoken_for(folder: Folder, name: str) -> bool:
     """By a commit record, or by a removal that died and will be finished."""
-    records = (folder.path / f"{prefix}{name}{shape.COMMIT_RECORD_SUFFIX}" for prefix in ("", REMOVED_PREFIX))
+    records = (folder.path / shape.record_name(f"{prefix}{name}") for prefix in ("", REMOVED_PREFIX))
     return any(record.exists() for record in records)
 
 

@@ -15,14 +15,15 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner import plans, program
+from quotenode_backup.runner.destination import Record
+from quotenode_backup.runner.folders import descend
 from quotenode_backup.runner.interruption import Unfinished
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.program import Command
-from quotenode_backup.runner.removal import Record, Shelf, record_name, tombstone_name
+from quotenode_backup.runner.shelf import Shelf, tombstone_name
 from quotenode_backup.runner.wording import Redactor, shown
 
 A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 
@@ -60,18 +61,14 @@ def _of_run(plan: RemovalPlan, shelf: Shelf) -> Iterator[str]:
     """The bundles in the folder that were committed by this run, or are half removed."""
     for name in sorted(shelf.names()):
         bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
-        if name in (record_name(bundle), tombstone_name(bundle)) and _is_of(plan, shelf.record(name, bundle)):
+        if name in (shape.record_name(bundle), tombstone_name(bundle)) and _is_of(plan, shelf.record(name, bundle)):
             yield bundle
 
 
 @contextmanager
 def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf]:
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = descend(root, folders)
     try:
-        for folder in folders:
-            below = os.open(folder, _FOLDER, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
         yield Shelf(descriptor)
     finally:
         os.close(descriptor)
@@ -79,12 +76,12 @@ def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf]:
 
 def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
     """Whether there was something to remove."""
-    if _is_of(plan, shelf.record(record_name(bundle), bundle)):
+    if _is_of(plan, shelf.record(shape.record_name(bundle), bundle)):
         _refuse_if_pinned(plan, shelf, bundle)
         shelf.remove(bundle)
     elif _is_of(plan, shelf.record(tombstone_name(bundle), bundle)):
         shelf.finish(bundle)
-    elif shelf.has(bundle) or shelf.has(record_name(bundle)):
+    elif shelf.has(bundle) or shelf.has(shape.record_name(bundle)):
         raise RunFailed(
             Reason.RETENTION_FAILED,
             f"{_bundle(plan)} was not removed: its commit record does not say that it is of this run.",

@@ -19,8 +19,8 @@ from quotenode_backup.domain.errors import RunFailed
 from quotenode_backup.domain.retention import REMOVED_PREFIX, Choice, Kept, choose, mark
 from quotenode_backup.runner import interruption
 from quotenode_backup.runner.destination import Folder, Record
-from quotenode_backup.runner.removal import Shelf, opened, record_name
 from quotenode_backup.runner.segments import CHUNK
+from quotenode_backup.runner.shelf import Shelf, opened
 from quotenode_backup.runner.supervision import supervise
 from quotenode_backup.runner.wording import sentence, shown
 
@@ -135,8 +135,8 @@ class Pruning:
             raise Doubt(f"a commit record cannot be read: {_words(error)}") from error
 
     def _inventory(self, shelf: Shelf, names: list[str]) -> Inventory:
-        own = shelf.record(record_name(self._own), self._own)
-        if not own or own["runUid"] != self._plan.run_uid or record_name(self._own) not in names:
+        own = shelf.record(shape.record_name(self._own), self._own)
+        if not own or own["runUid"] != self._plan.run_uid or shape.record_name(self._own) not in names:
             raise Doubt("the listing of the folder lacks the bundle of this run")
         found = Inventory({}, {}, {}, [])
         for name in names:
@@ -253,7 +253,7 @@ def _survivors(shelf: Shelf, inventory: Inventory) -> str | None:
         if any(shelf.size(name.removesuffix(shape.COMMIT_RECORD_SUFFIX)) is not None for name in inventory.unreadable):
             return None
         names = shelf.names()
-        there = [name for name in known if record_name(name) in names and shelf.size(name) is not None]
+        there = [name for name in known if shape.record_name(name) in names and shelf.size(name) is not None]
     except OSError:
         return None
     return "".join(mark(known[name]["runUid"]) for name in there) if len(there) <= MOST_SURVIVORS else None

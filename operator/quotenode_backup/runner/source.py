@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner.folders import descend
 from quotenode_backup.runner.wording import shown
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class LeadsOutside(OSError):
@@ -19,20 +18,7 @@ def open_inside(root: Path, sub_path: str) -> int:
     wanted = (top / sub_path).resolve(strict=True)
     if not wanted.is_relative_to(top):
         raise LeadsOutside(None, "it leads out of the claim")
-    descriptor = os.open(top, _FOLDER)
-    for step in wanted.relative_to(top).parts:
-        below = _step(descriptor, step)
-        os.close(descriptor)
-        descriptor = below
-    return descriptor
-
-
-def _step(folder: int, name: str) -> int:
-    try:
-        return os.open(name, _FOLDER, dir_fd=folder)
-    except OSError:
-        os.close(folder)
-        raise
+    return descend(top, wanted.relative_to(top).parts)
 
 
 def open_source(root: Path, sub_path: str) -> int:

@@ -1,4 +1,4 @@
-"""Removing a bundle so that whoever dies in between leaves nothing false.
+"""The folder of one database's bundles, and how one is removed from it so that whoever dies in between leaves nothing false.
 
 First the commit record gets another name: from then on there is no backup of that name. Then bundle and checksum file go, and last
 the record under its other name, so that whoever comes next finds what is left to do, and whose bundle it was.
@@ -12,17 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
-from quotenode_backup.runner.destination import LARGEST_RECORD, parse_record
-
-Record = dict[str, Any]
-
-
-def record_name(bundle: str) -> str:
-    return f"{bundle}{shape.COMMIT_RECORD_SUFFIX}"
+from quotenode_backup.runner.destination import LARGEST_RECORD, Record, parse_record
 
 
 def tombstone_name(bundle: str) -> str:
@@ -73,7 +66,7 @@ class Shelf:
 
     def remove(self, bundle: str) -> None:
         with suppress(FileNotFoundError):
-            self._rename(record_name(bundle), tombstone_name(bundle))
+            self._rename(shape.record_name(bundle), tombstone_name(bundle))
         self._sync()
         self.finish(bundle)
 
@@ -85,7 +78,7 @@ class Shelf:
         """
         if not self.has(tombstone_name(bundle)):
             return
-        if not self.has(record_name(bundle)):
+        if not self.has(shape.record_name(bundle)):
             if self.is_pinned(bundle) and self.size(bundle) is not None:
                 self._undo(bundle)
                 return
@@ -101,7 +94,7 @@ class Shelf:
 
     def _undo(self, bundle: str) -> None:
         with suppress(FileNotFoundError):
-            self._rename(tombstone_name(bundle), record_name(bundle))
+            self._rename(tombstone_name(bundle), shape.record_name(bundle))
         self._sync()
 
     def _status(self, name: str) -> os.stat_result | None:
