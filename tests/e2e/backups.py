@@ -7,6 +7,8 @@ from tests.e2e.waiting import eventually
 
 RUN = "backup.quotenode.io/run"
 TASK = "backup.quotenode.io/task"
+PASSWORD = "change-me-please"
+"""Of the stand-in's role quotenode."""
 
 
 def a_backup(name: str, **changes: Any) -> Json:
@@ -31,6 +33,24 @@ def a_backup(name: str, **changes: Any) -> Json:
         "metadata": {"name": name},
         "spec": merged(spec, changes),
     }
+
+
+def furnish(namespace: Namespace, password: str = PASSWORD) -> None:
+    """What a backup needs in a namespace of its own: the database's Secret, and a claim for the bundles."""
+    namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "quotenode-db"},
+            "stringData": {"username": "quotenode", "password": password},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "bundles"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
+        },
+    )
 
 
 def merged(base: Json, changes: Json) -> Json:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.backups import a_backup, condition, finished, jobs, lock_is_free, status
+from tests.e2e.backups import PASSWORD, a_backup, condition, finished, furnish, jobs, lock_is_free, status
 from tests.e2e.claims import files_in
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
@@ -24,7 +24,6 @@ RECORDED = Path(__file__).parent / "recorded"
 OBSERVED = "PATCH the status while the pod lives: how often depends on how fast it is"
 FOLLOWED_BY_OBSERVATIONS = ("POST /apis/batch", "PATCH /apis/apps")
 WRITE = re.compile(r"Write \d+: (.*)")
-PASSWORD = "change-me-please"
 
 
 def recorded(scenario: str) -> list[str]:
@@ -233,23 +232,6 @@ def begin(database: QuoteNode, own_namespace: Callable[[str], Namespace], tmp_pa
     for site in sites:
         site.stop()
         Namespace("default").delete("namespace", site.namespace.name, options=("--wait=false",))
-
-
-def furnish(namespace: Namespace, password: str) -> None:
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "quotenode-db"},
-            "stringData": {"username": "quotenode", "password": password},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "bundles"},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
-        },
-    )
 
 
 def an_application() -> Json:

@@ -14,7 +14,7 @@ import pytest
 
 from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
 from tests.e2e.aftermath import whole_bundles_in
-from tests.e2e.backups import a_backup, completed, condition, lock_is_free, status
+from tests.e2e.backups import a_backup, completed, condition, furnish, lock_is_free, status
 from tests.e2e.held import LOCK, dump_held
 from tests.e2e.kubectl import Json, Namespace, kubectl
 from tests.e2e.operators import OperatorProcess
@@ -23,29 +23,11 @@ from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
 PREFIX = "backup.quotenode.io"
-PASSWORD = "change-me-please"
 BUNDLES = "bundles"
 # A database each, so that no story waits for another's lock. The held ones use quotenode itself, whose large objects can be locked.
 DATABASES = ("minutely", "paused", "away")
 EVERY_MINUTE = "* * * * *"
 MINUTE = timedelta(minutes=1)
-
-
-def furnish(namespace: Namespace) -> None:
-    namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "quotenode-db"},
-            "stringData": {"username": "quotenode", "password": PASSWORD},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": BUNDLES},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
-        },
-    )
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from typing import Literal
-from urllib.parse import quote
 
-from quotenode_backup.api import GROUP, VERSION
+from quotenode_backup.api import GROUP
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
 from quotenode_backup.cluster.errors import AlreadyExists, NotFound
 from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Scale
@@ -65,26 +65,26 @@ class Cluster:
         if not _NAME.fullmatch(name):
             return None
         try:
-            return run_of(await self._api.read(_runs(namespace, name)))
+            return run_of(await self._api.read(paths.runs(namespace, name)))
         except NotFound:
             return None
 
     async def unsettled_runs(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
         """Namespace and name of each that something is left to do for. The others are not even parsed: there can be thousands."""
-        async for item in self._items(_runs(namespace), {}):
+        async for item in self._items(paths.runs(namespace), {}):
             if not is_at_rest(item) and readable(item):
                 yield item["metadata"]["namespace"], item["metadata"]["name"]
 
     async def stored_beside(self, run: Run) -> AsyncIterator[Run]:
         """The other finished runs whose bundles are in the same folder as the run's."""
-        async for item in self._items(_runs(run.namespace), {}):
+        async for item in self._items(paths.runs(run.namespace), {}):
             is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
             if is_other and is_of_target(item, run) and is_in_storage(item, run) and (other := readable(item)):
                 yield other
 
     async def keep_finalizer(self, run: Run, wanted: bool) -> None:
         """Compare-and-swap, and nobody else's finalizer is touched."""
-        path = _runs(run.namespace, run.name)
+        path = paths.runs(run.namespace, run.name)
         try:
             meta = (await self._api.read(path))["metadata"]
             others = [name for name in meta.get("finalizers", ()) if name != labels.FINALIZER]
@@ -96,7 +96,7 @@ class Cluster:
 
     async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
         """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
-        async for item in self._items(_runs(run.namespace), {}):
+        async for item in self._items(paths.runs(run.namespace), {}):
             is_rival = item["metadata"]["uid"] != run.uid and is_of_target(item, run)
             is_rival = is_rival and not is_finished(item) and not is_schedule(item)
             if is_rival and (rival := readable(item)):
@@ -105,16 +105,16 @@ class Cluster:
     async def runs_of_schedule(self, namespace: str, uid: str) -> list[Run]:
         """Finished ones too, as far as they can be read."""
         query = {"labelSelector": labels.of_schedule(uid)}
-        found = [readable(item) async for item in self._items(_runs(namespace), query)]
+        found = [readable(item) async for item in self._items(paths.runs(namespace), query)]
         return [run for run in found if run]
 
     async def ensure_run(self, manifest: Json) -> Run:
         """Create the run of a schedule, or adopt the one of this name that the same schedule made before."""
         meta = manifest["metadata"]
         try:
-            return run_of(await self._api.write("POST", _runs(meta["namespace"]), manifest))
+            return run_of(await self._api.write("POST", paths.runs(meta["namespace"]), manifest))
         except AlreadyExists:
-            run = run_of(await self._api.read(_runs(meta["namespace"], meta["name"])))
+            run = run_of(await self._api.read(paths.runs(meta["namespace"], meta["name"])))
         if run.schedule_uid != meta["labels"][labels.SCHEDULE_UID]:
             raise NameTaken(f"QuoteNodeBackup {run.name} exists and is not this schedule's")
         return run
@@ -123,7 +123,7 @@ class Cluster:
         """Raises Conflict when the resource is not what was read."""
         body = {"preconditions": {"uid": run.uid, "resourceVersion": run.resource_version}}
         try:
-            await self._api.write("DELETE", _runs(run.namespace, run.name), body)
+            await self._api.write("DELETE", paths.runs(run.namespace, run.name), body)
         except NotFound:
             return
 
@@ -138,16 +138,16 @@ class Cluster:
             "metadata": {"resourceVersion": run.resource_version},
             "status": status_patch(run.status, status),
         }
-        answer = await self._api.write("PATCH", f"{_runs(run.namespace, run.name)}/status", body, MERGE_PATCH)
+        answer = await self._api.write("PATCH", f"{paths.runs(run.namespace, run.name)}/status", body, MERGE_PATCH)
         return run_of(answer)
 
     async def jobs_of(self, namespace: str, run_uid: str) -> list[Job]:
         query = {"labelSelector": labels.of_run(run_uid)}
-        return [job_of(item) async for item in self._items(_jobs(namespace), query)]
+        return [job_of(item) async for item in self._items(paths.jobs(namespace), query)]
 
     async def owners_of_jobs_to_wind_down(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
         """Namespace and name of each run that has a Job without a time to live."""
-        async for item in self._items(_jobs(namespace), {"labelSelector": labels.OURS}):
+        async for item in self._items(paths.jobs(namespace), {"labelSelector": labels.OURS}):
             name = item["metadata"]["labels"].get(labels.RUN_NAME)
             if name and "ttlSecondsAfterFinished" not in item["spec"]:
                 yield item["metadata"]["namespace"], name
@@ -156,9 +156,9 @@ class Cluster:
         """Create the Job, or adopt the one of this name that the same run made before."""
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         try:
-            return job_of(await self._api.write("POST", _jobs(namespace), manifest))
+            return job_of(await self._api.write("POST", paths.jobs(namespace), manifest))
         except AlreadyExists:
-            job = job_of(await self._api.read(_jobs(namespace, name)))
+            job = job_of(await self._api.read(paths.jobs(namespace, name)))
         if job.owner_uid != manifest["metadata"]["ownerReferences"][0]["uid"]:
             raise NameTaken(f"Job {name} exists and is not this backup's")
         return job
@@ -166,70 +166,70 @@ class Cluster:
     async def tasks_of(self, namespace: str, task: str, run_uid: str) -> list[Job]:
         """The Jobs of something that is done after a run."""
         query = {"labelSelector": labels.of_task(task, run_uid)}
-        found = [job_of(item) async for item in self._items(_jobs(namespace), query)]
+        found = [job_of(item) async for item in self._items(paths.jobs(namespace), query)]
         # A label is anybody's to set, the name is a function of what the Job is.
         return [job for job in found if job.name == task_job_name(task, run_uid, job.number)]
 
     async def task_pods_of(self, namespace: str, task: str, run_uid: str) -> list[Pod]:
         query = {"labelSelector": labels.of_task(task, run_uid)}
-        return [pod_of(item) async for item in self._items(_core(namespace, "pods"), query)]
+        return [pod_of(item) async for item in self._items(paths.core(namespace, "pods"), query)]
 
     async def ensure_task(self, manifest: Json) -> None:
         """Create the Job, unless the same run made it before."""
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         try:
-            await self._api.write("POST", _jobs(namespace), manifest)
+            await self._api.write("POST", paths.jobs(namespace), manifest)
         except AlreadyExists:
-            job = job_of(await self._api.read(_jobs(namespace, name)))
+            job = job_of(await self._api.read(paths.jobs(namespace, name)))
             if job.run_uid != manifest["metadata"]["labels"][labels.TASK_FOR]:
                 raise NameTaken(f"Job {name} exists and is not this backup's") from None
 
     async def read_scale(self, namespace: str, kind: Literal["Deployment", "StatefulSet"], name: str) -> Scale | None:
         try:
-            return scale_of(await self._api.read(_scale(namespace, kind, name)), kind)
+            return scale_of(await self._api.read(paths.scale(namespace, kind, name)), kind)
         except NotFound:
             return None
 
     async def set_replicas(self, namespace: str, seen: Scale, replicas: int) -> None:
         """Compare-and-swap: raises Conflict when somebody else has changed the workload."""
         body = {"metadata": {"resourceVersion": seen.resource_version}, "spec": {"replicas": replicas}}
-        await self._api.write("PATCH", _scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
+        await self._api.write("PATCH", paths.scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
 
     async def autoscaled(self, namespace: str) -> set[tuple[str, str]]:
         """Kind and name of whatever a HorizontalPodAutoscaler scales."""
-        path = _collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
+        path = paths.collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
         targets = [item["spec"]["scaleTargetRef"] async for item in self._items(path, {})]
         return {(target["kind"], target["name"]) for target in targets}
 
     async def live_pods(self, namespace: str, selector: str) -> list[str]:
         """Names of the pods that are selected and not over; terminating ones still work."""
         query = {"labelSelector": selector}
-        found = [pod_of(item) async for item in self._items(_core(namespace, "pods"), query)]
+        found = [pod_of(item) async for item in self._items(paths.core(namespace, "pods"), query)]
         return [pod.name for pod in found if not pod.is_over]
 
     async def delete_job(self, namespace: str, job: Job) -> None:
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": job.uid}}
         try:
-            await self._api.write("DELETE", _jobs(namespace, job.name), body)
+            await self._api.write("DELETE", paths.jobs(namespace, job.name), body)
         except NotFound:
             return
 
     async def let_job_expire(self, namespace: str, job: Job, seconds: int) -> None:
         body = {"metadata": {"uid": job.uid}, "spec": {"ttlSecondsAfterFinished": seconds}}
         try:
-            await self._api.write("PATCH", _jobs(namespace, job.name), body, MERGE_PATCH)
+            await self._api.write("PATCH", paths.jobs(namespace, job.name), body, MERGE_PATCH)
         except NotFound:
             return
 
     async def pods_of(self, namespace: str, run_uid: str) -> list[Pod]:
         query = {"labelSelector": labels.of_run(run_uid)}
-        return [pod_of(item) async for item in self._items(_core(namespace, "pods"), query)]
+        return [pod_of(item) async for item in self._items(paths.core(namespace, "pods"), query)]
 
     async def mounters_of(self, namespace: str, claims: set[str]) -> dict[str, list[Mounter]]:
         """Which live pods have the claims mounted, ours left out."""
         found: dict[str, list[Mounter]] = {claim: [] for claim in claims}
         query = {"labelSelector": f"{labels.MANAGED_BY}!={labels.MANAGER}"}
-        async for item in self._items(_core(namespace, "pods"), query):
+        async for item in self._items(paths.core(namespace, "pods"), query):
             for claim in claims:
                 mounter = mounter_of(item, claim)
                 if mounter:
@@ -238,14 +238,14 @@ class Cluster:
 
     async def read_claim(self, namespace: str, name: str) -> Claim | None:
         try:
-            return claim_of(await self._api.read(_core(namespace, "persistentvolumeclaims", name)))
+            return claim_of(await self._api.read(paths.core(namespace, "persistentvolumeclaims", name)))
         except NotFound:
             return None
 
     async def newest_warning(self, namespace: str, kind: str, name: str, reason: str) -> str:
         """What the newest Event of that reason says about the object; empty when there is none."""
         query = {"fieldSelector": f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"}
-        events = [item async for item in self._items(_core(namespace, "events"), query)]
+        events = [item async for item in self._items(paths.core(namespace, "events"), query)]
         events.sort(key=time_of_event)
         return str(events[-1].get("message", "")) if events else ""
 
@@ -259,51 +259,26 @@ class Cluster:
 
     async def read_lease(self, namespace: str, name: str) -> Lease | None:
         try:
-            return lease_of(await self._api.read(_leases(namespace, name)))
+            return lease_of(await self._api.read(paths.leases(namespace, name)))
         except NotFound:
             return None
 
     async def each_lease(self, namespace: str | None) -> AsyncIterator[tuple[str, Lease]]:
         """Our leases, each with its namespace."""
-        async for item in self._items(_leases(namespace), {"labelSelector": labels.OURS}):
+        async for item in self._items(paths.leases(namespace), {"labelSelector": labels.OURS}):
             yield item["metadata"]["namespace"], lease_of(item)
 
     async def create_lease(self, manifest: Json) -> Lease:
         """Raises AlreadyExists when another was first."""
-        return lease_of(await self._api.write("POST", _leases(manifest["metadata"]["namespace"]), manifest))
+        return lease_of(await self._api.write("POST", paths.leases(manifest["metadata"]["namespace"]), manifest))
 
     async def replace_lease(self, seen: Lease, manifest: Json) -> Lease:
         """Compare-and-swap: raises Conflict when the Lease is not what was read."""
         meta = manifest["metadata"] | {"resourceVersion": seen.resource_version}
-        path = _leases(meta["namespace"], seen.name)
+        path = paths.leases(meta["namespace"], seen.name)
         return lease_of(await self._api.write("PUT", path, manifest | {"metadata": meta}))
 
     async def _items(self, path: str, query: dict[str, str]) -> AsyncIterator[Json]:
         async for page in self._api.pages(path, query):
             for item in page["items"]:
                 yield item
-
-
-def _collection(prefix: str, namespace: str | None, plural: str, name: str = "") -> str:
-    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{prefix}{scope}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
-
-
-def _runs(namespace: str | None, name: str = "") -> str:
-    return _collection(f"/apis/{GROUP}/{VERSION}", namespace, PLURAL, name)
-
-
-def _jobs(namespace: str | None, name: str = "") -> str:
-    return _collection("/apis/batch/v1", namespace, "jobs", name)
-
-
-def _leases(namespace: str | None, name: str = "") -> str:
-    return _collection("/apis/coordination.k8s.io/v1", namespace, "leases", name)
-
-
-def _scale(namespace: str, kind: str, name: str) -> str:
-    return f"{_collection('/apis/apps/v1', namespace, f'{kind.lower()}s', name)}/scale"
-
-
-def _core(namespace: str, plural: str, name: str = "") -> str:
-    return _collection("/api/v1", namespace, plural, name)

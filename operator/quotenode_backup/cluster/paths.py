@@ -1,0 +1,31 @@
+"""Where the API server has each kind. Without a namespace: all of them; without a name: the collection."""
+
+from urllib.parse import quote
+
+from quotenode_backup.api import GROUP, VERSION
+from quotenode_backup.api.backup import PLURAL
+
+
+def collection(prefix: str, namespace: str | None, plural: str, name: str = "") -> str:
+    scope = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"{prefix}{scope}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def runs(namespace: str | None, name: str = "") -> str:
+    return collection(f"/apis/{GROUP}/{VERSION}", namespace, PLURAL, name)
+
+
+def jobs(namespace: str | None, name: str = "") -> str:
+    return collection("/apis/batch/v1", namespace, "jobs", name)
+
+
+def leases(namespace: str | None, name: str = "") -> str:
+    return collection("/apis/coordination.k8s.io/v1", namespace, "leases", name)
+
+
+def scale(namespace: str, kind: str, name: str) -> str:
+    return f"{collection('/apis/apps/v1', namespace, f'{kind.lower()}s', name)}/scale"
+
+
+def core(namespace: str, plural: str, name: str = "") -> str:
+    return collection("/api/v1", namespace, plural, name)
