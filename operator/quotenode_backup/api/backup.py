@@ -70,7 +70,7 @@ class Retention(SpecModel):
     """Which local bundles of this database stay."""
 
     keep_last: Annotated[int, Field(ge=1, le=365)] = 7
-    """How many of the newest good bundles stay. Older ones are removed after a backup that succeeded, never otherwise."""
+    """How many of the newest good bundles stay. Older ones are removed after a backup that succeeded, never otherwise, and only if as many newer ones hold the same volumes."""
 
 
 class Mode(StrEnum):

@@ -154,8 +154,9 @@ def pod_of(body: Json) -> Pod:
 
 
 def _container_state(status: Json) -> Json:
+    """Of ours: others may have been put beside it."""
     containers = status.get("containerStatuses", [])
-    return containers[0].get("state", {}) if containers else {}
+    return next((one.get("state", {}) for one in containers if one["name"] == labels.RUNNER), {})
 
 
 def _unscheduled(status: Json) -> str:

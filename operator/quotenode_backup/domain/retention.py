@@ -33,6 +33,8 @@ class Kept:
 
     name: str
     completed: datetime
+    holds: frozenset[str] = frozenset()
+    """The names of the volumes in it, beside the database."""
     is_own: bool = False
     """Made by the run that asks, and just read back."""
     is_pinned: bool = False
@@ -50,20 +52,24 @@ class Choice:
 def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bool]) -> Choice:
     """`is_good` is asked, newest first, until enough good ones are found.
 
+    A bundle goes when `keep_last` good ones that are newer hold all that it holds: dumps of the database alone, however many, take the
+    place of no bundle with files.
+
     A bundle that claims to be of the future was made under a wrong clock. It is neither counted, since it would take the
     place of a newer one for as long as it takes the clock to get there, nor removed, since it may be good.
     """
     own, *others = _newest_first(bundles)
-    remove, bad, future, good = [], [], [], 0
+    remove, bad, future = [], [], []
+    good: list[Kept] = []
     for bundle in (own, *others):
         if bundle.is_pinned:
             continue
         if bundle.completed > own.completed + CLOCKS_APART:
             future.append(bundle)
-        elif good >= keep_last:
+        elif sum(newer.holds >= bundle.holds for newer in good) >= keep_last:
             remove.append(bundle)
         elif bundle.is_own or is_good(bundle):
-            good += 1
+            good.append(bundle)
         else:
             bad.append(bundle)
     return Choice(tuple(reversed(remove)), tuple(bad), tuple(future))

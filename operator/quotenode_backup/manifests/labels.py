@@ -22,6 +22,9 @@ TASK_FOR = f"{GROUP}/task-for"
 FINALIZER = f"{GROUP}/local-bundle"
 """On a run whose deletion takes its local bundle along."""
 
+RUNNER = "runner"
+"""The container that is ours, whatever else is put into a pod."""
+
 OURS = f"{MANAGED_BY}={MANAGER}"
 """Selects every child of the operator."""
 

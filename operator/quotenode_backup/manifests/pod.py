@@ -108,7 +108,7 @@ def _pinned_to(node: str) -> Manifest:
 
 def _container(work: Work, pod: Pod, settings: RunnerSettings) -> Manifest:
     return {
-        "name": "runner",
+        "name": labels.RUNNER,
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": [work.command],

@@ -88,6 +88,15 @@ async def _start_one(cluster: Cluster, namespace: str, workload: StoppedWorkload
         await cluster.set_replicas(namespace, scale, workload.replicas)
 
 
+async def undo(cluster: Cluster, namespace: str, before: Scale) -> None:
+    """Take back that a workload was scaled down."""
+    await _start_one(
+        cluster,
+        namespace,
+        StoppedWorkload(kind=before.kind, name=before.name, uid=before.uid, replicas=before.replicas),
+    )
+
+
 def with_known_user(spec: BackupSpec, stopped: Stopped | None) -> BackupSpec:
     """With the application's pods gone, the run goes on as the user that was seen before."""
     if stopped is None or spec.pod.run_as_user is not None:

@@ -47,8 +47,12 @@ class Seen:
         return next((job for job in self.jobs if job.name == name), None)
 
     @property
-    def has_live_work(self) -> bool:
-        return any(not pod.is_over for pod in self.pods) or any(not job.is_finished for job in self.jobs)
+    def has_live_pods(self) -> bool:
+        return any(not pod.is_over for pod in self.pods)
+
+    @property
+    def has_live_jobs(self) -> bool:
+        return any(not job.is_finished for job in self.jobs)
 
 
 def next_step(seen: Seen) -> Step:
@@ -84,12 +88,17 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
         return Wait(SOON) if live else _late(seen, spec, attempt) or scaled_up(seen.application) or CreateJob(attempt)
     if job.is_finished and not live:
         ended = outcome(seen.run.uid, attempt, job, seen.pods, _last_obstacle(seen))
-        return Complete(ended) if ended.bundle else EndAttempt(ended)
+        return (scaled_up(seen.application) or Complete(ended)) if ended.bundle else EndAttempt(ended)
     intruder = scaled_up(seen.application)
     if intruder and (live or not mine):
         return intruder
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
+    if not live and _is_overdue(seen, spec):
+        words = (
+            f"The deadline is long over and Job {job.name} has no pod: see kubectl describe job, it may be suspended"
+        )
+        return EndAttempt(Ended(Reason.DEADLINE_EXCEEDED, words))
     if job.is_finished or job.deleting or (mine and not live):
         return Wait(SOON)
     return _pending(seen, job, live) or Observe(Reason.JOB_RUNNING, f"Pod {live[0].name} is making the backup")
@@ -132,7 +141,7 @@ def _between(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
         return DeleteJob(leftover)
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence([pod for pod in seen.pods if not pod.is_over]))
-    if seen.has_live_work:
+    if seen.has_live_pods or (seen.has_live_jobs and _ended_lately(seen, last)):
         return Wait(SOON)
     reason = _known(last.reason)
     if not is_retryable(reason) or _is_used_up(seen, spec, reason):
@@ -182,10 +191,18 @@ def _again(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
 
 def _is_lost(seen: Seen, spec: BackupSpec) -> bool:
     """Long after the deadline there is still a pod that nobody has seen end: its node does not answer."""
+    return seen.has_live_pods and _is_overdue(seen, spec)
+
+
+def _is_overdue(seen: Seen, spec: BackupSpec) -> bool:
+    """Everybody who ends a run at its deadline has had the time to."""
     start = seen.run.status.start_time
-    if start is None or all(pod.is_over for pod in seen.pods):
-        return False
-    return seen.now > timing.deadline(start, spec.active_deadline_seconds) + timing.NODE_GRACE
+    return start is not None and seen.now > timing.deadline(start, spec.active_deadline_seconds) + timing.NODE_GRACE
+
+
+def _ended_lately(seen: Seen, last: Attempt) -> bool:
+    """A Job that is being deleted for longer makes no pod any more, whatever holds it."""
+    return last.completion_time is None or seen.now - last.completion_time < timing.STUCK_AFTER
 
 
 def _lost_sentence(pods: list[Pod]) -> str:

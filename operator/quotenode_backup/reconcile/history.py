@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import BackupStatus, ConditionType, LastRun
+from quotenode_backup.api.status import BackupStatus, ConditionType, LastRun, Phase
 from quotenode_backup.cluster.views import Run
 
 REMOVED_AT_ONCE = 20
@@ -20,7 +20,9 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
     newest = max(runs, key=_order, default=None)
     update: dict[str, object] = {
         "last_failed_time": _newest([status, *bad], "last_failed_time"),
-        "last_run": LastRun(name=newest.name, phase=newest.status.phase) if newest else status.last_run,
+        "last_run": LastRun(name=newest.name, phase=newest.status.phase or Phase.PENDING)
+        if newest
+        else status.last_run,
     }
     return _with_success(status, good).model_copy(update=update)
 

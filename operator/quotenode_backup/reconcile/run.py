@@ -163,10 +163,16 @@ class RunReconciler:
         except Refused as exc:
             message = f"The cluster refuses to stop {scale.title}: {exc}. Allow it, or use mode Online"
             return await self._fail(run, Reason.WORKLOAD_NOT_SCALED, message, now)
+        # While this pass was held up, the run may have been deleted and all of it started again: then nobody else would start this.
+        lease = await locks.seen_lease(self._cluster, run)
+        if lease is None or lease.holder_uid != run.uid or lease.stopped is None:
+            await application.undo(self._cluster, run.namespace, scale)
         return Pass(NOW)
 
     async def _accept(self, run: Run, now: datetime) -> Pass:
-        await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid)
+        if not await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid):
+            message = "Waiting for the pod of an earlier backup of this name to end"
+            return await self._wait_for(run, Reason.WAITING_FOR_TARGET, message, now, LOCK_TICK)
         placement = await self._placement(run)
         if isinstance(placement, Placement):
             return await self._write(run, next_status.accepted(run, now))

@@ -74,7 +74,9 @@ class _Look:
         return next((run for run in self.runs if run.name == name), None)
 
     def unfinished_but(self, name: str) -> Run | None:
-        return next((run for run in self.runs if run.name != name and not run.status.is_finished), None)
+        return next(
+            (run for run in self.runs if run.name != name and not run.deleting and not run.status.is_finished), None
+        )
 
 
 def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
@@ -149,7 +151,7 @@ def _slot_due(look: _Look, due: Due) -> Decision:
     status, slot = look.run.status, due.slot
     name = slot_run_name(look.run.name, look.run.uid, slot)
     allowed = look.spec.starting_deadline
-    is_late = (look.now - slot).total_seconds() > allowed
+    is_late = (look.now - slot).total_seconds() > allowed and look.named(name) is None
     missed = _missed_count(look, due.passed) + (1 if is_late else 0)
     notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
     news: dict[str, Any] = {"slots_from": slot, "missed_slots": (status.missed_slots or 0) + missed}

@@ -51,7 +51,7 @@ def back_up(plan: Plan, places: Places, redact: Redactor) -> Result:
         client = clients.choose(session.server_version // 10000, clients.installed(places.clients), server.address)
         lock.acquire()
         log.info("Locked database %s on %s", shown(plan.database.name), server.address)
-        folder = destination.prepare(places.destination, plan, _mark())
+        folder = destination.prepare(places.destination, plan, lock.tag, _mark())
         attempt = Attempt(plan, places, server, client, session, lock, folder)
         return _followed_up(attempt, _stored_once(attempt))
 

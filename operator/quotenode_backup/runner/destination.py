@@ -9,7 +9,9 @@ import errno
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from quotenode_backup.runner.wording import shown
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 LARGEST_RECORD = 1 << 20
+LONGEST_RUN_SECONDS = 8 * 86400
+"""A day more than `activeDeadlineSeconds` can be."""
 _NO_BACKUP = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
 Record = dict[str, Any]
 
@@ -36,11 +40,18 @@ class Folder:
     path: Path
     claim_root: Path
     claim: str
+    server: str
+    """Tells this database server from one of the same name in another cluster that shares the folder."""
     mark: str
     """Tells the partial files of this pod from those of dead ones."""
 
+    @property
+    def partials(self) -> str:
+        """How the partial files of this server's attempts are called, as a pattern."""
+        return f"{shape.PARTIAL_PREFIX}{self.server}-*"
+
     def partial(self, suffix: str = "") -> Path:
-        return self.path / f"{shape.PARTIAL_PREFIX}{self.mark}{suffix}"
+        return self.path / f"{shape.PARTIAL_PREFIX}{self.server}-{self.mark}{suffix}"
 
     def below_claim(self, name: str) -> str:
         return str((self.path / name).relative_to(self.claim_root))
@@ -58,7 +69,7 @@ class Folder:
 
     def written(self) -> int:
         """By this attempt, so far."""
-        return sum(path.stat().st_blocks * 512 for path in self.path.glob(f"{shape.PARTIAL_PREFIX}{self.mark}*"))
+        return sum(path.stat().st_blocks * 512 for path in self.path.glob(f"{self.partial().name}*"))
 
     def records(self) -> Iterator[Record]:
         """Every commit record that can be read."""
@@ -67,11 +78,11 @@ class Folder:
                 yield record
 
 
-def prepare(root: Path, plan: Plan, mark: str) -> Folder:
+def prepare(root: Path, plan: Plan, server: str, mark: str) -> Folder:
     target = plan.database
     name = bundle_folder(plan.namespace, target.host, target.port, target.name)
     claim_root = root.resolve()
-    folder = Folder(_inside(claim_root, plan) / name, claim_root, plan.local.claim_name, mark)
+    folder = Folder(_inside(claim_root, plan) / name, claim_root, plan.local.claim_name, server, mark)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         if folder.path.is_symlink():
@@ -155,12 +166,20 @@ def parse_record(content: bytes) -> Record | None:
 
 def clear_away(folder: Folder) -> None:
     """Finishes what a dead attempt had all but committed, and removes what it had not. The lock must be held."""
-    for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}*{shape.COMMIT_RECORD_SUFFIX}"):
+    for path in folder.path.glob(f"{folder.partials}{shape.COMMIT_RECORD_SUFFIX}"):
         record = read_record(path)
         if record and _had_its_name(folder, path, record):
             _finish_commit(folder, path, record)
     for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}*"):
-        path.unlink(missing_ok=True)
+        if path.match(folder.partials) or _is_ancient(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_ancient(path: Path) -> bool:
+    """Longer untouched than any run may take: whoever wrote it is dead, wherever that was."""
+    with suppress(FileNotFoundError):
+        return time.time() - path.lstat().st_mtime > LONGEST_RUN_SECONDS
+    return False
 
 
 def _had_its_name(folder: Folder, partial_record: Path, record: Record) -> bool:
@@ -184,7 +203,7 @@ def _finish_commit(folder: Folder, partial_record: Path, record: Record) -> None
 
 
 def remove_own_partials(folder: Folder) -> None:
-    for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}{folder.mark}*"):
+    for path in folder.path.glob(f"{folder.partial().name}*"):
         path.unlink(missing_ok=True)
 
 

@@ -163,7 +163,8 @@ class Pruning:
         for name, record in inventory.records.items():
             completed = _completed(record)
             assert completed, "an inventory holds no record without a time"
-            yield Kept(name, completed, is_own=name == self._own, is_pinned=shelf.is_pinned(name))
+            pinned = shelf.is_pinned(name)
+            yield Kept(name, completed, holds=_holds(record), is_own=name == self._own, is_pinned=pinned)
 
     def _is_good(self, shelf: Shelf, inventory: Inventory, kept: Kept) -> bool:
         recorded = inventory.records[kept.name]["bundle"]
@@ -218,6 +219,11 @@ class Pruning:
 
 def _are_of_one_target(own: Record, other: Record) -> bool:
     return all(own[field] == other.get(field) for field in ("namespace", "target"))
+
+
+def _holds(record: Record) -> frozenset[str]:
+    """Raises when nobody can tell, like anything else that is odd about a record: then nothing is removed."""
+    return frozenset(source["name"] for source in record["files"]["sources"]) if "files" in record else frozenset()
 
 
 def _completed(record: Record) -> datetime | None:

@@ -76,6 +76,11 @@ class DatabaseLock(Session):
         self.system_identifier: int = self.value("SELECT system_identifier FROM pg_control_system()")
         self._key = lock_key(self.system_identifier, server.planned.name)
 
+    @property
+    def tag(self) -> str:
+        """Short and fit for a file name: the same for all who back up this database on this server, and for no other."""
+        return f"{self._key & 0xFFFFFFFF:08x}"
+
     def acquire(self) -> None:
         self.order("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
         # The key stands in the statement: with a parameter a portal stays open, and its snapshot holds VACUUM back.

@@ -1,7 +1,7 @@
 import pytest
 
 from quotenode_backup.cluster.errors import Unreadable
-from quotenode_backup.cluster.wire import run_of
+from quotenode_backup.cluster.wire import pod_of, run_of
 
 
 def body(**status: object) -> dict[str, object]:
@@ -36,3 +36,17 @@ def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
     run = run_of(of_another)
     assert run.spec is None
     assert run.spec_fault.startswith("spec.storage.local.color does not fit this operator's release (")
+
+
+def test_only_our_container_of_a_pod_is_believed() -> None:
+    """A service mesh may have put its own before it."""
+    ours = {"name": "runner", "state": {"terminated": {"exitCode": 0, "message": "said"}}}
+    theirs = {"name": "proxy", "state": {"running": {}}}
+    seen = pod_of(
+        {
+            "metadata": {"name": "pod", "creationTimestamp": "2026-03-01T02:00:00Z"},
+            "spec": {},
+            "status": {"containerStatuses": [theirs, ours]},
+        }
+    )
+    assert (seen.exit_code, seen.termination_message) == (0, "said")

@@ -1,5 +1,6 @@
 """Which bundles stay: enough good ones, every pinned one, and never fewer because of a clock."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -49,6 +50,18 @@ def test_as_many_good_ones_stay_as_are_wanted_or_there(shelf: tuple[list[Kept], 
     bundles, good = shelf
     _, staying = chosen(bundles, good, keep_last)
     assert len(countable(staying, good)) == min(keep_last, len(countable(bundles, good)))
+
+
+def test_dumps_alone_take_the_place_of_no_bundle_with_files() -> None:
+    """Two schedules of one database in one folder: files each night, the database alone each hour."""
+    uploads = frozenset({"uploads"})
+    nightly = [Kept(f"night-{days}", NOW - timedelta(days=days), holds=uploads) for days in range(1, 5)]
+    hourly = [Kept(f"hour-{hours}", NOW - timedelta(hours=hours), is_own=not hours) for hours in range(6)]
+    choice = choose([*nightly, *hourly], 3, lambda _: True)
+    assert [kept.name for kept in choice.remove] == ["night-4", "hour-5", "hour-4", "hour-3"]
+    wider = Kept("own", NOW + timedelta(minutes=1), holds=uploads | {"pdfs"}, is_own=True)
+    older = [replace(kept, is_own=False) for kept in [*nightly, *hourly]]
+    assert "night-3" in [kept.name for kept in choose([wider, *older], 3, lambda _: True).remove]
 
 
 @given(shelves(), KEEP_LAST)

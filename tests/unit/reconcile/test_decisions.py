@@ -106,6 +106,23 @@ def test_a_refused_pod_is_told_of_at_once_and_ends_the_attempt_within_two_minute
     assert step.ended.reason is Reason.POD_REJECTED
 
 
+def test_a_job_that_never_gets_a_pod_is_given_up_after_the_deadline() -> None:
+    """As one that somebody suspended, whose own deadline does not run."""
+    begun = status(attempt(), start_time=START)
+    assert isinstance(decide(begun, jobs=[job()], at=2099), Observe)
+    step = decide(begun, jobs=[job()], at=2101)
+    assert isinstance(step, EndAttempt)
+    assert step.ended.reason is Reason.DEADLINE_EXCEEDED
+    assert step.ended.message.endswith("has no pod: see kubectl describe job, it may be suspended")
+
+
+def test_a_job_that_does_not_go_is_not_waited_for_for_ever() -> None:
+    over = status(attempt(reason=Reason.DEADLINE_EXCEEDED), start_time=START)
+    assert decide(over, jobs=[job(deleting=True)], at=99) == Wait(SOON)
+    assert isinstance(decide(over, jobs=[job(deleting=True)], at=101), Fail)
+    assert decide(over, jobs=[job(deleting=True)], pods=[pod()], at=101) == Wait(SOON)
+
+
 @pytest.mark.parametrize(("at", "again"), [(50, TICK), (95, seconds(5)), (99.9, SOON)])
 def test_a_stuck_pod_is_looked_at_again_exactly_when_its_time_is_up(at: float, again: timedelta) -> None:
     stuck = pod(phase="Pending", waiting_reason="ErrImagePull")

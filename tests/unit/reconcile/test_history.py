@@ -95,7 +95,7 @@ def test_time_size_and_duration_are_those_of_the_newest_success() -> None:
     assert (told.last_successful_time, told.last_size_bytes, told.last_duration_seconds) == (hours(5), 50, 1800)
     assert told.last_failed_time == hours(6)
     assert told.last_run
-    assert (told.last_run.name, told.last_run.phase) == ("run-6", None)
+    assert (told.last_run.name, told.last_run.phase) == ("run-6", "Pending")
 
 
 def test_what_is_known_of_runs_that_are_gone_stays_known() -> None:

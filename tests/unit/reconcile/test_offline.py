@@ -8,6 +8,7 @@ import pytest
 
 from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.contract import Plan
 from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
@@ -143,6 +144,45 @@ def until_stopped(world: World) -> Client:
     while world.replicas("backend") or world.replicas("worker"):
         finished(one_round(client))
     return client
+
+
+def test_scaled_up_just_before_the_end_it_is_no_offline_backup_either() -> None:
+    def heals(plan: Plan) -> Reason:
+        world.scale("backend", 2)
+        return Reason.COMPLETED
+
+    world = offline_world(heals)
+    to_rest(world)
+    assert world.status("night")["reason"] == "WorkloadScaledUp"
+    assert world.replicas("worker") == 1
+    assert_settled(world)
+
+
+def test_events_that_cannot_be_posted_hold_nothing_up() -> None:
+    def refuse(moment: str, request: str) -> None:
+        if moment == "before" and "/events" in request:
+            raise Refused("no room for events (403)")
+
+    world = offline_world()
+    client = Client(world, refuse)
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+    assert told(world) == []
+
+
+@pytest.mark.parametrize("held_up", ["backend", "worker"])
+def test_a_pass_that_was_held_up_before_it_stops_something_leaves_nothing_stopped(held_up: str) -> None:
+    """Meanwhile the run is deleted, and another operator starts again all that it knows of."""
+
+    def delete_meanwhile(moment: str, request: str) -> None:
+        if moment == "before" and request.endswith(f"{held_up}/scale") and f"{RUNS}/night" in world.objects:
+            world.delete("night")
+            to_rest(world)
+
+    world = offline_world()
+    to_rest(world, Client(world, delete_meanwhile))
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
 
 
 def test_made_anew_while_it_is_being_stopped_it_is_left_up() -> None:

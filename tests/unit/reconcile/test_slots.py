@@ -90,6 +90,20 @@ def test_a_slot_during_the_run_before_is_skipped() -> None:
     assert "run before is still on" in decision.notices[0].message
 
 
+def test_a_run_that_is_being_deleted_holds_no_slot_up() -> None:
+    going = run(status(), name="going", deleting=True)
+    assert decide(schedule(), [going], hours(1.1)).new_run
+
+
+def test_a_slot_whose_run_was_made_is_not_missed_however_late_it_is_remembered() -> None:
+    one = schedule(startingDeadlineSeconds=600)
+    made = decide(one, [], hours(1.1)).new_run
+    assert made
+    late = decide(one, [run(status(), name=made.name)], hours(1.5))
+    assert (late.notices, late.status.missed_slots, late.status.last_schedule_time) == ((), 0, hours(1))
+    assert late.new_run == made
+
+
 def test_the_run_of_the_slot_itself_is_taken_for_it() -> None:
     made = decide(schedule(), [], hours(1.1)).new_run
     assert made

@@ -18,7 +18,7 @@ SHA256 = "d95acff6b16c46e5f19fd0db4e3e0ed7c7c2bbd3c5df9d1cba7e0c6e0d9c0a55"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return destination.prepare(make_places(tmp_path).destination, make_plan(), "pod-1")
+    return destination.prepare(make_places(tmp_path).destination, make_plan(), "a1b2c3d4", "pod-1")
 
 
 def record_of(run: str, content: bytes = b"bundle") -> dict[str, Any]:
@@ -66,10 +66,22 @@ def test_dead_attempts_partial_files_are_cleared_and_nothing_else(folder: Folder
     commit(folder)
     (folder.path / "notes.txt").touch()
     before = set(folder.path.iterdir())
-    for name in (".partial-pod-0", ".partial-pod-0.dump", ".partial-pod-0.manifest.json"):
+    for name in (".partial-a1b2c3d4-pod-0", ".partial-a1b2c3d4-pod-0.dump", ".partial-a1b2c3d4-pod-0.manifest.json"):
         (folder.path / name).write_bytes(b"half")
     destination.clear_away(folder)
     assert set(folder.path.iterdir()) == before
+
+
+def test_what_another_cluster_writes_into_the_same_folder_is_let_be_for_as_long_as_a_run_can_take(
+    folder: Folder,
+) -> None:
+    theirs = folder.path / ".partial-ffffffff-pod-0"
+    theirs.write_bytes(b"half")
+    destination.clear_away(folder)
+    assert theirs.exists()
+    os.utime(theirs, (0, 0))
+    destination.clear_away(folder)
+    assert not theirs.exists()
 
 
 def test_a_commit_that_died_before_its_record_is_finished(folder: Folder) -> None:
@@ -156,5 +168,7 @@ def test_a_destination_out_of_the_claim_is_refused(tmp_path: Path, path: str) ->
     places = make_places(tmp_path)
     (places.destination / "link").symlink_to(tmp_path)
     with pytest.raises(RunFailed) as failure:
-        destination.prepare(places.destination, make_plan(local={"claimName": "c", "subPath": path}), "pod-1")
+        destination.prepare(
+            places.destination, make_plan(local={"claimName": "c", "subPath": path}), "a1b2c3d4", "pod-1"
+        )
     assert failure.value.reason is Reason.DESTINATION_NOT_WRITABLE

@@ -36,7 +36,7 @@ def plan() -> Plan:
 @pytest.fixture
 def folder(tmp_path: Path, plan: Plan) -> Folder:
     """The run's own bundle, and one of each of the four days before."""
-    folder = destination.prepare(make_places(tmp_path).destination, plan, "pod-1")
+    folder = destination.prepare(make_places(tmp_path).destination, plan, "a1b2c3d4", "pod-1")
     put(folder, plan, 0, plan.run_uid)
     for days in range(1, 5):
         put(folder, plan, days, f"run-{days}")
@@ -173,7 +173,7 @@ def told():
 
 interruption.only_note()
 path = Path(sys.argv[1])
-outcome = retention.apply(Folder(path, path, "c", "p"), Plan.model_validate_json(sys.argv[2]), 1, "bundle-0.tar.gz", told)
+outcome = retention.apply(Folder(path, path, "c", "s", "p"), Plan.model_validate_json(sys.argv[2]), 1, "bundle-0.tar.gz", told)
 print(outcome.model_dump_json())
 """
 
