@@ -81,6 +81,8 @@ class Attempt(StatusModel):
     """Counts from 1."""
     job_name: Annotated[str, StringConstraints(max_length=63)]
     """Name of the Job; its pod's log tells the whole story for a day."""
+    user_id: int | None = None
+    """As whom its pod runs, as far as that was known when it was begun."""
     start_time: datetime
     """When the attempt was begun."""
     completion_time: datetime | None = None
@@ -104,6 +106,19 @@ class Destination(StatusModel):
     """Path of the bundle inside the claim."""
     user_id: int | None = None
     """As whom it was written."""
+
+
+class StoppedWorkload(StatusModel):
+    """Something of the application that an offline run stops."""
+
+    kind: Literal["Deployment", "StatefulSet"]
+    """Deployment or StatefulSet."""
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+    """Its name."""
+    uid: Annotated[str, StringConstraints(max_length=63)]
+    """Its UID: one that is made anew under this name is another."""
+    replicas: Annotated[int, Field(ge=0)]
+    """How many it had, and gets again."""
 
 
 class LastRun(StatusModel):
@@ -144,6 +159,8 @@ class BackupStatus(StatusModel):
     """The newest Job."""
     attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_KEPT)] = []
     """The last attempts, oldest first."""
+    stopped: Annotated[list[StoppedWorkload], Field(max_length=8)] = []
+    """What this run stops for an offline backup, until all of it has been started again."""
     failures: int = 0
     """How many attempts count against `backoffLimit`. Waiting for a lock does not."""
     conditions: Annotated[

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.api.status import BackupStatus, StoppedWorkload
 from quotenode_backup.contract import InitiatedBy
 
 Json = dict[str, Any]
@@ -87,16 +87,6 @@ class Pod:
     @property
     def is_over(self) -> bool:
         return self.phase in {"Succeeded", "Failed"}
-
-
-class StoppedWorkload(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["Deployment", "StatefulSet"]
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
-    """It becomes part of a path, and anybody who may write Leases could have written it."""
-    uid: str
-    replicas: Annotated[int, Field(ge=0)]
 
 
 class Stopped(BaseModel):

@@ -76,7 +76,7 @@ def is_at_rest(item: Json) -> bool:
     """Whether nothing is left to do for a QuoteNodeBackup, not yet parsed."""
     if not is_finished(item) or "deletionTimestamp" in item["metadata"]:
         return False
-    if any(c["reason"] == Reason.AUDIT_PENDING for c in item["status"]["conditions"]):
+    if any(c["reason"] == Reason.AUDIT_PENDING for c in item["status"]["conditions"]) or item["status"].get("stopped"):
         return False
     wants_finalizer: bool = item.get("spec", {}).get("deletionPolicy") == DeletionPolicy.DELETE
     return wants_finalizer == (labels.FINALIZER in item["metadata"].get("finalizers", ()))

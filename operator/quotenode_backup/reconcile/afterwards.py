@@ -10,10 +10,12 @@ from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.manifests.task import KEPT_SECONDS
-from quotenode_backup.reconcile import locks
+from quotenode_backup.reconcile import application, locks
+from quotenode_backup.reconcile import status as next_status
+from quotenode_backup.reconcile.application import known_stopped
 from quotenode_backup.reconcile.audit_row import AuditRows
 from quotenode_backup.reconcile.bundle_removal import BundleRemoval
-from quotenode_backup.reconcile.pace import LOCK_TICK, REFUSED_TICK, SOON
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, REFUSED_TICK, SOON
 from quotenode_backup.reconcile.telling import Teller
 
 
@@ -45,6 +47,9 @@ class Afterwards:
     async def _wind_down(self, run: Run) -> timedelta | None:
         """The application serves, no work is alive, Jobs expire, the lock is free."""
         serves = await self._start_again(run)
+        if serves and run.status.stopped and not run.deleting:
+            await self._cluster.write_status(run, next_status.serving(run))
+            return NOW
         jobs = await self._cluster.jobs_of(run.namespace, run.uid)
         pods = await self._cluster.pods_of(run.namespace, run.uid)
         unfinished = [job for job in jobs if not job.is_finished]
@@ -64,13 +69,18 @@ class Afterwards:
     async def _start_again(self, run: Run) -> bool:
         """Whether the application serves, as far as it is ours to start it."""
         lease = await locks.seen_lease(self._cluster, run)
-        if lease is None or lease.holder_uid != run.uid or lease.stopped is None:
+        is_ours = lease is not None and lease.holder_uid == run.uid
+        stopped = (lease.stopped if lease and is_ours else None) or known_stopped(run)
+        if stopped is None:
             return True
-        titles = ", ".join(f"{workload.kind} {workload.name}" for workload in lease.stopped.workloads)
+        titles = ", ".join(f"{workload.kind} {workload.name}" for workload in stopped.workloads)
         now = self._clock()
         try:
             await self._tell(run, Reason.APPLICATION_STARTED, f"Starting {titles} again", now, warning=False)
-            await locks.start_stopped(self._cluster, run.namespace, lease, now)
+            if lease and is_ours and lease.stopped:
+                await locks.start_stopped(self._cluster, run.namespace, lease, now)
+            else:
+                await application.start(self._cluster, run.namespace, stopped)
         except Refused as exc:
             message = f"The cluster refuses to start {titles} again, which is tried each minute: {exc}. Scale by hand if it is urgent"
             await self._tell(run, Reason.WORKLOAD_NOT_SCALED, message, now, warning=True)

@@ -1,15 +1,18 @@
 """The application of an offline run: looked at, stopped before an attempt, and started again on every way out.
 
-Only the `scale` subresource is touched. What was stopped stands on the Lease from before the first workload is scaled down (see `locks`).
+Only the `scale` subresource is touched. What was stopped stands on the Lease from before the first workload is scaled down (see `locks`),
+and in the run's status.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from quotenode_backup.api.backup import BackupSpec, Mode
+from quotenode_backup.api.status import StoppedWorkload
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.views import Lease, Run, Scale, Stopped, StoppedWorkload
+from quotenode_backup.cluster.views import Lease, Run, Scale, Stopped
+from quotenode_backup.domain import timing
+from quotenode_backup.reconcile.placement import IMAGE_USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,23 @@ async def look(cluster: Cluster, run: Run, lease: Lease | None) -> Application |
     )
 
 
-def to_remember(seen: Application, user: int, serve_by: datetime) -> Stopped:
+def workloads_of(seen: Application) -> tuple[StoppedWorkload, ...]:
+    return tuple(_as_it_is(scale) for scale in seen.scales)
+
+
+def _as_it_is(scale: Scale) -> StoppedWorkload:
+    return StoppedWorkload(kind=scale.kind, name=scale.name, uid=scale.uid, replicas=scale.replicas)
+
+
+def known_stopped(run: Run) -> Stopped | None:
+    """What the run's status says that it stopped: the Lease, which should say it, may have been deleted."""
+    if run.spec is None or not run.status.stopped:
+        return None
+    last = next(reversed(run.status.attempts), None)
     return Stopped(
-        workloads=tuple(
-            StoppedWorkload(kind=scale.kind, name=scale.name, uid=scale.uid, replicas=scale.replicas)
-            for scale in seen.scales
-        ),
-        user=user,
-        serve_by=serve_by,
+        workloads=tuple(run.status.stopped),
+        user=(last and last.user_id) or run.spec.pod.run_as_user or IMAGE_USER,
+        serve_by=timing.deadline(run.began, run.spec.active_deadline_seconds),
     )
 
 
@@ -90,11 +102,7 @@ async def _start_one(cluster: Cluster, namespace: str, workload: StoppedWorkload
 
 async def undo(cluster: Cluster, namespace: str, before: Scale) -> None:
     """Take back that a workload was scaled down."""
-    await _start_one(
-        cluster,
-        namespace,
-        StoppedWorkload(kind=before.kind, name=before.name, uid=before.uid, replicas=before.replicas),
-    )
+    await _start_one(cluster, namespace, _as_it_is(before))
 
 
 def with_known_user(spec: BackupSpec, stopped: Stopped | None) -> BackupSpec:

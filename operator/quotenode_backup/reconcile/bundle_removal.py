@@ -85,4 +85,6 @@ def _unseen_bundle(run: Run) -> Destination | None:
     """A run that was begun and did not complete may have stored one all the same: where that would be, as a folder to look through."""
     if run.spec is None or not run.status.attempts:
         return None
-    return Destination(type="Local", claim_name=run.spec.storage.local.claim_name, path=bundle_home(run, run.spec))
+    user = run.status.attempts[-1].user_id
+    claim = run.spec.storage.local.claim_name
+    return Destination(type="Local", claim_name=claim, path=bundle_home(run, run.spec), user_id=user)

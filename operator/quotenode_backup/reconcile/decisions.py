@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, ConditionType
-from quotenode_backup.cluster.views import Job, Pod, Run
+from quotenode_backup.cluster.views import Job, Pod, Run, Stopped
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason, is_retryable
 from quotenode_backup.reconcile.application import Application
@@ -45,6 +45,11 @@ class Seen:
 
     def job(self, name: str) -> Job | None:
         return next((job for job in self.jobs if job.name == name), None)
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """What of the application this run has written down to start again."""
+        return self.application.stopped if self.application else None
 
     @property
     def has_live_pods(self) -> bool:

@@ -1,8 +1,8 @@
 """The lock of a database: a Lease that is taken and given back by compare-and-swap, and never by the clock: with an expiry a frozen
 process could come back and find its lock with another run.
 
-What an offline run stopped is written on its Lease, since the run's own resource can be deleted in the middle. The Lease is not given back
-before that has been started again.
+What an offline run stopped is written on its Lease, since the run's own resource can be deleted in the middle, and in its status, since the
+Lease can be. The Lease is not given back before that has been started again.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from quotenode_backup.domain.naming import lease_name
 from quotenode_backup.manifests.lease import Holder
 from quotenode_backup.manifests.lease import lease as lease_manifest
 from quotenode_backup.reconcile import application
+from quotenode_backup.reconcile.application import known_stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,10 @@ async def no_room(cluster: Cluster, room: Room) -> Full | None:
 
 async def _write_taken(cluster: Cluster, run: Run, found: Lease | None, now: datetime) -> None:
     if found is None:
-        await cluster.create_lease(_manifest(run.namespace, _free(run), _holder(run), None, now))
+        await cluster.create_lease(_manifest(run.namespace, _free(run), _holder(run), known_stopped(run), now))
         return
     found = await start_stopped(cluster, run.namespace, found, now)
-    await cluster.replace_lease(found, _manifest(run.namespace, found, _holder(run), None, now))
+    await cluster.replace_lease(found, _manifest(run.namespace, found, _holder(run), known_stopped(run), now))
 
 
 async def remember_stopped(cluster: Cluster, run: Run, stopped: Stopped, now: datetime) -> None:

@@ -124,7 +124,7 @@ class RunReconciler:
             case BeginStop() | RememberStopped() | ScaleDown() | StartApplication():
                 return await self._stop_or_start(step, run, now)
             case BeginAttempt(number):
-                return await self._write(run, next_status.attempt_begun(run, number, now))
+                return await self._begin_attempt(seen, number)
             case CreateJob(attempt):
                 return await self._create_job(seen, attempt)
             case Observe(reason, message, again):
@@ -146,9 +146,9 @@ class RunReconciler:
     async def _stop_or_start(self, step: Stopping, run: Run, now: datetime) -> Pass:
         """The application of an offline run, one write at a time."""
         match step:
-            case BeginStop(message):
+            case BeginStop(message, workloads):
                 await self._tell(run, Reason.STOPPING_APPLICATION, message, now, warning=False)
-                return await self._write(run, next_status.stopping(run, message, now))
+                return await self._write(run, next_status.stopping(run, message, workloads, now))
             case RememberStopped(running):
                 return await self._remember_stopped(run, running, now)
             case ScaleDown(scale):
@@ -209,7 +209,8 @@ class RunReconciler:
                 return await self._write(run, status, LOCK_TICK)
             return await self._fail(run, placement.reason, placement.message, now)
         serve_by = timing.deadline(run.status.start_time or now, _spec(run).active_deadline_seconds)
-        stopped = application.to_remember(running, placement.user, serve_by)
+        workloads = application.workloads_of(running)
+        stopped = Stopped(workloads=workloads, user=placement.user, serve_by=serve_by)
         await locks.remember_stopped(self._cluster, run, stopped, now)
         return Pass(NOW)
 
@@ -217,10 +218,17 @@ class RunReconciler:
         lease = await locks.seen_lease(self._cluster, run)
         if lease and lease.holder_uid == run.uid:
             await locks.start_stopped(self._cluster, run.namespace, lease, now)
+        await self._cluster.write_status(run, next_status.serving(run))
+
+    async def _begin_attempt(self, seen: Seen, number: int) -> Pass:
+        """With the user whose files these will be: should the run be deleted, only that one can remove them."""
+        placement = await self._placement(seen.run, seen.stopped)
+        user = placement.user if isinstance(placement, Placement) else None
+        return await self._write(seen.run, next_status.attempt_begun(seen.run, number, user, seen.now))
 
     async def _create_job(self, seen: Seen, attempt: Attempt) -> Pass:
         run, now = seen.run, seen.now
-        placement = await self._placement(run, seen.application.stopped if seen.application else None)
+        placement = await self._placement(run, seen.stopped)
         if isinstance(placement, Misplaced):
             return await self._misplaced(run, attempt, placement, now)
         await self._tell(run, Reason.JOB_CREATED, f"Creating Job {attempt.job_name}", now, warning=False)

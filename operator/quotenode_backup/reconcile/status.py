@@ -1,6 +1,6 @@
 """The next status as a value: each function takes a run and says what its status is after one thing has happened. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -17,6 +17,7 @@ from quotenode_backup.api.status import (
     ConditionType,
     Destination,
     Phase,
+    StoppedWorkload,
 )
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.contract import AuditOutcome, StoredBundle, StoredComponent
@@ -67,9 +68,9 @@ def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStat
     return _summarized(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
 
 
-def attempt_begun(run: Run, number: int, now: datetime) -> BackupStatus:
+def attempt_begun(run: Run, number: int, user: int | None, now: datetime) -> BackupStatus:
     name = job_name(run.uid, number)
-    attempt = Attempt(number=number, job_name=name, start_time=now)
+    attempt = Attempt(number=number, job_name=name, user_id=user, start_time=now)
     status = run.status.model_copy(
         update={
             "start_time": run.status.start_time or now,
@@ -169,10 +170,16 @@ def removing(run: Run, message: str, now: datetime) -> BackupStatus:
     return with_conditions(run, run.status, {ConditionType.LOCAL_BUNDLE_PRESENT: finding}, now)
 
 
-def stopping(run: Run, message: str, now: datetime) -> BackupStatus:
+def stopping(run: Run, message: str, workloads: Sequence[StoppedWorkload], now: datetime) -> BackupStatus:
     """The application is being stopped: from here on the deadline counts."""
-    status = run.status.model_copy(update={"start_time": run.status.start_time or now})
+    update = {"start_time": run.status.start_time or now, "stopped": list(workloads)}
+    status = run.status.model_copy(update=update)
     return _summarized(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
+
+
+def serving(run: Run) -> BackupStatus:
+    """All that was stopped has been started again."""
+    return run.status.model_copy(update={"stopped": []})
 
 
 def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:

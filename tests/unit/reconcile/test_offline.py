@@ -185,6 +185,43 @@ def test_a_pass_that_was_held_up_before_it_stops_something_leaves_nothing_stoppe
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
 
 
+@pytest.mark.parametrize("moment", ["during", "after"])
+def test_with_its_lease_gone_it_serves_again(moment: str) -> None:
+    """The run's status remembers what was stopped too."""
+    world = offline_world()
+    client = until_a_job_runs(world)
+    while moment == "after" and not stuck(world):
+        finished(one_round(client))
+        world.tick()
+    [lease] = [path for path in world.objects if path.startswith(LEASES)]
+    del world.objects[lease]
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert_serves(world)
+
+
+def test_the_status_says_what_is_stopped_until_it_serves_again() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    assert [(one["name"], one["replicas"]) for one in world.status("night")["stopped"]] == [
+        ("backend", 3),
+        ("worker", 1),
+    ]
+    to_rest(world, client)
+    assert not world.status("night").get("stopped")
+
+
+def test_a_bundle_is_removed_by_the_user_who_was_writing_it() -> None:
+    world = offline_world(ends_with(Reason.DUMP_FAILED), deletionPolicy="Delete")
+    client = until_a_job_runs(world)
+    world.delete("night")
+    while not (removals := [job for job in world.in_(JOBS) if job["metadata"]["labels"].get(labels.TASK) == "remove"]):
+        finished(one_round(client))
+        world.tick()
+    assert removals[0]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
+    to_rest(world, client)
+
+
 def test_made_anew_while_it_is_being_stopped_it_is_left_up() -> None:
     world = offline_world()
     client = until_stopped(world)

@@ -35,15 +35,15 @@ def test_waiting_is_pending_with_its_reason() -> None:
 
 
 def test_the_first_attempt_starts_the_clock_and_later_ones_leave_it() -> None:
-    first = told.attempt_begun(run(status()), 1, START)
+    first = told.attempt_begun(run(status()), 1, 1000, START)
     assert (first.phase, first.start_time, first.job_name) == ("Running", START, attempt().job_name)
-    second = told.attempt_begun(run(status(attempt(1, reason=Reason.IO_ERROR))), 2, LATER)
+    second = told.attempt_begun(run(status(attempt(1, reason=Reason.IO_ERROR))), 2, None, LATER)
     assert (second.start_time, second.attempts[-1].start_time) == (START, LATER)
 
 
 def test_only_the_last_attempts_are_kept() -> None:
     so_far = status(*(attempt(number, reason=Reason.LOCK_BUSY) for number in range(1, 6)))
-    said = told.attempt_begun(run(so_far), 6, START)
+    said = told.attempt_begun(run(so_far), 6, None, START)
     assert [one.number for one in said.attempts] == [2, 3, 4, 5, 6]
     assert len(said.attempts) == ATTEMPTS_KEPT
 
@@ -60,7 +60,7 @@ def test_a_busy_lock_counts_for_nothing_and_stops_the_clock() -> None:
     said = told.attempt_ended(run(status(attempt())), Ended(Reason.LOCK_BUSY, "Held by pid 7", 75), LATER)
     assert (said.failures, said.start_time, said.phase) == (0, None, "Pending")
     assert (said.reason, said.attempts[-1].reason) == ("WaitingForTarget", "LockBusy")
-    assert told.attempt_begun(run(said), 2, LATER).start_time == LATER
+    assert told.attempt_begun(run(said), 2, None, LATER).start_time == LATER
 
 
 def test_completion_tells_everything_about_the_bundle() -> None:
