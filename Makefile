@@ -81,7 +81,7 @@ image_id = $(PYTHON) -m tests.cluster engine image inspect --format '{{.Id}}' $(
 operator: cluster ## Install the operator into the cluster, for all namespaces
 	helm upgrade --install quotenode-backup-operator helm/quotenode-backup-operator \
 	  --namespace quotenode-system --create-namespace --take-ownership --wait --timeout 180s \
-	  --set watch.allNamespaces=true --set-string podAnnotations.image="$$($(image_id))"
+	  --set watch.allNamespaces=true --set image.tag=dev --set-string podAnnotations.image="$$($(image_id))"
 
 NAMESPACE ?= shop
 .PHONY: demo

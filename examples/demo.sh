@@ -14,7 +14,7 @@ k() { kubectl --namespace "$namespace" "$@"; }
 install_operator() {
     kubectl create namespace "$namespace" --dry-run=client --output=yaml | kubectl apply --filename=-
     helm upgrade --install "$release" "../helm/$release" --namespace quotenode-system --create-namespace \
-        --set "watch.namespaces={$namespace}" --wait --timeout 180s
+        --set "watch.namespaces={$namespace}" --set image.tag=dev --wait --timeout 180s
 }
 
 start_quotenode() {

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.chart.rendering import NAMESPACE, render, the
+from tests.chart.rendering import CHART, NAMESPACE, render, the
 
+APP_VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -75,7 +77,7 @@ def test_the_service_finds_the_pod() -> None:
 def test_the_settings_are_these() -> None:
     assert environment() == {
         "QN_WATCH_NAMESPACES": NAMESPACE,
-        "QN_RUNNER_IMAGE": "localhost/quotenode-backup-operator:dev",
+        "QN_RUNNER_IMAGE": f"localhost/quotenode-backup-operator:{APP_VERSION}",
         "QN_RUNNER_IMAGE_PULL_POLICY": "IfNotPresent",
         "QN_RUNNER_SERVICE_ACCOUNT": "default",
         "QN_RESYNC_SECONDS": "300",
@@ -93,9 +95,10 @@ def test_the_settings_are_these() -> None:
         ("watch.allNamespaces=true", "QN_WATCH_NAMESPACES", ""),
         ('runner.image="example.test/runner:1"', "QN_RUNNER_IMAGE", "example.test/runner:1"),
         ('runner.imagePullPolicy="Never"', "QN_RUNNER_IMAGE_PULL_POLICY", "Never"),
+        ('image.tag="dev"', "QN_RUNNER_IMAGE", "localhost/quotenode-backup-operator:dev"),
         ('image.pullPolicy="Always"', "QN_RUNNER_IMAGE_PULL_POLICY", "Always"),
         ('runner.serviceAccountName="runner"', "QN_RUNNER_SERVICE_ACCOUNT", "runner"),
-        ("resyncSeconds=3600", "QN_RESYNC_SECONDS", "3600"),
+        ("controller.resyncSeconds=3600", "QN_RESYNC_SECONDS", "3600"),
         ("controller.maxConcurrentRuns=0", "QN_MAX_CONCURRENT_RUNS", "0"),
         ('log.format="text"', "QN_LOG_FORMAT", "text"),
         ('log.level="DEBUG"', "QN_LOG_LEVEL", "DEBUG"),

@@ -33,6 +33,8 @@ def install(namespaces: Sequence[str]) -> None:
                 "--set",
                 "watch.allNamespaces=false",
                 "--set",
+                "image.tag=dev",
+                "--set",
                 "log.level=DEBUG",
             ),
             *("--set-string", f"podAnnotations.image={identity}"),
