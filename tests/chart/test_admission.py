@@ -64,8 +64,12 @@ def check_of(resource: str, name: str) -> str:
     return f"{scope}.name({name}).check('get').allowed()"
 
 
+def asked_by(expression: str) -> str:
+    return expression.rsplit("|| ", 1)[-1]
+
+
 def test_each_reference_of_the_schema_is_asked_about_once() -> None:
-    asked = [rule["expression"].rsplit("|| ", 1)[-1] for rule in validations() if "'get'" in rule["expression"]]
+    asked = [asked_by(rule["expression"]) for rule in validations() if "'get'" in rule["expression"]]
     assert sorted(asked) == sorted(check_of(*reference) for reference in references(spec_schema()))
 
 
@@ -86,16 +90,35 @@ def scale_check_of(index: int) -> str:
     )
 
 
+MAY_CREATE_PODS = "authorizer.group('').resource('pods').namespace(request.namespace).check('create').allowed()"
+
+
 def test_the_requester_must_be_allowed_to_create_pods() -> None:
-    asked = "authorizer.group('').resource('pods').namespace(request.namespace).check('create').allowed()"
-    assert asked in [rule["expression"] for rule in validations()]
+    assert MAY_CREATE_PODS in [rule["expression"] for rule in validations()]
 
 
-def test_each_refusal_names_field_requester_and_remedy() -> None:
+def test_each_refusal_names_the_field_that_was_asked_about() -> None:
+    fields = {check_of(resource, name): name.removeprefix("object.") for resource, name in references(spec_schema())}
+    workloads = spec_schema()["properties"]["application"]["properties"]["workloads"]
+    fields |= {
+        asked_by(scale_check_of(index)): f"spec.application.workloads[{index}]"
+        for index in range(workloads["maxItems"])
+    }
+    rules = {asked_by(rule["expression"]): rule for rule in validations()}
+    for asked, field in fields.items():
+        assert rules[asked]["messageExpression"].startswith(f"'{field}: ' + ")
+        assert f" that {field} names. " in rules[asked]["message"]
+    assert rules.keys() - fields.keys() == {MAY_CREATE_PODS}
+
+
+def test_each_refusal_names_the_requester_and_the_remedy() -> None:
+    variables = {one["name"]: one["expression"] for one in main(render(), POLICY)["spec"]["variables"]}
+    assert "ask for a Role that allows it" in variables["remedy"]
     for rule in validations():
         assert rule["reason"] == "Forbidden"
         assert "request.userInfo.username" in rule["messageExpression"]
         assert "sk for a Role that allows it" in rule["message"]
+        assert rule["messageExpression"].endswith((" + variables.remedy", "Ask for a Role that allows it.'"))
 
 
 def test_it_fails_closed_and_denies() -> None:

@@ -1,6 +1,7 @@
 """The queue: one worker a key, nothing lost, nothing twice."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -93,29 +94,38 @@ def test_a_failed_key_comes_again_by_itself_but_not_at_once() -> None:
 
 def test_workers_share_the_keys_and_never_one_key() -> None:
     async def story(queue: KeyQueue) -> None:
-        active: set[Key] = set()
-        seen: list[Key] = []
         keys = [Key("shop", str(number)) for number in range(20)]
+        active: list[Key] = []
+        most = 0
+        begun: Counter[Key] = Counter()
+        idle = asyncio.Event()
 
         async def work() -> None:
+            nonlocal most
             while True:
                 key = await queue.get()
                 assert key not in active
-                active.add(key)
-                await asyncio.sleep(0)
-                seen.append(key)
+                active.append(key)
+                most = max(most, len(active))
+                begun[key] += 1
+                if begun[key] == 1:
+                    queue.add(key)
+                for _ in range(3):
+                    await asyncio.sleep(0)
                 active.remove(key)
                 queue.done(key)
+                if not active and not queue.depth:
+                    idle.set()
 
         workers = [asyncio.create_task(work()) for _ in range(4)]
-        for _ in range(5):
-            queue.add_all(keys)
-            await asyncio.sleep(0)
-        for _ in range(1000):
-            await asyncio.sleep(0)
+        queue.add_all(keys)
+        await asyncio.wait([*workers, asyncio.create_task(idle.wait())], return_when=asyncio.FIRST_COMPLETED)
         for worker in workers:
             worker.cancel()
-        assert set(seen) == set(keys)
+        results = await asyncio.gather(*workers, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 4
+        assert begun == dict.fromkeys(keys, 2)
+        assert most == 4
 
     tell(story)
 

@@ -258,9 +258,11 @@ def test_no_attempt_begins_after_the_deadline_and_the_last_words_are_kept() -> N
     assert "IOError" in step.message
 
 
-def test_a_reason_of_a_newer_release_ends_the_run_and_not_the_operator() -> None:
-    told = status(attempt(1).model_copy(update={"reason": "Unheard", "message": "?", "completion_time": START}))
-    assert isinstance(decide(told, at=0), Wait | Fail)
+def test_a_reason_of_a_newer_release_counts_as_a_missing_result_and_is_tried_again() -> None:
+    unheard = attempt(1).model_copy(update={"reason": "Unheard", "message": "?", "completion_time": START})
+    assert decide(status(unheard), at=0) == Wait(seconds(5))
+    assert decide(status(unheard), at=5) == BeginAttempt(2)
+    assert decide(status(unheard), at=5, spec=spec(backoffLimit=0)) == Fail(Reason.RESULT_MISSING, "?")
 
 
 def test_what_kept_the_pod_from_running_is_still_said_when_the_deadline_took_the_pod() -> None:

@@ -7,7 +7,7 @@ import pytest
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import slot_run_name
 from tests.unit.reconcile.lives import ends_with, killed_everywhere, live_until, told
-from tests.unit.reconcile.world import RUNS, Client, World
+from tests.unit.reconcile.world import RUNS, World
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 QUARTERS = "0 */15 * * * *"
@@ -81,21 +81,26 @@ def test_a_slot_whose_name_is_taken_counts_as_skipped_and_is_told_each_time() ->
     assert world.status("nightly")["lastScheduleTime"] == "2026-03-01T02:45:00Z"
 
 
-@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=1)])
-def test_a_clock_that_is_set_back_makes_no_slot_twice(back: timedelta) -> None:
+@pytest.mark.parametrize(
+    ("back", "other"),
+    [
+        (timedelta(hours=1), ["2026-03-01T02:00:00Z"]),
+        (timedelta(days=1), [f"2026-02-28T03:{minute}:00Z" for minute in ("00", "15", "30", "45")]),
+    ],
+)
+def test_a_clock_that_is_set_back_makes_no_slot_twice(back: timedelta, other: list[str]) -> None:
+    """It makes those that had none: of a time before the schedule was there."""
     world = scheduled()
     AN_HOUR(world, None)
-    before = slots(world)
     world.now -= back
     live_until(world.now + timedelta(minutes=50))(world, None)
-    assert set(before) <= set(slots(world))
-    assert len(slots(world)) == len(set(slots(world)))
+    assert slots(world) == [*other, *ALL_OF_AN_HOUR]
 
 
 def test_a_clock_that_jumps_ahead_starts_one_run() -> None:
     world = scheduled(startingDeadlineSeconds=604800)
     AN_HOUR(world, None)
     world.now += timedelta(days=30)
-    client = Client(world)
-    live_until(world.now + timedelta(minutes=10))(world, client)
-    assert len(slots(world)) <= len(ALL_OF_AN_HOUR) + 2
+    live_until(world.now + timedelta(minutes=1))(world, None)
+    assert slots(world) == [*ALL_OF_AN_HOUR, "2026-03-31T02:45:00Z"]
+    assert told(world).count("SlotMissed") == 1

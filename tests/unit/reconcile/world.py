@@ -209,7 +209,7 @@ class World:
             outcome=Outcome.SUCCEEDED if done else Outcome.FAILED,
             reason=reason,
             message=f"Attempt {plan.attempt} ended with {reason}",
-            bundle=bundle() if done else None,
+            bundle=bundle(completed=self.now) if done else None,
             retention=self._pruned(plan.retention.keep_last) if done and plan.retention else None,
             audit=self._row(plan.run_uid, row) if plan.audit and reason is not Reason.LOCK_BUSY else None,
         )
