@@ -16,13 +16,13 @@ from tests.e2e.operators import OperatorProcess
 from tests.e2e.waiting import eventually
 
 GROUP = "rbac.authorization.k8s.io"
-ALMOST_ALL = [
-    {
-        "apiGroups": [group],
-        "resources": [resource],
-        "verbs": sorted(verbs - ({"patch"} if resource == "jobs" else set())),
-    }
+ALL = [
+    {"apiGroups": [group], "resources": [resource], "verbs": sorted(verbs)}
     for (group, resource), verbs in NEEDED.items()
+]
+ALL_BUT_ONE = [
+    rule | {"verbs": [verb for verb in rule["verbs"] if (rule["resources"], verb) != (["jobs"], "patch")]}
+    for rule in ALL
 ]
 
 
@@ -43,21 +43,53 @@ def written(folder: Path, config: Json) -> str:
     return str(path)
 
 
-def test_a_missing_right_ends_the_start_and_is_named(namespace: Namespace, tmp_path: Path) -> None:
-    namespace.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "limited"}},
-        {"apiVersion": f"{GROUP}/v1", "kind": "Role", "metadata": {"name": "limited"}, "rules": ALMOST_ALL},
+def grant(where: Namespace, rules: list[Json], *, to: str, of: Namespace) -> None:
+    """These rights in a namespace, to a ServiceAccount of perhaps another."""
+    of.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": to}})
+    where.apply(
+        {"apiVersion": f"{GROUP}/v1", "kind": "Role", "metadata": {"name": to}, "rules": rules},
         {
             "apiVersion": f"{GROUP}/v1",
             "kind": "RoleBinding",
-            "metadata": {"name": "limited"},
-            "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "limited"},
-            "subjects": [{"kind": "ServiceAccount", "name": "limited", "namespace": namespace.name}],
+            "metadata": {"name": to},
+            "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": to},
+            "subjects": [{"kind": "ServiceAccount", "name": to, "namespace": of.name}],
         },
     )
+
+
+def kubeconfig_of(namespace: Namespace, account: str, folder: Path) -> str:
     config = our_kubeconfig()
-    config["users"][0]["user"] = {"token": namespace.kubectl("create", "token", "limited").strip()}
-    limited = OperatorProcess(namespace.name, tmp_path / "log", KUBECONFIG=written(tmp_path, config))
+    config["users"][0]["user"] = {"token": namespace.kubectl("create", "token", account).strip()}
+    return written(folder, config)
+
+
+def test_a_namespace_without_the_rights_is_left_out_until_it_has_them(
+    namespace: Namespace, own_namespace: Callable[[str], Namespace], tmp_path: Path
+) -> None:
+    other = own_namespace("start-other")
+    grant(namespace, ALL, to="partial", of=namespace)
+    grant(other, ALL_BUT_ONE, to="partial", of=namespace)
+    kubeconfig = kubeconfig_of(namespace, "partial", tmp_path)
+    both = f"{namespace.name},{other.name}"
+    with OperatorProcess(both, tmp_path / "log", KUBECONFIG=kubeconfig, QN_RESYNC_SECONDS="5") as operator:
+        operator.said(f"Watching {namespace.name} as")
+        assert f"Not served, the operator's ServiceAccount may not: patch jobs.batch in {other.name}." in operator.log
+        namespace.apply(_impossible("served"))
+        eventually(lambda: _reason(namespace, "served"), "the other namespace is served", 60)
+        grant(other, ALL, to="partial", of=namespace)
+        assert operator.wait(60) == 0
+        assert f"Namespace {other.name} can be served now: starting anew" in operator.log
+    namespace.delete("quotenodebackup", "served")
+    with OperatorProcess(both, tmp_path / "second.log", KUBECONFIG=kubeconfig) as operator:
+        operator.said(f"Watching {namespace.name}, {other.name} as")
+
+
+def test_a_missing_right_ends_the_start_and_is_named(namespace: Namespace, tmp_path: Path) -> None:
+    grant(namespace, ALL_BUT_ONE, to="limited", of=namespace)
+    limited = OperatorProcess(
+        namespace.name, tmp_path / "log", KUBECONFIG=kubeconfig_of(namespace, "limited", tmp_path)
+    )
     assert limited.wait(60) == 1
     assert f"the operator's ServiceAccount may not: patch jobs.batch in {namespace.name}." in limited.log
     assert "Its Role is part of the chart" in limited.log

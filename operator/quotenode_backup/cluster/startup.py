@@ -1,12 +1,17 @@
 """Checks before the first watch: an operator that can't see its resource, or may not act, must end with a sentence and not wait."""
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
 
 from quotenode_backup.api import API_VERSION, GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.connection import Connection
-from quotenode_backup.cluster.errors import NotFound
+from quotenode_backup.cluster.errors import ApiError, NotFound
 from quotenode_backup.cluster.gateway import NEEDED
+
+logger = logging.getLogger(__name__)
 
 
 class NotReady(Exception):
@@ -27,17 +32,43 @@ async def require_resource(connection: Connection) -> None:
         raise NotReady(f"the CRD in this cluster has no {', '.join(sorted(missing))}: install this release's CRDs")
 
 
-async def require_rights(connection: Connection, namespaces: Iterable[str | None]) -> None:
-    """Each verb that the code uses is granted in each watched namespace (None: in all of them)."""
-    missing = [
+async def served(connection: Connection, namespaces: Sequence[str | None]) -> list[str | None]:
+    """Those in which each verb that the code uses is granted (None: all at once). Raises NotReady when there is none.
+
+    The others are told and left out: who administers one namespace must not be able to stop the backups of the rest.
+    """
+    lacks = {namespace: await missing_rights(connection, namespace) for namespace in namespaces}
+    sentences = [
+        f"the operator's ServiceAccount may not: {'; '.join(verbs)}. Its Role is part of the chart"
+        for verbs in lacks.values()
+        if verbs
+    ]
+    usable = [namespace for namespace, verbs in lacks.items() if not verbs]
+    if not usable:
+        raise NotReady(" ".join(sentences))
+    for sentence in sentences:
+        logger.error("Not served, %s", sentence)
+    return usable
+
+
+async def missing_rights(connection: Connection, namespace: str | None) -> list[str]:
+    return [
         f"{verb} {resource}{f'.{group}' if group else ''} in {namespace or 'all namespaces'}"
-        for namespace in namespaces
         for (group, resource), verbs in NEEDED.items()
         for verb in sorted(verbs)
         if not await _is_allowed(connection, namespace, group, resource, verb)
     ]
-    if missing:
-        raise NotReady(f"the operator's ServiceAccount may not: {'; '.join(missing)}. Its Role is part of the chart")
+
+
+async def until_granted(connection: Connection, namespaces: Sequence[str], pause_seconds: float) -> None:
+    """Until one of these can be served: then the operator starts anew, with it."""
+    while True:
+        await asyncio.sleep(pause_seconds)
+        for namespace in namespaces:
+            with suppress(ApiError):
+                if not await missing_rights(connection, namespace):
+                    logger.info("Namespace %s can be served now: starting anew", namespace)
+                    return
 
 
 async def _is_allowed(connection: Connection, namespace: str | None, group: str, resource: str, verb: str) -> bool:

@@ -6,6 +6,7 @@ Crash-only: whatever ends unexpectedly ends the process, and the kubelet starts 
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from kubernetes.aio.client import Configuration
 
@@ -13,7 +14,7 @@ from quotenode_backup.cluster.connection import Connection, configuration
 from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.faults import CrashPoint
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.startup import NotReady, require_resource, require_rights
+from quotenode_backup.cluster.startup import NotReady, require_resource, served, until_granted
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat
@@ -53,16 +54,19 @@ async def _operate(chosen: Settings) -> None:
     connection = Connection(config, CrashPoint(chosen.crash_at))
     try:
         await require_resource(connection)
-        await require_rights(connection, chosen.scopes)
-        logger.info("Watching %s as %s", ", ".join(chosen.namespaces) or "all namespaces", chosen.identity)
-        await _run(chosen, connection, config)
+        usable = tuple(name for name in await served(connection, chosen.scopes) if name)
+        logger.info("Watching %s as %s", ", ".join(usable) or "all namespaces", chosen.identity)
+        left_out = tuple(name for name in chosen.namespaces if name not in usable)
+        await _run(replace(chosen, namespaces=usable), left_out, connection, config)
     finally:
         await connection.close()
 
 
-async def _run(chosen: Settings, connection: Connection, config: Configuration) -> None:
+async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connection, config: Configuration) -> None:
+    """Until something ends, which nothing should but a SIGTERM. `left_out`: what is to be served and can't be yet."""
     queue, metrics, health = KeyQueue(), Metrics(), Health(chosen.resync_seconds)
     metrics.observe(queue, health)
+    metrics.tell_served(chosen.namespaces, left_out)
     cluster = Cluster(connection)
     room = Room(chosen.max_concurrent_runs, chosen.scopes)
     reconciler = Reconciler(cluster, chosen.runner, chosen.identity, room=room, readings=metrics.schedules)
@@ -70,6 +74,7 @@ async def _run(chosen: Settings, connection: Connection, config: Configuration) 
     helpers = [
         asyncio.create_task(beat(health, metrics)),
         asyncio.create_task(Resync(cluster, chosen.scopes, queue, health, metrics.applications).go_on()),
+        *([asyncio.create_task(until_granted(connection, left_out, chosen.resync_seconds))] if left_out else []),
         *(asyncio.create_task(_work(queue, reconciler, metrics)) for _ in range(WORKERS)),
     ]
     watching = asyncio.create_task(watch(config, chosen, queue))

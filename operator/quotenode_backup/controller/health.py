@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -55,9 +56,21 @@ class Metrics:
         self.resync_age = Gauge(
             "quotenode_backup_resync_age_seconds", "Time since everything was listed", registry=self.registry
         )
+        self.served = Gauge(
+            "quotenode_backup_namespace_served",
+            "Whether a namespace of watch.namespaces can be served",
+            ["namespace"],
+            registry=self.registry,
+        )
         self.resync_interval = Gauge(
             "quotenode_backup_resync_interval_seconds", "How often everything is listed", registry=self.registry
         )
+
+    def tell_served(self, namespaces: Iterable[str], left_out: Iterable[str]) -> None:
+        for namespace in namespaces:
+            self.served.labels(namespace).set(1)
+        for namespace in left_out:
+            self.served.labels(namespace).set(0)
 
     def observe(self, queue: KeyQueue, health: Health) -> None:
         """Ask for these values at each scrape."""

@@ -47,16 +47,18 @@ class Resync:
 
     async def _once(self) -> float:
         """How long to rest."""
-        found, pause = Found(), RETRY_SECONDS
-        try:
-            for scope in self.scopes:
+        found, is_whole = Found(), True
+        for scope in self.scopes:
+            try:
                 await look(self.cluster, scope, found)
+            except ApiError as exc:
+                logger.warning("Resync: %s", exc)
+                is_whole = False
+        if is_whole:
             self._remember(found.serve_by)
-            self.health.resynced, pause = time.monotonic(), float(self.health.resync_seconds)
-        except ApiError as exc:
-            logger.warning("Resync: %s", exc)
+            self.health.resynced = time.monotonic()
         await feed(self.queue, found.keys)
-        return pause
+        return float(self.health.resync_seconds) if is_whole else RETRY_SECONDS
 
     def _remember(self, serve_by: ServeBy) -> None:
         """Never empty in between: the metrics are read by another thread."""
