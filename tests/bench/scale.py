@@ -58,10 +58,10 @@ class Watched:
         except OSError:
             return False
 
-    @property
-    def unfinished(self) -> float:
-        """Runs."""
-        return sum(value for name, value in self.samples() if name.startswith("quotenode_backup_running{"))
+    def begun_since(self, moment: float) -> int:
+        """How many schedules have had a run made since then, in seconds of the epoch."""
+        last = "quotenode_backup_last_attempt_timestamp_seconds{"
+        return sum(value >= moment for name, value in self.samples() if name.startswith(last))
 
     @property
     def passes(self) -> float:
@@ -167,7 +167,7 @@ async def come_due(connection: Connection, namespace: str, folder: Path, uids: d
         await until(lambda: watched.is_at_rest(len(uids)), "each schedule was looked at")
         slot = await schedule_all(connection, namespace, many, minutes=4)
         await until(lambda: time.time() > slot, "the slot has come")
-        made = await until(lambda: watched.unfinished >= len(many), "each schedule has its run") + time.time() - slot
+        made = await until(lambda: watched.begun_since(slot) >= len(many), "each has its run") + time.time() - slot
         waiting = await idle_share(watched)
         took = await trigger_each(connection, namespace, uids, few)
         return [

@@ -56,7 +56,7 @@ async def fill(connection: Connection, namespace: str, schedules: int, runs: int
 async def schedule_all(connection: Connection, namespace: str, names: list[str], minutes: int) -> float:
     """Give all of them the same slot, so many minutes away, and a database and a user each. When that is, in seconds of the epoch.
 
-    Their claims are made, so that a run which has room gets as far as a pod; it waits there for a Secret.
+    Their claims are made, so that a run which has room gets as far as a pod, which ends at once for lack of a Secret.
     """
     for claim in ("quotenode-files", "quotenode-backups"):
         spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
