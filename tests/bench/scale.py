@@ -172,7 +172,7 @@ async def come_due(connection: Connection, namespace: str, folder: Path, uids: d
         took = await trigger_each(connection, namespace, uids, few)
         return [
             Bound(f"{len(many)} slots at once -> each has its run", made, 120, "s"),
-            Bound("waiting for room, of one core", waiting, 50, "%"),
+            Bound("at work on them, ten at a time, of one core", waiting, 50, "%"),
             Bound("spec.trigger beside it -> run made, p95", p95(took), 2, "s", note=f"{took[0]:.2f} s at best"),
             Bound("memory at most", watched.memory("VmHWM"), 200, "MiB"),
         ]
