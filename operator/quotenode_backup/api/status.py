@@ -121,6 +121,15 @@ class StoppedWorkload(StatusModel):
     """How many it had, and gets again."""
 
 
+class StoppedApplication(StatusModel):
+    """What an offline run has stopped, or is about to."""
+
+    workloads: Annotated[list[StoppedWorkload], Field(max_length=8)]
+    """Each with what it had."""
+    user_id: int
+    """As whom the files can be read: with the application's pods gone, nobody else knows."""
+
+
 class LastRun(StatusModel):
     """The newest run of a schedule."""
 
@@ -159,7 +168,7 @@ class BackupStatus(StatusModel):
     """The newest Job."""
     attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_KEPT)] = []
     """The last attempts, oldest first."""
-    stopped: Annotated[list[StoppedWorkload], Field(max_length=8)] = []
+    stopped: StoppedApplication | None = None
     """What this run stops for an offline backup, until all of it has been started again."""
     failures: int = 0
     """How many attempts count against `backoffLimit`. Waiting for a lock does not."""

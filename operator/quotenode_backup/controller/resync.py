@@ -47,22 +47,26 @@ class Resync:
 
     async def _once(self) -> float:
         """How long to rest."""
-        found, is_whole = Found(), True
+        keys: set[Key] = set()
+        is_whole = True
         for scope in self.scopes:
+            found = Found()
             try:
                 await look(self.cluster, scope, found)
+                self._remember(scope, found.serve_by)
             except ApiError as exc:
                 logger.warning("Resync: %s", exc)
                 is_whole = False
+            keys |= found.keys
         if is_whole:
-            self._remember(found.serve_by)
             self.health.resynced = time.monotonic()
-        await feed(self.queue, found.keys)
+        await feed(self.queue, keys)
         return float(self.health.resync_seconds) if is_whole else RETRY_SECONDS
 
-    def _remember(self, serve_by: ServeBy) -> None:
+    def _remember(self, scope: str | None, serve_by: ServeBy) -> None:
         """Never empty in between: the metrics are read by another thread."""
-        for gone in self.serve_by.keys() - serve_by.keys():
+        before = {key for key in self.serve_by if scope in (None, key[0])}
+        for gone in before - serve_by.keys():
             del self.serve_by[gone]
         self.serve_by.update(serve_by)
 

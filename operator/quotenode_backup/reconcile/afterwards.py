@@ -38,7 +38,9 @@ class Afterwards:
 
     async def agree_on_finalizer(self, run: Run) -> bool:
         """`deletionPolicy` can be changed at any time. Whether something had to be."""
-        wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
+        if run.spec is None:
+            return False
+        wanted = run.spec.deletion_policy is DeletionPolicy.DELETE
         if wanted == run.has_finalizer:
             return False
         await self._cluster.keep_finalizer(run, wanted)
@@ -47,7 +49,7 @@ class Afterwards:
     async def _wind_down(self, run: Run) -> timedelta | None:
         """The application serves, no work is alive, Jobs expire, the lock is free."""
         serves = await self._start_again(run)
-        if serves and run.status.stopped and not run.deleting:
+        if serves and run.status.stopped:
             await self._cluster.write_status(run, next_status.serving(run))
             return NOW
         jobs = await self._cluster.jobs_of(run.namespace, run.uid)
@@ -73,6 +75,8 @@ class Afterwards:
         stopped = (lease.stopped if lease and is_ours else None) or known_stopped(run)
         if stopped is None:
             return True
+        if lease and lease.holder_uid and not is_ours:
+            return False  # it may be another run's offline backup; what is still down then is started after it
         titles = ", ".join(f"{workload.kind} {workload.name}" for workload in stopped.workloads)
         now = self._clock()
         try:

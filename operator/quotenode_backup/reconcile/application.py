@@ -12,7 +12,6 @@ from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Lease, Run, Scale, Stopped
 from quotenode_backup.domain import timing
-from quotenode_backup.reconcile.placement import IMAGE_USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,11 @@ def _as_it_is(scale: Scale) -> StoppedWorkload:
 
 def known_stopped(run: Run) -> Stopped | None:
     """What the run's status says that it stopped: the Lease, which should say it, may have been deleted."""
-    if run.spec is None or not run.status.stopped:
+    known = run.status.stopped
+    if known is None:
         return None
-    last = next(reversed(run.status.attempts), None)
-    return Stopped(
-        workloads=tuple(run.status.stopped),
-        user=(last and last.user_id) or run.spec.pod.run_as_user or IMAGE_USER,
-        serve_by=timing.deadline(run.began, run.spec.active_deadline_seconds),
-    )
+    serve_by = timing.deadline(run.began, run.spec.active_deadline_seconds) if run.spec else None
+    return Stopped(workloads=tuple(known.workloads), user=known.user_id, serve_by=serve_by)
 
 
 async def start(cluster: Cluster, namespace: str, stopped: Stopped) -> None:

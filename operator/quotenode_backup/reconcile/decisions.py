@@ -99,7 +99,7 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
         return intruder
     if _is_lost(seen, spec):
         return Fail(Reason.NODE_UNREACHABLE, _lost_sentence(live))
-    if not live and _is_overdue(seen, spec):
+    if not mine and _is_overdue(seen, spec):
         words = (
             f"The deadline is long over and Job {job.name} has no pod: see kubectl describe job, it may be suspended"
         )

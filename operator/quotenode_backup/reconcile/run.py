@@ -146,9 +146,9 @@ class RunReconciler:
     async def _stop_or_start(self, step: Stopping, run: Run, now: datetime) -> Pass:
         """The application of an offline run, one write at a time."""
         match step:
-            case BeginStop(message, workloads):
+            case BeginStop(message):
                 await self._tell(run, Reason.STOPPING_APPLICATION, message, now, warning=False)
-                return await self._write(run, next_status.stopping(run, message, workloads, now))
+                return await self._write(run, next_status.stopping(run, message, now))
             case RememberStopped(running):
                 return await self._remember_stopped(run, running, now)
             case ScaleDown(scale):
@@ -211,6 +211,7 @@ class RunReconciler:
         serve_by = timing.deadline(run.status.start_time or now, _spec(run).active_deadline_seconds)
         workloads = application.workloads_of(running)
         stopped = Stopped(workloads=workloads, user=placement.user, serve_by=serve_by)
+        run = await self._cluster.write_status(run, next_status.stopped(run, stopped))
         await locks.remember_stopped(self._cluster, run, stopped, now)
         return Pass(NOW)
 

@@ -1,6 +1,6 @@
 """The next status as a value: each function takes a run and says what its status is after one thing has happened. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -17,9 +17,9 @@ from quotenode_backup.api.status import (
     ConditionType,
     Destination,
     Phase,
-    StoppedWorkload,
+    StoppedApplication,
 )
-from quotenode_backup.cluster.views import Run
+from quotenode_backup.cluster.views import Run, Stopped
 from quotenode_backup.contract import AuditOutcome, StoredBundle, StoredComponent
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import job_name
@@ -170,16 +170,21 @@ def removing(run: Run, message: str, now: datetime) -> BackupStatus:
     return with_conditions(run, run.status, {ConditionType.LOCAL_BUNDLE_PRESENT: finding}, now)
 
 
-def stopping(run: Run, message: str, workloads: Sequence[StoppedWorkload], now: datetime) -> BackupStatus:
+def stopping(run: Run, message: str, now: datetime) -> BackupStatus:
     """The application is being stopped: from here on the deadline counts."""
-    update = {"start_time": run.status.start_time or now, "stopped": list(workloads)}
-    status = run.status.model_copy(update=update)
+    status = run.status.model_copy(update={"start_time": run.status.start_time or now})
     return _summarized(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
+
+
+def stopped(run: Run, application: Stopped) -> BackupStatus:
+    """What is about to be stopped is known."""
+    known = StoppedApplication(workloads=list(application.workloads), user_id=application.user)
+    return run.status.model_copy(update={"stopped": known})
 
 
 def serving(run: Run) -> BackupStatus:
     """All that was stopped has been started again."""
-    return run.status.model_copy(update={"stopped": []})
+    return run.status.model_copy(update={"stopped": None})
 
 
 def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:

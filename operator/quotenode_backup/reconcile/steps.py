@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from quotenode_backup.api.status import Attempt, StoppedWorkload
+from quotenode_backup.api.status import Attempt
 from quotenode_backup.cluster.views import Job, Scale
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.application import Application
@@ -30,10 +30,9 @@ class BeginAttempt:
 
 @dataclass(frozen=True, slots=True)
 class BeginStop:
-    """Say that the application is being stopped, and what it has; the deadline counts from here."""
+    """Say that the application is being stopped; the deadline counts from here."""
 
     message: str
-    workloads: tuple[StoppedWorkload, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.reconcile.application import Application, workloads_of
+from quotenode_backup.reconcile.application import Application
 from quotenode_backup.reconcile.pace import SOON
 from quotenode_backup.reconcile.steps import BeginStop, Fail, Observe, RememberStopped, ScaleDown, Step
 
@@ -18,7 +18,7 @@ def stopping(app: Application | None, start: datetime | None, spec: BackupSpec, 
         return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app))
     if start is None:
         titles = ", ".join([*(scale.title for scale in app.scales), *app.missing])
-        return BeginStop(f"Stopping {titles}", workloads_of(app))
+        return BeginStop(f"Stopping {titles}")
     if app.missing and app.stopped is None:
         return _missing(app, now - start)
     if now >= timing.runner_deadline(start, spec.active_deadline_seconds):

@@ -1,19 +1,29 @@
 """Offline runs in a cluster in memory: the application is down during each attempt, and serves again after every end."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.errors import ApiError, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.contract import Plan
 from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.reading import ServeBy
-from tests.unit.reconcile.lives import assert_settled, ends_with, finished, killed_everywhere, one_round, to_rest, told
+from tests.unit.reconcile.lives import (
+    assert_settled,
+    ends_with,
+    finished,
+    killed_everywhere,
+    one_round,
+    reconciler,
+    to_rest,
+    told,
+)
 from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, RUNS, Client, Script, World
 
 APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
@@ -203,7 +213,7 @@ def test_with_its_lease_gone_it_serves_again(moment: str) -> None:
 def test_the_status_says_what_is_stopped_until_it_serves_again() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
-    assert [(one["name"], one["replicas"]) for one in world.status("night")["stopped"]] == [
+    assert [(one["name"], one["replicas"]) for one in world.status("night")["stopped"]["workloads"]] == [
         ("backend", 3),
         ("worker", 1),
     ]
@@ -220,6 +230,108 @@ def test_a_bundle_is_removed_by_the_user_who_was_writing_it() -> None:
         world.tick()
     assert removals[0]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
     to_rest(world, client)
+
+
+def one_pass(client: Client, name: str) -> None:
+    with suppress(ApiError):
+        finished(reconciler(client.world, client).reconcile("shop", name))
+    client.world.tick()
+
+
+def lose_the_lease(world: World) -> None:
+    for path in [path for path in world.objects if path.startswith(LEASES)]:
+        del world.objects[path]
+
+
+def test_a_run_whose_restart_was_refused_does_not_disturb_the_next_offline_run() -> None:
+    world = offline_world()
+    refused = True
+    client = Client(world, refusing(lambda: stuck(world) and refused))
+    while not stuck(world):
+        one_pass(client, "night")
+    world.apply("second", mode="Offline", application=APPLICATION, pod={"runAsUser": 1000})
+    for _ in range(10):
+        one_pass(client, "night")
+        one_pass(client, "second")
+    refused = False
+    while not any(job["metadata"]["labels"][labels.RUN_NAME] == "second" for job in world.in_(JOBS)):
+        one_pass(client, "second")
+    one_pass(client, "night")
+    to_rest(world, client)
+    assert world.status("second")["phase"] == "Completed"
+    assert set(world.served_during_dump) == {0}
+    assert_serves(world)
+
+
+def test_a_run_that_waits_for_its_removal_starts_the_application_once() -> None:
+    world = offline_world(ends_with(Reason.DUMP_FAILED), deletionPolicy="Delete")
+    client = until_a_job_runs(world)
+    world.delete("night")
+    while not any(labels.TASK in job["metadata"]["labels"] for job in world.in_(JOBS)):
+        one_pass(client, "night")
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+    world.scale("backend", 0)
+    to_rest(world, client)
+    assert world.replicas("backend") == 0
+
+
+def test_with_its_lease_gone_and_its_spec_of_another_release_it_serves_again() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    world.objects[f"{RUNS}/night"]["spec"]["encryption"] = {"gpg": {}}
+    lose_the_lease(world)
+    to_rest(world, client)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+
+
+def test_busy_and_away_for_long_and_its_lease_gone_it_serves_again() -> None:
+    world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
+    client = until_a_job_runs(world)
+    while world.status("night")["reason"] != "WaitingForTarget":
+        one_pass(client, "night")
+    world.now += timedelta(minutes=6)
+    for _ in range(6):
+        one_pass(client, "night")
+    lose_the_lease(world)
+    to_rest(world, client)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+
+
+def without_worker() -> tuple[World, Client]:
+    """A run that waits for a workload which is not there yet."""
+    world = offline_world()
+    del world.objects["/apis/apps/v1/namespaces/shop/deployments/worker/scale"]
+    client = Client(world)
+    while world.status("night").get("reason") != "WorkloadMissing":
+        one_pass(client, "night")
+    return world, client
+
+
+def test_what_somebody_scaled_down_before_anything_was_stopped_stays_down() -> None:
+    world, client = without_worker()
+    world.scale("backend", 0)
+    to_rest(world, client)
+    assert (world.replicas("backend"), told(world).count("ApplicationStarted")) == (0, 0)
+
+
+def test_a_workload_that_came_late_serves_again_though_the_lease_is_gone() -> None:
+    world, client = without_worker()
+    world.deploy("worker", 1)
+    while not world.in_(JOBS):
+        one_pass(client, "night")
+    lose_the_lease(world)
+    to_rest(world, client)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+
+
+def test_a_pod_that_succeeded_while_nobody_looked_completes_the_run_long_after_the_deadline() -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    while not world.committed:
+        world.tick()
+    world.now += timedelta(seconds=1800 + 301)
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
 
 
 def test_made_anew_while_it_is_being_stopped_it_is_left_up() -> None:
