@@ -91,6 +91,7 @@ def job(number: int = 1, **changes: Any) -> Job:
         failed_reason="",
         ttl_set=False,
         deleting=False,
+        number=number,
     )
     return replace(whole, **changes)
 

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from quotenode_backup.api.status import Attempt
-from quotenode_backup.contract import DETAIL_LIMIT, RESULT_LIMIT, Plan, Result, to_line
+from quotenode_backup.contract import (
+    DETAIL_LIMIT,
+    RESULT_LIMIT,
+    AuditOutcome,
+    Plan,
+    Result,
+    RetentionOutcome,
+    to_line,
+)
+from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.plan import plan_of
 from tests.unit.given import START, bundle, result, run, seconds, spec
 
@@ -50,3 +59,30 @@ def test_a_usual_result_is_kept_whole_within_our_own_limit() -> None:
     line = to_line(said)
     assert len(line) <= RESULT_LIMIT
     assert Result.model_validate_json(line) == said
+
+
+def kept(letter: str, length: int, survivors: int) -> Result:
+    """What can be read of a result with a sentence of so many letters in each place where one can be."""
+    sentence = letter * length
+    told = RetentionOutcome(survivors="x" * survivors, pruned=3, problem=sentence)
+    row = AuditOutcome(logged=False, reason=Reason.AUDIT_FAILED, message=sentence)
+    line = to_line(result(message=sentence, retention=told, audit=row))
+    assert len(line) <= RESULT_LIMIT
+    return Result.model_validate_json(line)
+
+
+@pytest.mark.parametrize(
+    ("letter", "survivors", "left"), [("x", 1300, 512), ("x", 1800, 256), ("x", 2190, 128), ("数", 2190, 42)]
+)
+def test_sentences_give_way_to_survivors_each_as_much_as_the_others(letter: str, survivors: int, left: int) -> None:
+    said = kept(letter, DETAIL_LIMIT, survivors)
+    assert said.retention
+    assert said.audit
+    assert (said.message, said.retention.problem, said.audit.message) == (letter * left,) * 3
+    assert said.retention.survivors == "x" * survivors
+
+
+def test_survivors_that_leave_no_room_even_so_are_not_told_and_all_else_is() -> None:
+    said = kept("x", DETAIL_LIMIT, 2900)
+    assert said.retention == RetentionOutcome(survivors=None, pruned=3, problem="x" * 128)
+    assert (said.bundle, said.message) == (bundle(), "x" * 128)

@@ -1,6 +1,7 @@
 """The queue: one worker a key, nothing lost, nothing twice."""
 
 import asyncio
+import selectors
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -90,6 +91,47 @@ def test_a_failed_key_comes_again_by_itself_but_not_at_once() -> None:
         assert await queue.get() == A
 
     tell(story)
+
+
+class Skipping(selectors.SelectSelector):
+    """Instead of waiting it says that the time has passed."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += timeout or 0
+        return super().select(0)
+
+
+def tell_in_no_time(story: Story) -> None:
+    """In a loop whose clock jumps to what is due next."""
+    selector = Skipping()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now  # type: ignore[method-assign]
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(asyncio.wait_for(story(KeyQueue()), 3600))
+
+
+def test_each_failure_in_a_row_doubles_the_pause_up_to_a_minute_and_a_success_ends_the_row() -> None:
+    async def story(queue: KeyQueue) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def pause() -> float:
+            queue.failed(A)
+            since = loop.time()
+            await queue.get()
+            return loop.time() - since
+
+        queue.add(A)
+        await queue.get()
+        for longest in (0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60):
+            assert longest / 2 <= await pause() <= longest + 0.001
+        queue.done(A)
+        queue.add(A)
+        await queue.get()
+        assert await pause() <= 0.501
+
+    tell_in_no_time(story)
 
 
 def test_workers_share_the_keys_and_never_one_key() -> None:

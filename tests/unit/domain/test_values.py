@@ -47,6 +47,12 @@ def test_pauses_grow_and_stay_below_a_minute() -> None:
     assert [timing.busy_delay(n, offline=False).total_seconds() for n in (1, 2, 4, 500)] == [15, 30, 60, 60]
 
 
+def test_pauses_of_an_offline_run_and_of_a_task_grow_in_minutes_and_stay_below_an_hour() -> None:
+    minute = timedelta(minutes=1)
+    assert [timing.busy_delay(n, offline=True) / minute for n in (1, 2, 11, 12, 500)] == [5, 10, 55, 60, 60]
+    assert [timing.task_delay(n) / minute for n in (0, 1, 2, 3, 6, 7, 500)] == [1, 1, 2, 4, 32, 60, 60]
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (1 << 62, "4096.0 PiB")],

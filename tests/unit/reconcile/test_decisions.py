@@ -198,6 +198,11 @@ def test_a_pod_on_a_lost_node_fails_the_run_five_minutes_after_its_deadline() ->
     assert "pod pod-1 on node worker" in step.message
 
 
+def test_a_node_is_not_lost_when_every_pod_was_seen_to_end() -> None:
+    step = decide(status(ended(1, Reason.CREDENTIALS_REFUSED)), pods=[ended_pod(exit_code=77)], at=9999)
+    assert step == Fail(Reason.CREDENTIALS_REFUSED, "attempt 1 said so")
+
+
 def test_after_an_attempt_its_job_goes_first() -> None:
     assert decide(status(ended(1, Reason.IMAGE_PULL)), jobs=[job()], pods=[pod(phase="Pending")]) == DeleteJob(job())
 
@@ -270,3 +275,10 @@ def test_what_kept_the_pod_from_running_is_still_said_when_the_deadline_took_the
     step = decide(told, jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
     assert isinstance(step, EndAttempt)
     assert "2 Insufficient memory" in step.ended.message
+
+
+def test_what_a_pod_that_ran_did_last_is_no_cause_of_its_deadline() -> None:
+    told = status(attempt(), reason=Reason.JOB_RUNNING, message="Pod pod-1 is making the backup")
+    step = decide(told, jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
+    assert isinstance(step, EndAttempt)
+    assert "making the backup" not in step.ended.message

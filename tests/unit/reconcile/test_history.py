@@ -34,8 +34,8 @@ def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Run
     return run(told, name=f"run-{number}", uid=f"uid-{number}", created=hours(number - 1))
 
 
-def pending_audit(number: int) -> Run:
-    owed = condition("AuditLogged", False).model_copy(update={"reason": Reason.AUDIT_PENDING})
+def without_row(number: int, reason: Reason) -> Run:
+    owed = condition("AuditLogged", False).model_copy(update={"reason": reason})
     one = ended(number)
     return run(one.status.model_copy(update={"conditions": [*one.status.conditions, owed]}), name=one.name, uid=one.uid)
 
@@ -69,7 +69,8 @@ def test_a_run_whose_local_bundle_exists_neither_goes_nor_counts() -> None:
 
 
 def test_a_run_whose_row_in_the_audit_table_is_owed_stays_for_now() -> None:
-    assert gone(pending_audit(1), ended(2), ended(3), successfulRunsHistoryLimit=1) == ["run-2"]
+    owed, given_up = without_row(1, Reason.AUDIT_PENDING), without_row(2, Reason.AUDIT_FAILED)
+    assert gone(owed, given_up, ended(3), ended(4), successfulRunsHistoryLimit=1) == ["run-2", "run-3"]
 
 
 def test_what_is_unfinished_or_on_its_way_out_stays() -> None:

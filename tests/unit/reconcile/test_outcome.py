@@ -2,6 +2,7 @@
 
 import pytest
 
+from quotenode_backup.contract import AuditOutcome, RetentionOutcome
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.outcome import outcome
 from tests.unit.given import UID, attempt, ended_pod, job, result
@@ -12,6 +13,15 @@ DONE, FAILED = job(complete=True), job(failed=True)
 def test_a_bundle_is_taken_over_whole() -> None:
     ended = outcome(UID, attempt(), DONE, [ended_pod(said=result())])
     assert (ended.reason, ended.exit_code, ended.bundle) == (Reason.COMPLETED, 0, result().bundle)
+
+
+def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
+    row = AuditOutcome(logged=False, reason=Reason.AUDIT_TABLE_UNFIT, message="No such table")
+    older = RetentionOutcome(survivors="abcdef", pruned=2)
+    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result(audit=row, retention=older))])
+    assert (ended.audit, ended.retention) == (row, older)
+    said = result(reason=Reason.IO_ERROR, audit=row)
+    assert outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=74)]).audit == row
 
 
 @pytest.mark.parametrize(
@@ -31,8 +41,14 @@ def test_success_without_all_its_signs_is_not_believed(finished: object, pod: ob
 
 @pytest.mark.parametrize(
     "said",
-    [result(run_uid="another"), result(number=2), None],
-    ids=["another run's", "another attempt's", "nothing"],
+    [
+        result(run_uid="another"),
+        result(number=2),
+        result(run_uid="another", reason=Reason.PLAN_INVALID),
+        result(run_uid="", number=0, reason=Reason.IO_ERROR),
+        None,
+    ],
+    ids=["another run's", "another attempt's", "another run's plan", "nobody's, who read the plan", "nothing"],
 )
 def test_a_result_that_is_not_this_attempts_counts_as_none(said: object) -> None:
     ended = outcome(UID, attempt(), DONE, [ended_pod(said=said)])  # type: ignore[arg-type]

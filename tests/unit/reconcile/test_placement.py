@@ -7,7 +7,7 @@ import pytest
 from quotenode_backup.cluster.views import Claim, Mounter
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import Placement
-from quotenode_backup.reconcile.placement import IMAGE_USER, Misplaced, place
+from quotenode_backup.reconcile.placement import IMAGE_USER, Misplaced, beside, place
 from tests.unit.given import spec
 
 FILES = [{"name": "uploads", "claimName": "uploads"}, {"name": "pdfs", "claimName": "pdfs"}]
@@ -100,3 +100,11 @@ def test_root_and_the_unknown_are_no_user(user: int | None, may_pass: bool, word
     assert isinstance(refused, Misplaced)
     assert (refused.reason, refused.may_pass) == (Reason.RUN_AS_USER_NEEDED, may_pass)
     assert f"Pod web, which has the files mounted, {words}" in refused.message
+
+
+def test_what_needs_one_claim_alone_follows_whoever_has_it() -> None:
+    there = [by("web", "far", 33, TAINT), by("second", "far")]
+    found = beside(7, claim("bundles"), there)
+    assert (found, found.tolerations) == (Placement(user=7, node="far", tolerations=(TAINT,)), (TAINT,))
+    assert beside(7, claim("bundles"), []) == Placement(user=7, node=None)
+    assert beside(7, claim("bundles", "ReadWriteMany"), there) == Placement(user=7, node=None)

@@ -46,6 +46,7 @@ def test_the_run_that_ended_last_says_whether_it_failed() -> None:
     assert read(BackupStatus(**bad)).last_failed is True
     assert read(BackupStatus(**good, **bad)).last_failed is True
     assert read(BackupStatus(last_successful_time=minutes(3), **bad)).last_failed is False
+    assert read(BackupStatus(last_successful_time=minutes(2), **bad)).last_failed is False
 
 
 def test_the_deadline_is_that_of_the_oldest_run_at_work_by_its_own_spec() -> None:
@@ -53,6 +54,15 @@ def test_the_deadline_is_that_of_the_oldest_run_at_work_by_its_own_spec() -> Non
     at_work = run(status(start_time=minutes(5)), name="at-work", spec=spec(activeDeadlineSeconds=600))
     seen = read(None, waiting, at_work, activeDeadlineSeconds=60)
     assert (seen.running, seen.running_since, seen.running_until) == (2, minutes(5), minutes(15))
+
+
+def test_of_several_runs_the_oldest_counts_and_those_that_ended_do_not() -> None:
+    over = run(status(holding=("Accepted", "Complete"), start_time=minutes(0)), name="over", created=minutes(0))
+    waiting = [run(name=f"waiting-{at}", created=minutes(at)) for at in (4, 3)]
+    at_work = [run(status(start_time=minutes(at)), name=f"at-work-{at}", created=minutes(1)) for at in (7, 6)]
+    seen = read(None, over, *waiting, *at_work)
+    assert (seen.running, seen.waiting_since, seen.running_since) == (4, minutes(3), minutes(6))
+    assert seen.last_attempt == minutes(4)
 
 
 def test_a_run_that_waits_is_running_but_has_no_deadline() -> None:

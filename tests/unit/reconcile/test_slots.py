@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.api.status import BackupStatus, ConditionType
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.reconcile.slots import Decision, decide
+from quotenode_backup.reconcile.slots import Decision, decide, without_run
 from tests.unit.given import START, run, spec, status
 
 HOURLY = "0 * * * *"
@@ -48,6 +48,14 @@ def test_a_slot_makes_one_run_that_is_named_after_it() -> None:
     assert decide(one, [], hours(1.2)).new_run == decision.new_run
     assert decide(followed(one, decision), [], hours(1.2)).new_run is None
     assert decision.status.last_schedule_time == hours(1)
+
+
+def test_a_slot_is_made_up_to_its_starting_deadline() -> None:
+    one = schedule(startingDeadlineSeconds=60)
+    last, late = hours(1) + timedelta(seconds=60), hours(1) + timedelta(seconds=61)
+    assert (decide(one, [], last).status.missed_slots, decide(one, [], late).status.missed_slots) == (0, 1)
+    assert decide(one, [], last).new_run
+    assert decide(one, [], late).new_run is None
 
 
 def test_between_slots_it_says_when_the_next_one_comes() -> None:
@@ -111,6 +119,23 @@ def test_the_run_of_the_slot_itself_is_taken_for_it() -> None:
     assert (again.new_run, again.status.skipped_slots) == (made, None)
 
 
+def test_the_run_of_the_slot_itself_is_taken_for_it_though_another_is_on() -> None:
+    made = decide(schedule(), [], hours(1.1)).new_run
+    assert made
+    again = decide(schedule(), [run(name="triggered"), run(name=made.name)], hours(1.1))
+    assert (again.new_run, again.status.skipped_slots) == (made, None)
+
+
+def test_a_slot_whose_run_could_not_be_made_is_skipped_and_a_trigger_is_not() -> None:
+    one = schedule(BackupStatus(observed_schedule=IN_FORCE, slots_from=START, last_schedule_time=START))
+    slot = without_run(one, decide(one, [], hours(1.1)))
+    assert (slot.new_run, slot.status.skipped_slots, slot.status.last_schedule_time) == (None, 1, START)
+    assert slot.status.slots_from == hours(1)
+    triggered = replace(one, spec=spec(schedule=HOURLY, trigger="now"))
+    trigger = without_run(triggered, decide(triggered, [], hours(0.1)))
+    assert (trigger.new_run, trigger.status.skipped_slots, trigger.status.last_trigger) == (None, None, "now")
+
+
 def test_while_suspended_only_a_trigger_starts_a_run() -> None:
     one = schedule(BackupStatus(observed_schedule="Suspended", slots_from=START), suspend=True)
     assert decide(one, [], hours(5)).new_run is None
@@ -138,6 +163,12 @@ def test_a_clock_that_was_set_back_does_not_stop_the_schedule() -> None:
     back = followed(one, decide(one, [], hours(1.5)))
     assert back.status.slots_from == hours(1.5)
     assert decide(back, [], hours(2)).new_run
+
+
+def test_a_clock_that_is_led_back_a_little_changes_nothing() -> None:
+    resting = decide(schedule(BackupStatus(observed_schedule=IN_FORCE, slots_from=hours(1))), [], hours(0.99))
+    assert (resting.new_run, resting.status.slots_from) == (None, hours(1))
+    assert resting.status.next_schedule_time == hours(2)
 
 
 def test_a_trigger_starts_one_run_and_its_value_again_none() -> None:
@@ -178,6 +209,20 @@ def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: d
     assert not decision.status.is_finished
 
 
+def test_what_is_wrong_after_an_edit_is_told_again() -> None:
+    one = schedule(schedule="61 * * * *")
+    edited = replace(followed(one, decide(one, [], hours(5))), generation=2, spec=spec(schedule="62 * * * *"))
+    assert reasons(decide(edited, [], hours(5))) == [Reason.SCHEDULE_INVALID]
+
+
+def test_a_schedule_that_cannot_be_read_is_looked_at_when_its_newest_backup_gets_too_old() -> None:
+    one = schedule(schedule="61 * * * *", staleAfterSeconds=7200)
+    young = decide(one, [], hours(1.5))
+    assert young.again == timedelta(minutes=30)
+    old = decide(followed(one, young), [], hours(2))
+    assert (reasons(old), old.again) == ([Reason.BACKUP_STALE], None)
+
+
 def test_a_schedule_that_cannot_be_read_remembers_its_last_run_all_the_same() -> None:
     good = run(status(holding=("Accepted", "Complete"), completion_time=hours(1)), name="good")
     assert decide(schedule(schedule="61 * * * *"), [good], hours(5)).status.last_successful_time == hours(1)
@@ -199,8 +244,23 @@ def test_the_newest_good_backup_decides_on_staleness() -> None:
     good = run(status(holding=("Accepted", "Complete"), completion_time=hours(0.2)), name="good")
     one = schedule(staleAfterSeconds=1200)
     fresh = decide(one, [good], hours(0.3))
-    assert not fresh.status.holds("Stale")  # type: ignore[arg-type]
+    assert not fresh.status.holds(ConditionType.STALE)
     stale = decide(followed(one, fresh), [], hours(0.6))
-    assert stale.status.holds("Stale")  # type: ignore[arg-type]
+    assert stale.status.holds(ConditionType.STALE)
     assert reasons(stale) == [Reason.BACKUP_STALE]
     assert stale.status.last_successful_time == hours(0.2)
+    assert decide(followed(one, stale), [], hours(0.7)).notices == ()
+
+
+def test_a_backup_is_too_old_from_the_second_on_that_was_asked_for_and_is_looked_at_then() -> None:
+    one = schedule(staleAfterSeconds=1200)
+    told = decide(one, [], START + timedelta(seconds=1199))
+    assert (told.status.holds(ConditionType.STALE), told.again) == (False, timedelta(seconds=1))
+    assert decide(one, [], START + timedelta(seconds=1200)).status.holds(ConditionType.STALE)
+
+
+def test_while_suspended_no_backup_gets_too_old() -> None:
+    one = schedule(BackupStatus(observed_schedule="Suspended", slots_from=START), suspend=True, staleAfterSeconds=60)
+    resting = decide(one, [], hours(5))
+    assert not resting.status.holds(ConditionType.STALE)
+    assert (resting.notices, resting.again) == ((), None)

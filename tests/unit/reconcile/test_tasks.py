@@ -1,0 +1,53 @@
+"""What comes after a run by small Jobs: one at a time, each again after a longer pause, until one did it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.reconcile.pace import TICK
+from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
+from tests.unit.given import START, UID, ended_pod, job, result, seconds
+
+MINUTE = timedelta(minutes=1)
+
+
+def over(number: int = 1, **changes: Any) -> Any:
+    """A Job that took ten seconds."""
+    return job(number, ended=START + seconds(10), **({"failed": True} | changes))
+
+
+def after(at: float, *jobs: Any, pods: Any = ()) -> object:
+    return next_task(UID, jobs, pods, START + seconds(at))
+
+
+def test_the_first_begins_at_once_and_is_waited_for() -> None:
+    assert after(0) == Begin(1)
+    assert after(100, job()) == Pause(TICK)
+
+
+def test_a_job_that_says_so_and_completed_did_it() -> None:
+    said = ended_pod(said=result())
+    assert after(11, over(failed=False, complete=True), pods=[said]) == Done()
+
+
+@pytest.mark.parametrize("said", [result(run_uid="another"), result(number=2), None])
+def test_a_job_that_completed_without_saying_so_did_not(said: Any) -> None:
+    step = after(11, over(failed=False, complete=True), pods=[ended_pod(said=said)])
+    assert isinstance(step, Failed)
+    assert step.reason is Reason.RESULT_MISSING
+
+
+def test_a_job_that_says_so_and_failed_did_not() -> None:
+    assert isinstance(after(11, over(), pods=[ended_pod(said=result())]), Failed)
+
+
+def test_the_pause_counts_from_the_end_and_doubles() -> None:
+    said = ended_pod(said=result(reason=Reason.SOURCE_UNREACHABLE, message="Away"), exit_code=69)
+    assert after(69, over(), pods=[said]) == Failed(1, Reason.SOURCE_UNREACHABLE, "Away", seconds(1))
+    assert after(70, over(), pods=[said]) == Begin(2)
+    assert after(129, over(), over(2)) == Failed(
+        2, Reason.POD_LOST, f"The pod of Job {over(2).name} was deleted before it could report", seconds(1)
+    )
+    assert after(130, over(2), over()) == Begin(3)
