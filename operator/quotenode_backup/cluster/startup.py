@@ -38,15 +38,12 @@ async def served(connection: Connection, namespaces: Sequence[str | None]) -> li
     The others are told and left out: who administers one namespace must not be able to stop the backups of the rest.
     """
     lacks = {namespace: await missing_rights(connection, namespace) for namespace in namespaces}
-    sentences = [
-        f"the operator's ServiceAccount may not: {'; '.join(verbs)}. Its Role is part of the chart"
-        for verbs in lacks.values()
-        if verbs
-    ]
     usable = [namespace for namespace, verbs in lacks.items() if not verbs]
+    lacking = "; ".join(verb for verbs in lacks.values() for verb in verbs)
+    sentence = f"the operator's ServiceAccount may not: {lacking}. Its Role is part of the chart"
     if not usable:
-        raise NotReady(" ".join(sentences))
-    for sentence in sentences:
+        raise NotReady(sentence)
+    if lacking:
         logger.error("Not served, %s", sentence)
     return usable
 

@@ -1,21 +1,31 @@
 """Before the first watch: what is missing is named, with the way to get it."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
 
 from quotenode_backup.cluster.errors import NotFound
 from quotenode_backup.cluster.gateway import NEEDED
-from quotenode_backup.cluster.startup import NotReady, require_resource, require_rights
+from quotenode_backup.cluster.startup import NotReady, require_resource, served, until_granted
 
 
 class Server:
     """An API server that serves some resources and grants all but some verbs."""
 
-    def __init__(self, served: list[str] | None = None, refused: tuple[str, str] = ("", "")) -> None:
+    def __init__(
+        self,
+        served: list[str] | None = None,
+        refused: tuple[str, str] = ("", ""),
+        within: tuple[str, ...] = (),
+        until: float = math.inf,
+    ) -> None:
+        """`refused`: verb and resource; within these namespaces, or everywhere; until so much was asked."""
         self._served = served
         self._refused = refused
+        self._within = within
+        self._until = until
         self.asked: list[dict[str, str]] = []
 
     async def read(self, path: str) -> Any:
@@ -26,7 +36,9 @@ class Server:
     async def ask(self, _: str, review: Any) -> Any:
         asked = review["spec"]["resourceAttributes"]
         self.asked.append(asked)
-        return {"status": {"allowed": (asked["verb"], asked["resource"]) != self._refused}}
+        is_here = not self._within or asked.get("namespace") in self._within
+        is_refused = is_here and len(self.asked) <= self._until and (asked["verb"], asked["resource"]) == self._refused
+        return {"status": {"allowed": not is_refused}}
 
 
 def test_an_absent_crd_is_named_with_the_way_to_install_it() -> None:
@@ -46,12 +58,24 @@ def test_a_whole_crd_will_do() -> None:
 def test_a_missing_verb_is_named_with_its_resource_and_namespace() -> None:
     server = Server(refused=("patch", "jobs"))
     with pytest.raises(NotReady, match=r"may not: patch jobs\.batch in shop; patch jobs\.batch in stock\. Its Role"):
-        asyncio.run(require_rights(server, ["shop", "stock"]))  # type: ignore[arg-type]
+        asyncio.run(served(server, ["shop", "stock"]))  # type: ignore[arg-type]
+
+
+def test_a_namespace_without_a_right_is_left_out_and_the_others_are_served(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(refused=("patch", "jobs"), within=("stock",))
+    assert asyncio.run(served(server, ["shop", "stock"])) == ["shop"]  # type: ignore[arg-type]
+    assert "Not served, the operator's ServiceAccount may not: patch jobs.batch in stock." in caplog.text
+
+
+def test_what_was_left_out_is_waited_for() -> None:
+    server = Server(refused=("patch", "jobs"), within=("stock",), until=100)
+    asyncio.run(until_granted(server, ["stock"], 0.01))  # type: ignore[arg-type]
+    assert len(server.asked) > 100
 
 
 def test_each_verb_is_asked_for_once_in_each_scope_and_the_status_as_a_subresource() -> None:
     server = Server()
-    asyncio.run(require_rights(server, [None]))  # type: ignore[arg-type]
+    asyncio.run(served(server, [None]))  # type: ignore[arg-type]
     assert len(server.asked) == sum(len(verbs) for verbs in NEEDED.values())
     assert all("namespace" not in asked for asked in server.asked)
     assert {asked["subresource"] for asked in server.asked if asked["verb"] == "patch"} == {"status", "scale", ""}

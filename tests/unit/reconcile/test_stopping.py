@@ -6,9 +6,10 @@ import pytest
 
 from quotenode_backup.cluster.views import Scale, Stopped
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.reconcile.application import Application, to_remember
-from quotenode_backup.reconcile.decisions import (
-    SOON,
+from quotenode_backup.reconcile.application import Application, workloads_of
+from quotenode_backup.reconcile.decisions import Seen, next_step
+from quotenode_backup.reconcile.pace import SOON
+from quotenode_backup.reconcile.steps import (
     BeginAttempt,
     BeginStop,
     CreateJob,
@@ -16,11 +17,9 @@ from quotenode_backup.reconcile.decisions import (
     Observe,
     RememberStopped,
     ScaleDown,
-    Seen,
     StartApplication,
     Step,
     Wait,
-    next_step,
 )
 from tests.unit.given import START, attempt, ended_pod, job, pod, run, seconds, status
 
@@ -36,7 +35,7 @@ def application(*scales: Scale, **changes: Any) -> Application:
 
 BACKEND, WORKER = scale("backend", 3), scale("worker", 1)
 DOWN = (scale("backend", 0), scale("worker", 0))
-STOPPED: Stopped = to_remember(application(BACKEND, WORKER), 1000, START + seconds(1800))
+STOPPED = Stopped(workloads=workloads_of(application(BACKEND, WORKER)), user=1000, serve_by=START + seconds(1800))
 
 
 def decide(app: Application, told: Any = None, *, at: float = 1, jobs: Any = (), pods: Any = ()) -> Step:
