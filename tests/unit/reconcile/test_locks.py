@@ -25,10 +25,10 @@ class Site:
         self.world.now += timedelta(seconds=1)
         return self.world.apply(name)
 
-    def claim(self, name: str) -> object:
+    def take(self, name: str) -> object:
         run = finished(self.cluster.read_run("shop", name))
         assert run
-        return finished(locks.claim(self.cluster, run, ANY_NUMBER, self.world.now))
+        return finished(locks.take(self.cluster, run, ANY_NUMBER, self.world.now))
 
     @property
     def lease(self) -> Lease:
@@ -66,6 +66,10 @@ class Site:
         self.world.change(path, metadata=meta | {"annotations": meta["annotations"] | {labels.BREAK_LOCK: uid}})
 
 
+def held_by(name: str) -> Busy:
+    return Busy(f"Waiting for {name}, which is backing up the same database")
+
+
 @pytest.fixture
 def site() -> Site:
     return Site()
@@ -74,10 +78,10 @@ def site() -> Site:
 def test_of_two_that_wait_the_older_gets_it_and_keeps_it(site: Site) -> None:
     first = site.applied("first")
     site.applied("second")
-    assert site.claim("second") == Busy("first")
-    assert site.claim("first") is None
-    assert site.claim("first") is None
-    assert site.claim("second") == Busy("first")
+    assert site.take("second") == Busy("Waiting for first, which is older and waits for the same database")
+    assert site.take("first") is None
+    assert site.take("first") is None
+    assert site.take("second") == held_by("first")
     assert (site.lease.holder_uid, site.lease.holder_name, site.lease.transitions) == (first, "first", 1)
 
 
@@ -86,9 +90,9 @@ def test_whoever_has_it_keeps_it_though_an_older_one_comes(site: Site) -> None:
     second = site.applied("second")
     meta = site.world.objects[f"{RUNS}/first"]
     del site.world.objects[f"{RUNS}/first"]
-    assert site.claim("second") is None
+    assert site.take("second") is None
     site.world.objects[f"{RUNS}/first"] = meta
-    assert site.claim("first") == Busy("second")
+    assert site.take("first") == held_by("second")
     assert site.lease.holder_uid == second
 
 
@@ -98,7 +102,7 @@ def test_an_older_one_that_is_on_its_way_out_is_not_waited_for(site: Site) -> No
     site.world.change(f"{RUNS}/first", metadata=meta | {"finalizers": [labels.FINALIZER]})
     site.world.delete("first")
     site.applied("second")
-    assert site.claim("second") is None
+    assert site.take("second") is None
 
 
 @pytest.mark.parametrize(
@@ -111,38 +115,38 @@ def test_of_a_run_that_is_over_it_is_free_when_its_work_is_seen_to_have_ended(
 ) -> None:
     first = site.applied("first")
     site.applied("second")
-    assert site.claim("first") is None
+    assert site.take("first") is None
     site.work(first, job=job, pod=pod)
     if is_there:
         site.ends("first")
     else:
         del site.world.objects[f"{RUNS}/first"]
-    assert site.claim("second") == (None if is_free else Busy("first"))
+    assert site.take("second") == (None if is_free else held_by("first"))
 
 
 def test_an_admin_can_take_it_from_one_that_is_over_for_that_time_only(site: Site) -> None:
     first, second = site.applied("first"), site.applied("second")
-    site.claim("first")
+    site.take("first")
     site.work(first, job="", pod="Running")
     site.break_lock(first)
-    assert site.claim("second") == Busy("first")
+    assert site.take("second") == held_by("first")
     site.ends("first")
-    assert site.claim("second") is None
+    assert site.take("second") is None
     assert (site.lease.holder_uid, site.lease.break_for, site.lease.transitions) == (second, "", 2)
 
 
 def test_an_admins_word_about_another_holder_counts_for_nothing(site: Site) -> None:
     first, second = site.applied("first"), site.applied("second")
-    site.claim("first")
+    site.take("first")
     site.work(first, job="", pod="Running")
     site.break_lock(second)
     site.ends("first")
-    assert site.claim("second") == Busy("first")
+    assert site.take("second") == held_by("first")
 
 
 def test_what_was_stopped_first_is_what_is_remembered(site: Site) -> None:
     site.applied("first")
-    site.claim("first")
+    site.take("first")
     run = finished(site.cluster.read_run("shop", "first"))
     assert run
     before, after = (Stopped(workloads=(), user=user) for user in (1000, 0))

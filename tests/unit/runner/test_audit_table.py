@@ -18,10 +18,10 @@ def with_column(name: str, **changes: Any) -> dict[str, Column]:
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
-        ("id", {"type": "int8"}, "column id is of type int8, not text, uuid, varchar: change its type,"),
-        ("id", {"type": "varchar", "length": 35}, "column id has room for 35 characters, and 36 are needed: widen it,"),
+        ("id", {"type": "int8"}, "column id is of type int8, not text, uuid, varchar: change its type"),
+        ("id", {"type": "varchar", "length": 35}, "column id has room for 35 characters, and 36 are needed: widen it"),
         ("status", {"type": "varchar", "length": 8}, "column status has room for 8 characters, and 9 are needed"),
-        ("status", {"type": "state", "labels": frozenset({"RUNNING"})}, "an enum without COMPLETED, FAILED: add that,"),
+        ("status", {"type": "state", "labels": frozenset({"RUNNING"})}, "an enum without COMPLETED, FAILED: add that"),
         ("checksum_sha256", {"type": "varchar", "length": 63}, "room for 63 characters, and 64 are needed"),
         ("checksum_sha256", {"type": "state", "labels": frozenset({"a"})}, "column checksum_sha256 is of type state"),
         ("completed_at", {"is_not_null": True}, "column completed_at is NOT NULL, and not every run has something"),
@@ -29,8 +29,8 @@ def with_column(name: str, **changes: Any) -> dict[str, Column]:
     ],
 )
 def test_a_column_that_does_not_take_our_rows_is_named(name: str, changes: dict[str, Any], words: str) -> None:
-    [fault] = faults(with_column(name, **changes))
-    assert words in fault
+    [(fault, remedy)] = faults(with_column(name, **changes))
+    assert words in f"{fault}: {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_column_that_just_takes_our_rows_will_do(name: str, changes: dict[str,
 
 def test_missing_columns_are_named_together_and_nothing_else_is() -> None:
     left = {name: replace(column, is_not_null=True) for name, column in USUAL.items() if name not in {"id", "status"}}
-    assert list(faults(left)) == ["it lacks column id, status: let QuoteNode's migrations add it,"]
+    assert list(faults(left)) == [("it lacks column id, status", "let QuoteNode's migrations add it")]
 
 
 def row(**changes: Any) -> dict[str, Any]:
