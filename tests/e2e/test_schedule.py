@@ -315,7 +315,8 @@ def test_a_schedule_tells_of_its_slots_and_runs(site: Site, minutely: list[Json]
 
     seen = eventually(is_between_slots, "the newest run has ended", 60)
     last = time_of(seen["lastScheduleTime"])
-    assert (seen["phase"], seen["reason"], seen["message"]) == ("Scheduled", "Scheduled", "Runs are made as scheduled")
+    words = f"Runs are made as scheduled; the last one, {seen['lastRun']['name']}, is Completed"
+    assert (seen["phase"], seen["reason"], seen["message"]) == ("Scheduled", "Scheduled", words)
     assert last >= slot_of(minutely[-1])
     assert time_of(seen["nextScheduleTime"]) == last + MINUTE
     assert last <= time_of(seen["lastSuccessfulTime"]) < last + MINUTE
