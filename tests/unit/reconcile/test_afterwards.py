@@ -1,11 +1,13 @@
 """What happens beside and after a run, in a cluster in memory: rows, older bundles, bundles that go with their resource, room."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.domain.errors import Reason
+from quotenode_backup.reconcile.audit_row import RECORDS_TRIED
 from quotenode_backup.reconcile.locks import Room
 from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.lives import (
@@ -66,6 +68,23 @@ def test_a_database_that_stays_away_is_given_up_after_hours() -> None:
     assert condition(world, "night", "AuditLogged") == ("False", "AuditFailed")
     assert len(task_jobs(world, "record")) == 12
     assert told(world).count("AuditFailed") == 1
+
+
+def test_the_row_of_a_good_backup_is_never_given_up() -> None:
+    """The next backup would take a row without an end for that of a dead run."""
+    world = audited(Reason.COMPLETED)
+    world.table = "away"
+    client = Client(world)
+    for _ in range(200):
+        finished(one_round(client))
+        world.tick()
+        world.now += timedelta(minutes=5)
+    assert len(task_jobs(world, "record")) > RECORDS_TRIED
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditPending")
+    world.table = "fit"
+    to_rest(world, client)
+    assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
+    assert "AuditFailed" not in told(world)
 
 
 def test_a_table_that_does_not_fit_is_said_once_and_the_backup_is_completed() -> None:
