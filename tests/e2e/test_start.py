@@ -138,9 +138,9 @@ class Road:
 def _carry(near: socket.socket, far: socket.socket) -> None:
     other = {near: far, far: near}
     with selectors.DefaultSelector() as ready:
-        for end in other:
-            ready.register(end, selectors.EVENT_READ)
         try:
+            for end in other:
+                ready.register(end, selectors.EVENT_READ)
             while True:
                 for key, _ in ready.select(1):
                     data = key.fileobj.recv(65536)  # type: ignore[union-attr]
