@@ -98,6 +98,16 @@ def failed(namespace: Namespace, name: str, reason: str, within: float, *mention
     return ended
 
 
+def killed_for_its_memory(namespace: Namespace, name: str, within: float) -> Json:
+    """The status of a run that failed so. Now and then the node's runtime loses the cause, and the pod does not name it."""
+    finished(namespace, name, within)
+    last = max(pods(namespace, name), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    told = last["status"]["containerStatuses"][0]["state"]["terminated"]["reason"]
+    assert told in {"OOMKilled", "Error"}
+    reason = "OOMKilled" if told == "OOMKilled" else "PodLost"
+    return failed(namespace, name, reason, within, "spec.pod.resources.limits.memory")
+
+
 def condition(seen: Json, kind: str) -> Json:
     """A condition of a status; empty when it has none of this type."""
     return next((c for c in seen.get("conditions", []) if c["type"] == kind), {})

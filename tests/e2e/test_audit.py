@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.backups import a_backup, completed, condition, failed, finished, status
+from tests.e2e.backups import a_backup, completed, condition, failed, finished, killed_for_its_memory, status
 from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
@@ -88,7 +88,7 @@ def test_a_run_that_never_starts_is_a_row(namespace: Namespace, quotenode: Quote
 def test_a_run_that_is_killed_for_its_memory_is_a_row(namespace: Namespace, quotenode: QuoteNode) -> None:
     too_little = {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}
     namespace.apply(a_backup("starved", backoffLimit=0, pod={"fsGroup": 1000, "resources": too_little}))
-    failed(namespace, "starved", "OOMKilled", 90)
+    killed_for_its_memory(namespace, "starved", 90)
     assert_row_is_the_resource(namespace, quotenode, "starved")
 
 

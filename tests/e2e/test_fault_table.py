@@ -235,10 +235,10 @@ def accepted(status: Json) -> Json:
 
 
 def seconds_of(namespace: Namespace, name: str, status: Json) -> float:
-    """From the making of the resource to its end."""
+    """To its end, from its start or, if it never started, from its making: till then it may wait for its turn."""
     body = namespace.get("quotenodebackup", name)
     assert body
-    begun = datetime.fromisoformat(body["metadata"]["creationTimestamp"])
+    begun = datetime.fromisoformat(status.get("startTime") or body["metadata"]["creationTimestamp"])
     return (datetime.fromisoformat(status["completionTime"]) - begun).total_seconds()
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e.aftermath import nothing_left_and_works_again
-from tests.e2e.backups import a_backup, completed, failed, running_pod, status
+from tests.e2e.backups import a_backup, completed, failed, killed_for_its_memory, running_pod, status
 from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.nodes import forget_volume, local_volume, on_node, unmounted
@@ -164,7 +164,7 @@ def test_a_run_that_needs_more_memory_than_it_may_use_says_so_after_a_second_att
     too_little = {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}
     namespace.apply(a_backup("starved", pod={"resources": too_little}))
 
-    ended = failed(namespace, "starved", "OOMKilled", 90, "spec.pod.resources.limits.memory")
+    ended = killed_for_its_memory(namespace, "starved", 90)
 
     assert [attempt["exitCode"] for attempt in ended["attempts"]] == [137, 137]
     nothing_left_and_works_again(namespace, quotenode, "starved")

@@ -6,7 +6,7 @@ MARGIN = timedelta(seconds=60)
 """The runner ends itself this long before the Job's deadline, which kills without a word."""
 NODE_GRACE = timedelta(minutes=5)
 """How long after the deadline a pod may be unaccounted for before its node is given up."""
-STUCK_AFTER = timedelta(seconds=100)
+STUCK_AFTER = timedelta(seconds=90)
 """How long a cause that waiting can't cure may last: the sentence is there within two minutes."""
 QUIET_PERIOD = timedelta(seconds=5)
 """How long a Job's pod may take to come up before anybody asks why."""

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from quotenode_backup.api.status import MESSAGE_LIMIT, Attempt
 from quotenode_backup.cluster.views import Job, Pod
 from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOutcome, StoredBundle
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.errors import Exit, Reason
 from quotenode_backup.domain.text import shortened
 
 
@@ -80,16 +80,22 @@ def _silent(pod: Pod) -> Ended:
             f"Pod {pod.name} used more memory than it may: raise spec.pod.resources.limits.memory",
             pod.exit_code,
         )
-    if pod.reason or pod.exit_code in {137, 143}:
+    if pod.reason or pod.exit_code in {Exit.KILLED, Exit.TERMINATED}:
         cause = pod.reason or f"exit code {pod.exit_code}"
-        return Ended(
-            Reason.POD_LOST, f"Pod {pod.name} was ended from outside ({cause}) before it could report", pod.exit_code
-        )
+        message = f"Pod {pod.name} was ended from outside ({cause}) before it could report"
+        return Ended(Reason.POD_LOST, message + _likely_memory(pod), pod.exit_code)
     return Ended(
         Reason.RESULT_MISSING,
         f"Pod {pod.name} ended with exit code {pod.exit_code} and without a result: see kubectl logs {pod.name}",
         pod.exit_code,
     )
+
+
+def _likely_memory(pod: Pod) -> str:
+    """Container runtimes lose the kernel's word on memory now and then (containerd#8893), but who else would kill?"""
+    if pod.reason or pod.deleting or pod.exit_code != Exit.KILLED:
+        return ""
+    return "; nobody deleted it, so it may be short of memory: raise spec.pod.resources.limits.memory if it stays so"
 
 
 def _gone(job: Job, attempt: Attempt, obstacle: str) -> Ended:

@@ -101,7 +101,7 @@ def test_a_refused_pod_is_told_of_at_once_and_ends_the_attempt_within_two_minute
     assert isinstance(early, Observe)
     assert early.reason is Reason.POD_REJECTED
     assert refusal in early.message
-    step = decide(status(attempt()), jobs=[job()], warning=refusal, at=100)
+    step = decide(status(attempt()), jobs=[job()], warning=refusal, at=90)
     assert isinstance(step, EndAttempt)
     assert step.ended.reason is Reason.POD_REJECTED
 
@@ -118,12 +118,12 @@ def test_a_job_that_never_gets_a_pod_is_given_up_after_the_deadline() -> None:
 
 def test_a_job_that_does_not_go_is_not_waited_for_for_ever() -> None:
     over = status(attempt(reason=Reason.DEADLINE_EXCEEDED), start_time=START)
-    assert decide(over, jobs=[job(deleting=True)], at=99) == Wait(SOON)
-    assert isinstance(decide(over, jobs=[job(deleting=True)], at=101), Fail)
-    assert decide(over, jobs=[job(deleting=True)], pods=[pod()], at=101) == Wait(SOON)
+    assert decide(over, jobs=[job(deleting=True)], at=89) == Wait(SOON)
+    assert isinstance(decide(over, jobs=[job(deleting=True)], at=91), Fail)
+    assert decide(over, jobs=[job(deleting=True)], pods=[pod()], at=91) == Wait(SOON)
 
 
-@pytest.mark.parametrize(("at", "again"), [(50, TICK), (95, seconds(5)), (99.9, SOON)])
+@pytest.mark.parametrize(("at", "again"), [(50, TICK), (85, seconds(5)), (89.9, SOON)])
 def test_a_stuck_pod_is_looked_at_again_exactly_when_its_time_is_up(at: float, again: timedelta) -> None:
     stuck = pod(phase="Pending", waiting_reason="ErrImagePull")
     step = decide(status(attempt()), jobs=[job()], pods=[stuck], at=at)
@@ -144,11 +144,11 @@ def test_a_stuck_pod_is_looked_at_again_exactly_when_its_time_is_up(at: float, a
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_waiting_cannot_cure_ends_the_attempt_at_a_hundred_seconds(stuck: Any, reason: Reason) -> None:
-    before = decide(status(attempt()), jobs=[job()], pods=[stuck], at=99)
+def test_what_waiting_cannot_cure_ends_the_attempt_at_ninety_seconds(stuck: Any, reason: Reason) -> None:
+    before = decide(status(attempt()), jobs=[job()], pods=[stuck], at=89)
     assert isinstance(before, Observe)
     assert before.reason is reason
-    step = decide(status(attempt()), jobs=[job()], pods=[stuck], at=100)
+    step = decide(status(attempt()), jobs=[job()], pods=[stuck], at=90)
     assert isinstance(step, EndAttempt)
     assert step.ended.reason is reason
 

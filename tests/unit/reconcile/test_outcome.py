@@ -97,6 +97,23 @@ def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object]
     assert words in ended.message
 
 
+@pytest.mark.parametrize(
+    ("changes", "advised"),
+    [
+        ({"exit_code": 137}, True),
+        ({"exit_code": 137, "deleting": True}, False),
+        ({"exit_code": 137, "reason": "Evicted"}, False),
+        ({"exit_code": 143}, False),
+    ],
+    ids=["killed", "killed as it was deleted", "killed as it was evicted", "terminated"],
+)
+def test_a_pod_that_nobody_but_the_kernel_can_have_killed_may_need_memory(
+    changes: dict[str, object], advised: bool
+) -> None:
+    message = outcome(UID, attempt(), FAILED, [ended_pod(**changes)]).message  # type: ignore[arg-type]
+    assert ("raise spec.pod.resources.limits.memory" in message) is advised
+
+
 def test_a_job_without_pods_ended_by_its_deadline() -> None:
     ended = outcome(UID, attempt(), job(failed=True, failed_reason="DeadlineExceeded"), [])
     assert ended.reason is Reason.DEADLINE_EXCEEDED

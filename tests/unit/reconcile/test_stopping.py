@@ -63,10 +63,10 @@ def test_it_is_said_then_written_down_then_stopped_one_by_one_and_seen_to_end() 
 
 def test_a_workload_that_is_missing_may_still_come_for_a_hundred_seconds() -> None:
     lacking = application(BACKEND, missing=("Deployment worker",))
-    early = decide(lacking, at=99)
+    early = decide(lacking, at=89)
     assert isinstance(early, Observe)
     assert (early.reason, early.again) == (Reason.WORKLOAD_MISSING, SOON)
-    assert failed_for(decide(lacking, at=100)) is Reason.WORKLOAD_MISSING
+    assert failed_for(decide(lacking, at=90)) is Reason.WORKLOAD_MISSING
 
 
 def test_a_workload_that_goes_after_it_was_stopped_is_not_missed() -> None:
