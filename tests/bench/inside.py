@@ -1,4 +1,4 @@
-"""The data path, measured inside a container of the shipped image: `inside.py MEGABYTES ROUNDS`.
+"""The data path, measured inside a container of the shipped image: `python3 -m tests.bench.inside MEGABYTES ROUNDS`.
 
 The same database and the same files, once by the procedure of QuoteNode's handbook typed by hand, once by restic, once by the runner, and
 once by the least that any of them must do.
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import data
-from table import Bound, report
+from tests.bench import data
+from tests.bench.table import Bound, report
 
 BENCH = Path("/bench")
 FILES = BENCH / "files"

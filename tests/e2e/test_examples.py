@@ -37,7 +37,8 @@ def test_an_example_completes_or_is_scheduled(namespace: Namespace, example: Pat
 
 
 def next_slot(namespace: Namespace, schedule: str) -> str:
-    return eventually(lambda: status(namespace, schedule).get("nextScheduleTime", ""), f"{schedule} is read", 30)
+    slot: str = eventually(lambda: status(namespace, schedule).get("nextScheduleTime"), f"{schedule} is read", 30)
+    return slot
 
 
 def test_after_all_of_them_the_application_serves(namespace: Namespace) -> None:

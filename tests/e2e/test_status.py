@@ -48,7 +48,8 @@ def test_the_checksum_beside_the_bundle_is_one_that_sha256sum_reads(namespace: N
 
 def test_the_components_are_those_in_the_bundle(namespace: Namespace, run: Json) -> None:
     said = on_the_claim(namespace, run, "tar xzf $bundle; stat -c %s backup.dump files.tar.gz; cat checksums.sha256")
-    sizes, sums = said.splitlines()[:2], dict(reversed(line.split("  ")) for line in said.splitlines()[2:])
+    sizes, listed = said.splitlines()[:2], [line.split("  ") for line in said.splitlines()[2:]]
+    sums = {name: checksum for checksum, name in listed}
 
     components = run["components"]
     assert sizes == [str(components["database"]["sizeBytes"]), str(components["files"]["sizeBytes"])]

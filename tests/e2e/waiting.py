@@ -10,7 +10,7 @@ Seen = TypeVar("Seen")
 LOOK_EVERY_SECONDS = 0.5  # each look is a kubectl, which costs a tenth of a second of a processor
 
 
-def eventually(look: Callable[[], Seen], what: str, within: float) -> Seen:
+def eventually(look: Callable[[], Seen | None], what: str, within: float) -> Seen:
     """The first true thing that `look` returns; after `within` seconds a failure that says what never came, and what was there instead."""
     until = time.monotonic() + within
     while not (seen := look()):

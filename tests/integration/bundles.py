@@ -48,7 +48,7 @@ def content(connection: psycopg.Connection) -> dict[str, object]:
 
 
 def _about(query: str, quoted_name: str) -> sql.Composed:
-    return sql.SQL(query).format(sql.SQL(quoted_name))  # type: ignore[arg-type]
+    return sql.SQL(query).format(sql.SQL(quoted_name))
 
 
 ABOUT_A_STRANGE_TIME = re.compile(rb"time stamp .* in the future|implausibly old time stamp")
@@ -67,7 +67,8 @@ class Opened:
 
     @property
     def manifest(self) -> dict[str, object]:
-        return json.loads((self.folder / "manifest.json").read_text())
+        manifest: dict[str, object] = json.loads((self.folder / "manifest.json").read_text())
+        return manifest
 
     def members(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
@@ -87,8 +88,8 @@ class Opened:
 
     def restore_into(self, server: Server, name: str, owner: str = OWNER) -> None:
         server.create_database(name, owner, "TEMPLATE template0")
-        arguments = ["-h", server.folder, "-p", str(server.port), "-U", "postgres", "--exit-on-error"]
-        into = ["--dbname", f"dbname='{name}'", self.dump]
+        arguments: list[str | Path] = ["-h", server.folder, "-p", str(server.port), "-U", "postgres", "--exit-on-error"]
+        into: list[str | Path] = ["--dbname", f"dbname='{name}'", self.dump]
         done = command([server.programs / "pg_restore", *arguments, *into], env=environment(server.programs))
         assert not done.stderr, done.stderr
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -60,10 +61,10 @@ class Database:
         """As the superuser."""
         return self.server.connect(self.name)
 
-    def execute(self, statement: str) -> list[tuple]:
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
         return self.server.execute(statement, self.name)
 
-    def sessions(self) -> list[tuple]:
+    def sessions(self) -> list[tuple[Any, ...]]:
         """Every session that a backup has open: those of its role."""
         return self.server.query("SELECT pid, datname, query FROM pg_stat_activity WHERE usename = %s", self.user)
 
@@ -114,7 +115,7 @@ class Server:
     def create(self) -> None:
         self.folder.mkdir(parents=True)
         shutil.chown(self.folder, SYSTEM_USER, SYSTEM_USER)
-        initdb = [self.programs / "initdb", "--pgdata", self.data, "--username=postgres", "--no-sync"]
+        initdb: list[str | Path] = [self.programs / "initdb", "--pgdata", self.data, "--username=postgres", "--no-sync"]
         choices = ["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
         as_system_user([*initdb, *choices])
         self.start()
@@ -162,12 +163,12 @@ class Server:
         """As the superuser, beside the network."""
         return psycopg.connect(host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True)
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         with self.connect(database) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def query(self, statement: str, *values: object) -> list[tuple]:
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         if not self._view:
             self._view = self.connect()
         return self._view.execute(statement, values).fetchall()
@@ -210,7 +211,8 @@ class Server:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def environment(programs: Path) -> dict[str, str]:

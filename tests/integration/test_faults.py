@@ -209,7 +209,7 @@ def server_with_tls(folder: Path) -> Iterator[tuple[Server, bytes, bytes]]:
 
 def certificate(folder: Path, name: str) -> Path:
     stem = folder / name
-    files = ["-keyout", stem.with_suffix(".key"), "-out", stem.with_suffix(".crt")]
+    files: list[str | Path] = ["-keyout", stem.with_suffix(".key"), "-out", stem.with_suffix(".crt")]
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     command(["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2", *files, *subject])
     command(["chown", "postgres", stem.with_suffix(".key"), stem.with_suffix(".crt")])

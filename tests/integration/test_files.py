@@ -75,7 +75,7 @@ def test_a_tree_deeper_than_any_recursion_is_kept(empty_site: Site) -> None:
     deep = empty_site.uploads / "/".join("d" * 1500)
     subprocess.run(["mkdir", "-p", deep], check=True)
     (deep / "file").write_text("far down")
-    own = ["chown", "-hR", str(USER), empty_site.uploads]
+    own: list[str | Path] = ["chown", "-hR", str(USER), empty_site.uploads]
     subprocess.run(own, check=True)
     opened = empty_site.succeeds()
     assert (opened.files() / deep.relative_to(empty_site.uploads) / "file").read_text() == "far down"

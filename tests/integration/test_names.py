@@ -35,7 +35,7 @@ STRANGE = {
 }
 
 
-@pytest.fixture(params=STRANGE.values(), ids=STRANGE.keys())
+@pytest.fixture(params=list(STRANGE.values()), ids=list(STRANGE))
 def strange(request: pytest.FixtureRequest, folder: Path, server: Server) -> Iterator[Site]:
     """A database whose name, role, schema and table all are that word."""
     name = request.param

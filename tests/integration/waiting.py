@@ -10,7 +10,7 @@ Seen = TypeVar("Seen")
 LOOK_EVERY = 0.005
 
 
-def eventually(look: Callable[[], Seen], what: str, seconds: float = 20) -> Seen:
+def eventually(look: Callable[[], Seen | None], what: str, seconds: float = 20) -> Seen:
     """The first true thing that `look` returns; after `seconds`, a failure that says `what` never came."""
     until = time.monotonic() + seconds
     while True:

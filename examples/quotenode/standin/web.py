@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psycopg
 
@@ -85,7 +86,7 @@ class Backend:
         return self.writer(body)
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
     left = LONGEST_BODY
     while size := int(stream.readline(16), base=16):
         left -= size

@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health, Metrics
 from quotenode_backup.controller.queue import KeyQueue
-from quotenode_backup.manifests.job import RunnerSettings
+from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.world import RUNS, Client, World
 

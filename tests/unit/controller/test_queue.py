@@ -188,7 +188,7 @@ def test_an_event_in_the_middle_of_a_resync_does_not_wait_behind_all_of_it() -> 
         feeding = asyncio.create_task(feed(queue, keys))
         await asyncio.sleep(0)
         queue.add(A)
-        seen = []
+        seen: list[Key] = []
         while len(seen) < len(keys) + 1:
             seen.append(await queue.get())
             queue.done(seen[-1])

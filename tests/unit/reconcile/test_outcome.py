@@ -2,6 +2,7 @@
 
 import pytest
 
+from quotenode_backup.cluster.views import Job, Pod
 from quotenode_backup.contract import AuditOutcome, RetentionOutcome
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.outcome import outcome
@@ -33,8 +34,8 @@ def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
     ],
     ids=["exit code 1", "failed Job", "no bundle"],
 )
-def test_success_without_all_its_signs_is_not_believed(finished: object, pod: object, doubt: str) -> None:
-    ended = outcome(UID, attempt(), finished, [pod])  # type: ignore[arg-type]
+def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, doubt: str) -> None:
+    ended = outcome(UID, attempt(), finished, [pod])
     assert (ended.reason, ended.bundle) == (Reason.RESULT_MISSING, None)
     assert doubt in ended.message
 

@@ -200,7 +200,7 @@ def test_a_trigger_that_was_taken_back_can_be_given_again() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"schedule": "61 * * * *"}, {"timeZone": "Europe/Nowhere"}])
-def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: dict[str, str]) -> None:
+def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: dict[str, Any]) -> None:
     one = schedule(**wrong)
     decision = decide(one, [], hours(5))
     assert (decision.status.phase, decision.status.reason) == ("Failed", "ScheduleInvalid")

@@ -21,7 +21,7 @@ from tests.unit.runner.site import make_plan
 
 SERVER = Server(make_plan().database, Credentials("app", "secret"))
 FAILED = 'connection to server at "db" (10.0.0.7), port 5432 failed: '
-names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=63)
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
 
 
 @given(names)

@@ -180,7 +180,7 @@ print(outcome.model_dump_json())
 
 def test_told_to_stop_it_removes_no_more_and_says_so(folder: Folder) -> None:
     """In a process of its own: signal handlers belong to a whole process."""
-    command = [sys.executable, "-c", TOLD_TO_STOP, folder.path, json.dumps(plan_fields())]
+    command = [sys.executable, "-c", TOLD_TO_STOP, str(folder.path), json.dumps(plan_fields())]
     done = subprocess.run(command, env={"PYTHONPATH": PACKAGE}, capture_output=True, text=True, timeout=30, check=True)
     outcome = RetentionOutcome.model_validate_json(done.stdout)
     assert outcome.pruned == 1
