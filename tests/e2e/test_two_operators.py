@@ -43,6 +43,7 @@ def sampled_dumps(namespace: Namespace) -> Iterator[list[int]]:
         process.stdin.flush()
         try:
             yield seen
+            assert reader.is_alive(), "the samples ended early"
         finally:
             process.kill()
             reader.join(10)

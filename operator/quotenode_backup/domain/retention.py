@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MARK_LENGTH = 6
-"""Characters. 365 of them fit into a result, and two runs share one once in 10^8 comparisons."""
+"""Characters. 400 marks fit into a result, and two runs share one once in 10^8 comparisons."""
 PIN_SUFFIX = ".keep"
 """A bundle with this beside it is never removed."""
 REMOVED_PREFIX = ".pruned-"
