@@ -21,7 +21,8 @@ from quotenode_backup.domain.naming import trigger_run_name
 from tests.bench.scale_crowd import connected, fill, path, schedule_all
 from tests.bench.table import Bound, report
 from tests.cluster.shell import step
-from tests.e2e.operators import OperatorProcess
+from tests.e2e.kubectl import kubectl
+from tests.e2e.operators import ROOT, OperatorProcess
 
 RESYNC_SECONDS = 300
 """The chart's."""
@@ -217,6 +218,7 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=1000, metavar="N")
     parser.add_argument("--runs", type=int, default=4000, metavar="N", help="finished runs")
     chosen = parser.parse_args()
+    kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ROOT / 'crds'}")
     bounds = asyncio.run(measure(chosen.schedules, chosen.runs))
     return 1 if report(f"One operator, {chosen.schedules} schedules, {chosen.runs} finished runs", bounds) else 0
 
