@@ -8,7 +8,7 @@ guess) and a result leniently.
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from quotenode_backup.domain.errors import Reason
@@ -220,7 +220,7 @@ class StoredBundle(BaseModel):
     database: "StoredComponent"
     files: "StoredComponent | None" = None
     """Absent when the plan names no files."""
-    completed: datetime
+    completed: AwareDatetime
     user_id: int | None = None
     """As whom it was written."""
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from quotenode_backup.domain.errors import Reason
-from tests.integration import trees
+from quotenode_backup.runner.sessions import lock_key
+from tests.integration import older, trees
 from tests.integration.bundles import command
 from tests.integration.pod import USER, Outcome, Pod
 from tests.integration.postgres import Database, Server
@@ -223,6 +224,36 @@ def test_a_disk_without_inodes_is_a_full_one(site: Site, inodes: int) -> None:
         site.assert_nothing_left_behind()
         command(["mount", "-o", "remount,nr_inodes=1000", site.destination])
         site.works_again()
+
+
+@pytest.mark.parametrize("what_is_left", ["partial files", "a removal"])
+def test_a_disk_that_a_dead_attempt_left_full_is_cleared_before_anything_is_written(
+    site: Site, what_is_left: str
+) -> None:
+    with small_disk(site, "size=24m"):
+        if what_is_left == "a removal":
+            [condemned] = older.bundles(site, 1)
+            condemned.record.rename(condemned.path.with_name(f".pruned-{condemned.record.name}"))
+            fill(condemned.path)
+        else:
+            fill(site.shelf / f".partial-{tag(site)}-dead")
+        site.backup().succeeded()
+        assert len(site.bundles()) == 1
+        site.assert_nothing_left_behind()
+
+
+def fill(path: Path) -> None:
+    """Let one file take all that its disk has left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    trees.own(path.parent, USER)
+
+
+def tag(site: Site) -> str:
+    """What the partial files of this server's database are called by."""
+    return f"{lock_key(int(site.database.server.system_identifier), site.database.name) & 0xFFFFFFFF:08x}"
 
 
 def test_a_network_that_drops_packets_ends_the_run_within_the_keepalives(folder: Path) -> None:

@@ -180,6 +180,34 @@ def test_a_newer_bundle_under_the_name_of_one_that_was_removed_stays(site: Site)
     assert not begun(newer).exists()
 
 
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_a_bundle_whose_commit_died_goes_and_does_not_come_back(site: Site, has_hard_links: bool) -> None:
+    """Its run never reported it: the pod was killed between the bundle's name and its record."""
+    (bundle,) = older.bundles(site, 1)
+    partial = bundle.path.with_name(".partial-a1b2c3d4-dead")
+    bundle.record.rename(f"{partial}.manifest.json")
+    if has_hard_links:
+        partial.hardlink_to(bundle.path)
+    folder = f"{site.shelf.relative_to(site.destination)}/"
+    assert_done(removal(site, bundle, path=folder), "was removed")
+    assert bundle.is_gone
+    assert not list(site.shelf.glob(".*"))
+
+
+def test_another_runs_bundle_under_the_name_that_a_dead_commit_wanted_stays(site: Site) -> None:
+    """Two runs began in the same second, and one died before its bundle had a name."""
+    dead, other = older.bundles(site, 2)
+    partial = other.path.with_name(".partial-a1b2c3d4-dead")
+    record = dead.record.read_text().replace(dead.path.name, other.path.name)
+    Path(f"{partial}.manifest.json").write_text(record)
+    dead.path.rename(partial)
+    dead.record.unlink()
+    other.record.unlink()
+    folder = f"{site.shelf.relative_to(site.destination)}/"
+    assert_done(removal(site, dead, path=folder), "had gone before")
+    assert other.path.exists()
+
+
 @pytest.mark.parametrize("call", ["fsync", "rename,renameat,renameat2", "unlinkat"])
 def test_killed_before_each_call_it_is_repeated_well(site: Site, call: str) -> None:
     for number in itertools.count(1):

@@ -313,7 +313,8 @@ def test_told_to_stop_while_it_removes_it_stops_and_reports_its_bundle(site: Sit
     assert retention.pruned < 6
     assert any(standing(before))
     assert retention.problem
-    assert pruned(site, 1).pruned == 7 - retention.pruned
+    pruned(site, 1)
+    assert not any(standing(before))
 
 
 def test_a_pin_that_comes_while_a_bundle_is_removed_brings_it_back(site: Site) -> None:

@@ -105,6 +105,7 @@ def pod(number: int = 1, **changes: Any) -> Pod:
         node="worker",
         created=START,
         deleting=False,
+        scheduled=START,
         unscheduled_message="",
         waiting_reason="",
         waiting_message="",

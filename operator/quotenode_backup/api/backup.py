@@ -191,7 +191,7 @@ class BackupSpec(SpecModel):
     failed_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
     """How many failed runs of this schedule stay as resources. Absent: 10."""
     retention: Retention | None = None
-    """Which local bundles of this database stay. Absent: the newest 7 for a schedule; without schedule, all of them. One with a file `<bundle>.keep` beside it always stays."""
+    """Which local bundles of this database stay after a success, whoever made them. Absent: the newest 7 for a schedule; a run without schedule removes none, but its bundle counts for the schedules that share the folder, and goes in its turn. One with a file `<bundle>.keep` beside it always stays."""
     mode: Mode = Mode.ONLINE
     """Online: the application goes on serving. Offline: it is stopped before and always started again."""
     application: Application | None = None
@@ -213,7 +213,7 @@ class BackupSpec(SpecModel):
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 1
     """How many further attempts follow a failure that another attempt can cure."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
-    """Delete: deleting the resource deletes its local bundle too. The one field that can be changed on a one-off."""
+    """Delete: deleting the resource deletes its local bundle too, once the operator has put its finalizer on. The one field that can be changed on a one-off."""
     audit_log: AuditLog = AuditLog.ENABLED
     """Whether each run is also a row of QuoteNode's table backup_logs, in the database that is backed up."""
     pod: Pod = Field(default_factory=Pod)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import BackupStatus, StoppedWorkload
@@ -75,6 +75,8 @@ class Pod:
     node: str | None
     created: datetime
     deleting: bool
+    scheduled: datetime | None
+    """When it got its node."""
     unscheduled_message: str
     """What the scheduler says while it finds no node; empty otherwise."""
     waiting_reason: str
@@ -97,7 +99,7 @@ class Stopped(BaseModel):
     workloads: tuple[StoppedWorkload, ...]
     user: int
     """As whom the files can be read: with the application's pods gone, nobody else knows."""
-    serve_by: datetime | None = None
+    serve_by: AwareDatetime | None = None
     """When all of it must have been started again."""
 
 

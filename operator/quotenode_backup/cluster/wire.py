@@ -144,6 +144,7 @@ def pod_of(body: Json) -> Pod:
         node=body["spec"].get("nodeName"),
         created=_time(meta["creationTimestamp"]),
         deleting="deletionTimestamp" in meta,
+        scheduled=_scheduled(status),
         unscheduled_message=_unscheduled(status),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
@@ -159,11 +160,19 @@ def _container_state(status: Json) -> Json:
     return next((one.get("state", {}) for one in containers if one["name"] == labels.RUNNER), {})
 
 
+def _scheduled(status: Json) -> datetime | None:
+    condition = _pod_scheduled(status)
+    moment = condition.get("lastTransitionTime") if condition.get("status") == "True" else None
+    return _time(moment) if moment else None
+
+
 def _unscheduled(status: Json) -> str:
-    for condition in status.get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return str(condition.get("message", ""))
-    return ""
+    condition = _pod_scheduled(status)
+    return str(condition.get("message", "")) if condition.get("status") == "False" else ""
+
+
+def _pod_scheduled(status: Json) -> Json:
+    return next((one for one in status.get("conditions", []) if one["type"] == "PodScheduled"), {})
 
 
 def mounter_of(body: Json, claim: str) -> Mounter | None:

@@ -109,7 +109,7 @@ async def _work(queue: KeyQueue, reconciler: Reconciler, metrics: Metrics) -> No
 
 
 async def _attempt(key: Key, reconciler: Reconciler, metrics: Metrics) -> Pass | None:
-    """One pass; None when it has to be made again: what it saw was old, or the API server said no."""
+    """One pass; None when it has to be made again: what it saw was old, the API server said no, or it met a fault of ours."""
     where = {"namespace": key.namespace, "backup": key.name}
     try:
         result = await reconciler.reconcile(key.namespace, key.name)
@@ -119,6 +119,10 @@ async def _attempt(key: Key, reconciler: Reconciler, metrics: Metrics) -> Pass |
     except ApiError as exc:
         metrics.passes.labels("error").inc()
         logger.warning("%s/%s: %s", key.namespace, key.name, exc, extra=where)
+        return None
+    except Exception:  # one object must not be able to end the backups of all others, whatever is written in it
+        metrics.passes.labels("error").inc()
+        logger.exception("%s/%s: a fault of ours, please report it", key.namespace, key.name, extra=where)
         return None
     metrics.passes.labels("ok").inc()
     if result.finished:

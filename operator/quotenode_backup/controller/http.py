@@ -1,5 +1,6 @@
 """Probes and metrics, served by a thread of their own: kopf's liveness answers 200 with nothing watched, and a stuck loop must be seen."""
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,13 +24,24 @@ def serve(port: int, health: Health, metrics: Metrics) -> ThreadingHTTPServer:
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry)),
         }
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = _Server(("", port), Handler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server
 
 
 def _probe(holds: bool, otherwise: str) -> Answer:
     return (200, TEXT, b"ok\n") if holds else (503, TEXT, f"{otherwise}\n".encode())
+
+
+class _Server(ThreadingHTTPServer):
+    """For IPv4 and IPv6, since a cluster may have either alone."""
+
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import DeletionPolicy
-from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.errors import ApiError, Conflict, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
@@ -85,9 +85,13 @@ class Afterwards:
                 await locks.start_stopped(self._cluster, run.namespace, lease, now)
             else:
                 await application.start(self._cluster, run.namespace, stopped)
-        except Refused as exc:
-            message = f"The cluster refuses to start {titles} again, which is tried each minute: {exc}. Scale by hand if it is urgent"
+        except Conflict:
+            raise
+        except ApiError as exc:  # a webhook that is away is no refusal, and as long a downtime
+            message = f"The cluster does not start {titles} again, which is tried each minute: {exc}. Scale by hand if it is urgent"
             await self._tell(run, Reason.WORKLOAD_NOT_SCALED, message, now, warning=True)
+            if not isinstance(exc, Refused):
+                raise
             return False
         return True
 

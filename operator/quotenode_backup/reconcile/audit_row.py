@@ -39,7 +39,7 @@ class AuditRows:
         match next_task(run.uid, jobs, pods, self._clock()):
             case Begin(number):
                 return await self._begin_record(run, run.spec, number)
-            case Pause(again):
+            case Pause(again, _, _):
                 return again
             case Done():
                 found = Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs")
@@ -54,7 +54,10 @@ class AuditRows:
         job = record_job(plan, spec.database, spec.pod, placement, self._settings)
         try:
             await self._cluster.ensure_task(job)
-        except (Refused, NameTaken):
+        except (Refused, NameTaken) as exc:
+            words = f"The cluster refuses the Job that writes the row in backup_logs, which is tried each minute: {exc}"
+            found = Finding(False, Reason.AUDIT_PENDING, words)
+            await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
             return REFUSED_TICK
         return LOCK_TICK
 

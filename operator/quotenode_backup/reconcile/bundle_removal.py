@@ -43,7 +43,11 @@ class BundleRemoval:
         match next_task(run.uid, jobs, pods, self._clock()):
             case Begin(number):
                 return await self._begin_removal(run, spec, bundle, number)
-            case Pause(again):
+            case Pause(again, job, obstacle):
+                if not any(pod.job_name == job for pod in pods):
+                    obstacle = await self._cluster.newest_warning(run.namespace, "Job", job, "FailedCreate")
+                if obstacle:
+                    await self._say_removing(run, f"The Job that removes the bundle waits: {obstacle}", again)
                 return again
             case Done():
                 await self._cluster.keep_finalizer(run, False)

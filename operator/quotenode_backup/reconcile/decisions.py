@@ -26,7 +26,7 @@ from quotenode_backup.reconcile.steps import (
     Wait,
 )
 from quotenode_backup.reconcile.stopping import scaled_up, stopping
-from quotenode_backup.reconcile.stuck import NotRunning, with_pod, without_pod
+from quotenode_backup.reconcile.stuck import with_pod, without_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _during(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step:
 def _last_obstacle(seen: Seen) -> str:
     """Why the pod had no node when it was last looked at: the deadline takes the pod, and its reason, away."""
     status = seen.run.status
-    return status.message or "" if status.reason == Reason.UNSCHEDULABLE else ""
+    return status.message or "" if status.reason in {Reason.UNSCHEDULABLE, Reason.POD_REJECTED} else ""
 
 
 def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:
@@ -121,14 +121,16 @@ def _pending(seen: Seen, job: Job, live: list[Pod]) -> Step | None:
         return None
     if pending.curable and seen.now - job.created < timing.QUIET_PERIOD:
         return Wait(SOON)
-    if not pending.curable and seen.now - job.created >= timing.STUCK_AFTER:
+    left = timing.STUCK_AFTER - (seen.now - _coming_up_since(job, live))
+    if not pending.curable and left <= timedelta(0):
         return EndAttempt(Ended(pending.reason, pending.message))
-    return Observe(pending.reason, pending.message, again=_until_stuck(seen, job, pending))
+    again = TICK if pending.curable else max(SOON, min(TICK, left))
+    return Observe(pending.reason, pending.message, again)
 
 
-def _until_stuck(seen: Seen, job: Job, pending: NotRunning) -> timedelta:
-    left = timing.STUCK_AFTER - (seen.now - job.created)
-    return TICK if pending.curable else max(SOON, min(TICK, left))
+def _coming_up_since(job: Job, live: list[Pod]) -> datetime:
+    """A pod that waited for a node has its time from then on: the node may be new, and its first pull fail."""
+    return max([job.created, *(pod.scheduled for pod in live if pod.scheduled)])
 
 
 def _late(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step | None:
@@ -136,7 +138,7 @@ def _late(seen: Seen, spec: BackupSpec, attempt: Attempt) -> Step | None:
     start = seen.run.status.start_time or attempt.start_time
     if seen.now < timing.runner_deadline(start, spec.active_deadline_seconds):
         return None
-    return EndAttempt(Ended(Reason.DEADLINE_EXCEEDED, _deadline_sentence(spec)))
+    return EndAttempt(Ended(Reason.DEADLINE_EXCEEDED, _deadline_sentence(spec, _last_obstacle(seen))))
 
 
 def _between(seen: Seen, spec: BackupSpec, last: Attempt) -> Step:
@@ -218,8 +220,6 @@ def _lost_sentence(pods: list[Pod]) -> str:
     )
 
 
-def _deadline_sentence(spec: BackupSpec) -> str:
-    return (
-        f"The deadline of {spec.active_deadline_seconds} s is over:"
-        " raise spec.activeDeadlineSeconds if the data is large."
-    )
+def _deadline_sentence(spec: BackupSpec, obstacle: str = "") -> str:
+    advice = obstacle or "raise spec.activeDeadlineSeconds if the data is large."
+    return f"The deadline of {spec.active_deadline_seconds} s is over: {advice}"

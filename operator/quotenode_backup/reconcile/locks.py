@@ -85,13 +85,22 @@ async def take(cluster: Cluster, run: Run, room: Room, now: datetime) -> Busy | 
     except (AlreadyExists, Conflict):
         return Busy("Another backup of the same database was a moment faster: asking again")
     except Refused as exc:
-        return Busy(_cannot_start(found, exc))
+        if found and found.stopped:
+            return Busy(cannot_start(found.holder_name, exc))
+        return Busy(f"Waiting: the Lease that is the database's lock can't be written ({exc}). Allow it")
     return None
 
 
-def _cannot_start(found: Lease | None, answer: Refused) -> str:
-    whose = found.holder_name if found else "another backup"
+def cannot_start(whose: str, answer: Refused) -> str:
     return f"Waiting: the application that {whose} stopped can't be started again ({answer}). Scale it by hand"
+
+
+async def stopper(cluster: Cluster, run: Run) -> str:
+    """The name of another run that has an application of this namespace stopped; empty when there is none."""
+    async for _, found in cluster.each_lease(run.namespace):
+        if found.stopped and found.holder_uid != run.uid:
+            return found.holder_name
+    return ""
 
 
 async def no_room(cluster: Cluster, room: Room) -> Full | None:

@@ -11,6 +11,9 @@ from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOu
 from quotenode_backup.domain.errors import Exit, Reason
 from quotenode_backup.domain.text import shortened
 
+_LOST_BY_ITS_NODE = {"ContainerStatusUnknown", "Unknown"}
+"""How kubelet and containerd call a container that they find no more, as after a restart of the node."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -80,8 +83,9 @@ def _silent(pod: Pod) -> Ended:
             f"Pod {pod.name} used more memory than it may: raise spec.pod.resources.limits.memory",
             pod.exit_code,
         )
-    if pod.reason or pod.exit_code in {Exit.KILLED, Exit.TERMINATED}:
-        cause = pod.reason or f"exit code {pod.exit_code}"
+    lost = pod.terminated_reason if pod.terminated_reason in _LOST_BY_ITS_NODE else ""
+    if pod.reason or lost or pod.exit_code in {Exit.KILLED, Exit.TERMINATED}:
+        cause = pod.reason or (lost and f"{lost}: was its node restarted?") or f"exit code {pod.exit_code}"
         message = f"Pod {pod.name} was ended from outside ({cause}) before it could report"
         return Ended(Reason.POD_LOST, message + _likely_memory(pod), pod.exit_code)
     return Ended(
@@ -93,7 +97,7 @@ def _silent(pod: Pod) -> Ended:
 
 def _likely_memory(pod: Pod) -> str:
     """Container runtimes lose the kernel's word on memory now and then (containerd#8893), but who else would kill?"""
-    if pod.reason or pod.deleting or pod.exit_code != Exit.KILLED:
+    if pod.reason or pod.deleting or pod.exit_code != Exit.KILLED or pod.terminated_reason in _LOST_BY_ITS_NODE:
         return ""
     return "; nobody deleted it, so it may be short of memory: raise spec.pod.resources.limits.memory if it stays so"
 

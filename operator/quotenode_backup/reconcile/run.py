@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, BackupStatus, ConditionType
-from quotenode_backup.cluster.errors import Invalid, Refused
+from quotenode_backup.cluster.errors import Invalid, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Claim, Job, Pod, Run, Scale, Stopped
 from quotenode_backup.contract import RetentionOutcome
@@ -25,7 +25,7 @@ from quotenode_backup.reconcile import application, locks
 from quotenode_backup.reconcile import status as next_status
 from quotenode_backup.reconcile.decisions import Seen, next_step
 from quotenode_backup.reconcile.outcome import Ended
-from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, SOON, TICK
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, REFUSED_TICK, SOON, TICK
 from quotenode_backup.reconcile.placement import Misplaced, place
 from quotenode_backup.reconcile.plan import plan_of
 from quotenode_backup.reconcile.status import UNRECORDABLE
@@ -154,8 +154,7 @@ class RunReconciler:
             case ScaleDown(scale):
                 return await self._scale_down(run, scale, now)
             case StartApplication():
-                await self._start_application(run, now)
-        return Pass(NOW)
+                return await self._start_application(run, now)
 
     async def _scale_down(self, run: Run, scale: Scale, now: datetime) -> Pass:
         try:
@@ -170,16 +169,33 @@ class RunReconciler:
         return Pass(NOW)
 
     async def _accept(self, run: Run, now: datetime) -> Pass:
-        if not await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid):
-            message = "Waiting for the pod of an earlier backup of this name to end"
-            return await self._wait_for(run, Reason.WAITING_FOR_TARGET, message, now, LOCK_TICK)
+        before = await self._before_acceptance(run, now)
+        if before:
+            return await self._wait_for(run, Reason.WAITING_FOR_TARGET, before, now, LOCK_TICK)
         placement = await self._placement(run)
         if isinstance(placement, Placement):
             return await self._write(run, next_status.accepted(run, now))
-        if placement.may_pass and now - run.created < timing.STUCK_AFTER:
-            status = next_status.waiting(run, placement.reason, placement.message, now)
-            return await self._write(run, status, LOCK_TICK)
+        if placement.reason is Reason.RUN_AS_USER_NEEDED:
+            stopper = await locks.stopper(self._cluster, run)
+            if stopper:
+                message = (
+                    f"Waiting for {stopper}, which has the application stopped: its pods show who can read the files"
+                )
+                return await self._wait_for(run, Reason.WAITING_FOR_TARGET, message, now, LOCK_TICK)
+        if placement.may_pass and now - next_status.unaccepted_since(run, now) < timing.STUCK_AFTER:
+            return await self._write(
+                run, next_status.unaccepted(run, placement.reason, placement.message, now), LOCK_TICK
+            )
         return await self._fail(run, placement.reason, placement.message, now)
+
+    async def _before_acceptance(self, run: Run, now: datetime) -> str:
+        """What has to be over first; empty when nothing has."""
+        try:
+            if await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid):
+                return ""
+        except Refused as exc:
+            return locks.cannot_start(f"an earlier backup {run.name}", exc)
+        return "Waiting for the pod of an earlier backup of this name to end"
 
     async def _take_lock(self, run: Run, now: datetime) -> Pass:
         obstacle: locks.Busy | locks.Full | None = await locks.no_room(self._cluster, self._room)
@@ -215,11 +231,16 @@ class RunReconciler:
         await locks.remember_stopped(self._cluster, run, stopped, now)
         return Pass(NOW)
 
-    async def _start_application(self, run: Run, now: datetime) -> None:
+    async def _start_application(self, run: Run, now: datetime) -> Pass:
         lease = await locks.seen_lease(self._cluster, run)
-        if lease and lease.holder_uid == run.uid:
-            await locks.start_stopped(self._cluster, run.namespace, lease, now)
+        try:
+            if lease and lease.holder_uid == run.uid:
+                await locks.start_stopped(self._cluster, run.namespace, lease, now)
+        except Refused as exc:
+            await self._tell(run, Reason.WORKLOAD_NOT_SCALED, locks.cannot_start("this backup", exc), now, warning=True)
+            return Pass(REFUSED_TICK)
         await self._cluster.write_status(run, next_status.serving(run))
+        return Pass(NOW)
 
     async def _begin_attempt(self, seen: Seen, number: int) -> Pass:
         """With the user whose files these will be: should the run be deleted, only that one can remove them."""
@@ -239,6 +260,9 @@ class RunReconciler:
             return await self._end_attempt(run, Ended(Reason.NAME_COLLISION, f"{exc}: remove or rename it"), now)
         except Refused as exc:
             return await self._refused(run, attempt, exc, now)
+        except Unavailable as exc:  # an admission webhook that is away too
+            message = f"The cluster could not make the backup's Job, which is tried until the deadline: {exc}"
+            return await self._write(run, next_status.observed(run, Reason.POD_REJECTED, message, now), TICK)
         return Pass(TICK)
 
     async def _misplaced(self, run: Run, attempt: Attempt, found: Misplaced, now: datetime) -> Pass:
@@ -253,8 +277,8 @@ class RunReconciler:
         return await self._held_up(run, attempt, Reason.POD_REJECTED, message, now)
 
     async def _held_up(self, run: Run, attempt: Attempt, reason: Reason, message: str, now: datetime) -> Pass:
-        """The attempt has no Job yet, for a cause that may pass but is not waited for for ever."""
-        if now - attempt.start_time >= timing.STUCK_AFTER:
+        """The attempt has no Job yet, for a cause that may pass but is not waited for for ever, nor given up at first sight."""
+        if now - attempt.start_time >= timing.STUCK_AFTER and run.status.reason == reason:
             return await self._end_attempt(run, Ended(reason, message), now)
         return await self._write(run, next_status.observed(run, reason, message, now), LOCK_TICK)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.errors import Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
@@ -12,6 +12,9 @@ from quotenode_backup.manifests.scheduled_run import scheduled_run
 from quotenode_backup.reconcile.reading import Readings, reading
 from quotenode_backup.reconcile.slots import NewRun, Notice, decide, without_run
 from quotenode_backup.reconcile.telling import Teller
+
+SOON_ENOUGH = timedelta(minutes=1)
+"""An API server that is away for less is not told of."""
 
 
 class ScheduleReconciler:
@@ -53,6 +56,11 @@ class ScheduleReconciler:
             words = f"{exc}: remove or rename it"
             await self._tell(run, Notice(Reason.NAME_COLLISION, words, occurrence, warning=True), now)
             return False
+        except Unavailable as exc:
+            if new.slot is None or now - new.slot > SOON_ENOUGH:
+                words = f"Run {new.name} can't be made yet, which is tried as long as its slot may start: {exc}"
+                await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now)
+            raise
         except Refused as exc:
             words = f"The cluster refuses run {new.name}: {exc}"
             await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now)

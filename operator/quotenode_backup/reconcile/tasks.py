@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from quotenode_backup.api.status import Attempt
 from quotenode_backup.cluster.views import Job, Pod
 from quotenode_backup.contract import Outcome, Result
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.reconcile.outcome import outcome, result_of
+from quotenode_backup.reconcile.outcome import result_of
 from quotenode_backup.reconcile.pace import TICK
+from quotenode_backup.reconcile.stuck import with_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,12 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
+    """The newest Job is still at it."""
+
     again: timedelta
+    job: str
+    obstacle: str
+    """Why its pod does not run; empty when it does, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +49,28 @@ def next_task(run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datet
     if newest is None:
         return Begin(1)
     if not newest.is_finished:
-        return Pause(TICK)
+        return Pause(TICK, newest.name, _obstacle(newest, pods))
     told = _result(run_uid, newest, pods)
     if told and told.outcome is Outcome.SUCCEEDED and newest.complete:
         return Done()
     due = (newest.ended or newest.created) + timing.task_delay(newest.number)
     if now >= due:
         return Begin(newest.number + 1)
-    attempt = Attempt(number=newest.number, job_name=newest.name, start_time=newest.created)
-    ended = outcome(run_uid, attempt, newest, pods)
-    reason, message = (told.reason, told.message) if told else (ended.reason, ended.message)
-    return Failed(newest.number, reason, message, due - now)
+    if told:
+        return Failed(newest.number, told.reason, told.message, due - now)
+    return Failed(newest.number, Reason.RESULT_MISSING, _without_result(newest, pods), due - now)
+
+
+def _obstacle(job: Job, pods: Sequence[Pod]) -> str:
+    kept_from = [with_pod(pod, "") for pod in pods if pod.job_name == job.name]
+    return next((found.message for found in kept_from if found and found.reason is not Reason.JOB_CREATED), "")
+
+
+def _without_result(job: Job, pods: Sequence[Pod]) -> str:
+    ended = next((pod for pod in pods if pod.job_name == job.name and pod.exit_code is not None), None)
+    if ended:
+        return f"Pod {ended.name} ended with exit code {ended.exit_code} and without a result: see kubectl logs {ended.name}"
+    return f"Job {job.name} came to no result in time: see kubectl describe job {job.name}"
 
 
 def _result(run_uid: str, job: Job, pods: Sequence[Pod]) -> Result | None:

@@ -65,8 +65,10 @@ def _stored_once(attempt: "Attempt") -> Result:
     folder = attempt.folder
     try:
         destination.clear_away(folder)
+        retention.finish_begun(folder, attempt.plan, attempt.lock.system_identifier)
         if record := committed.find(folder, attempt.plan.run_uid):
             return committed.result(attempt.plan, folder, record, "was stored by an earlier attempt")
+        destination.require_writable(folder)
         return attempt.run()
     except OSError as error:
         raise destination.not_stored(folder, error) from error

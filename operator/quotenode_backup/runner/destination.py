@@ -87,7 +87,6 @@ def prepare(root: Path, plan: Plan, server: str, mark: str) -> Folder:
         folder.path.mkdir(parents=True, exist_ok=True)
         if folder.path.is_symlink():
             raise NotADirectoryError(errno.ELOOP, "its folder for this database is a link")
-        _try_to_write(folder)
     except OSError as error:
         raise not_stored(folder, error) from error
     return folder
@@ -104,7 +103,8 @@ def _inside(root: Path, plan: Plan) -> Path:
     return path
 
 
-def _try_to_write(folder: Folder) -> None:
+def require_writable(folder: Folder) -> None:
+    """Only after `clear_away`: what a dead attempt left may be what fills the disk."""
     path = folder.partial(".probe")
     path.write_bytes(b"\0")
     path.unlink()
@@ -165,14 +165,21 @@ def parse_record(content: bytes) -> Record | None:
 
 
 def clear_away(folder: Folder) -> None:
-    """Finishes what a dead attempt had all but committed, and removes what it had not. The lock must be held."""
+    """Removes what a dead attempt left, and finishes what it had all but committed. In this order: the disk may be full.
+
+    The lock must be held.
+    """
+    unfinished: dict[Path, Record] = {}
     for path in folder.path.glob(f"{folder.partials}{shape.COMMIT_RECORD_SUFFIX}"):
         record = read_record(path)
         if record and _had_its_name(folder, path, record):
-            _finish_commit(folder, path, record)
+            unfinished[path] = record
     for path in folder.path.glob(f"{shape.PARTIAL_PREFIX}*"):
-        if path.match(folder.partials) or _is_ancient(path):
+        if path not in unfinished and (path.match(folder.partials) or _is_ancient(path)):
             path.unlink(missing_ok=True)
+    for path, record in unfinished.items():
+        _finish_commit(folder, path, record)
+        path.unlink(missing_ok=True)
 
 
 def _is_ancient(path: Path) -> bool:

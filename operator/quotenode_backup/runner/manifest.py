@@ -29,7 +29,7 @@ def describe(
         "initiatedBy": plan.initiated_by,
         "started": stamp(plan.started),
         "completed": stamp(datetime.now(UTC)),
-        "target": _target(plan, system_identifier),
+        "target": target(plan, system_identifier),
         "versions": dict(versions),
         "runner": {"uid": os.geteuid(), "gid": os.getegid()},
         "database": _component(parts[shape.DUMP]),
@@ -41,7 +41,7 @@ def describe(
     return description
 
 
-def _target(plan: Plan, system_identifier: int) -> dict[str, Any]:
+def target(plan: Plan, system_identifier: int) -> dict[str, Any]:
     """Two clusters that write into one exported folder can call their servers the same: the identifier tells them apart."""
     database = plan.database
     identifier = str(system_identifier)  # above what a number in JSON can hold for many readers

@@ -36,6 +36,8 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
     *folders, bundle = _steps(plan)
     try:
         with _opened(places.destination, folders) as shelf:
+            if not bundle:
+                _condemn_unfinished(plan, shelf)
             bundles = [bundle] if bundle else list(_of_run(plan, shelf))
             was_there = bool([one for one in bundles if _removed(plan, shelf, one)])
     except FileNotFoundError:
@@ -63,6 +65,15 @@ def _of_run(plan: RemovalPlan, shelf: Shelf) -> Iterator[str]:
         bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
         if name in (shape.record_name(bundle), tombstone_name(bundle)) and _is_of(plan, shelf.record(name, bundle)):
             yield bundle
+
+
+def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> None:
+    """A bundle whose attempt died in the middle of its commit: the next backup would finish that."""
+    for name in sorted(shelf.names()):
+        if name.startswith(shape.PARTIAL_PREFIX) and name.endswith(shape.COMMIT_RECORD_SUFFIX):
+            record = shelf.record(name)
+            if record and _is_of(plan, record):
+                shelf.condemn_unfinished(name, record)
 
 
 @contextmanager

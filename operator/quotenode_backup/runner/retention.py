@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +20,9 @@ from quotenode_backup.domain.errors import RunFailed
 from quotenode_backup.domain.retention import REMOVED_PREFIX, Choice, Kept, choose, mark
 from quotenode_backup.runner import interruption
 from quotenode_backup.runner.destination import Folder, Record
+from quotenode_backup.runner.manifest import target
 from quotenode_backup.runner.segments import CHUNK
-from quotenode_backup.runner.shelf import Shelf, opened
+from quotenode_backup.runner.shelf import Shelf, opened, tombstone_name
 from quotenode_backup.runner.supervision import supervise
 from quotenode_backup.runner.wording import sentence, shown
 
@@ -53,6 +55,20 @@ def apply(folder: Folder, plan: Plan, keep_last: int, own: str, check_lock: Call
         log.warning("Retention: %s", outcome.problem)
     log.info("Retention: %d older bundles removed", outcome.pruned)
     return outcome
+
+
+def finish_begun(folder: Folder, plan: Plan, system_identifier: int) -> None:
+    """A bundle that a dead attempt condemned is no backup any more, and takes room that the next one may need.
+
+    What can't go now is told by `apply`, after a success.
+    """
+    own = {"namespace": plan.namespace, "target": target(plan, system_identifier)}
+    with suppress(OSError), opened(folder.path) as shelf:
+        for name in sorted(shelf.names()):
+            bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
+            record = shelf.record(name, bundle) if name == tombstone_name(bundle) else None
+            if record and _are_of_one_target(own, record):
+                shelf.finish(bundle)
 
 
 def clause(outcome: RetentionOutcome | None) -> str:

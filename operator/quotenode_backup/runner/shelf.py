@@ -48,14 +48,14 @@ class Shelf:
         status = self._status(name)
         return status.st_size if status and stat.S_ISREG(status.st_mode) else None
 
-    def record(self, name: str, bundle: str) -> Record | None:
-        """The commit record `name`, if it is one, and of that bundle."""
+    def record(self, name: str, bundle: str = "") -> Record | None:
+        """The commit record `name`, if it is one, and of that bundle if that matters."""
         size = self.size(name)
         if size is None or size > LARGEST_RECORD:
             return None
         with os.fdopen(self.open(name), "rb") as file:
             record = parse_record(file.read(LARGEST_RECORD + 1))
-        return record if record and record["bundle"]["name"] == bundle else None
+        return record if record and bundle in ("", record["bundle"]["name"]) else None
 
     def open(self, name: str) -> int:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -69,6 +69,16 @@ class Shelf:
             self._rename(shape.record_name(bundle), tombstone_name(bundle))
         self._sync()
         self.finish(bundle)
+
+    def condemn_unfinished(self, partial_record: str, record: Record) -> None:
+        """As `remove` begins, for a bundle that has its name but not yet its record. Without its name there is no bundle."""
+        bundle, partial = record["bundle"]["name"], partial_record.removesuffix(shape.COMMIT_RECORD_SUFFIX)
+        if self.has(shape.record_name(bundle)) or self.size(bundle) != record["bundle"]["sizeBytes"]:
+            return
+        if not self.has(partial) or self._are_one_file(partial, bundle):
+            self._rename(partial_record, tombstone_name(bundle))
+            self._unlink(partial)
+            self._sync()
 
     def finish(self, bundle: str) -> None:
         """The rest of a removal, wherever the one before came to its end.
@@ -96,6 +106,10 @@ class Shelf:
         with suppress(FileNotFoundError):
             self._rename(tombstone_name(bundle), shape.record_name(bundle))
         self._sync()
+
+    def _are_one_file(self, one: str, other: str) -> bool:
+        first, second = self._status(one), self._status(other)
+        return first is not None and second is not None and os.path.samestat(first, second)
 
     def _status(self, name: str) -> os.stat_result | None:
         try:

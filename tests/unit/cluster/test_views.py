@@ -1,7 +1,8 @@
 import pytest
 
 from quotenode_backup.cluster.errors import Unreadable
-from quotenode_backup.cluster.wire import pod_of, run_of
+from quotenode_backup.cluster.wire import lease_of, pod_of, run_of
+from quotenode_backup.manifests import labels
 
 
 def body(**status: object) -> dict[str, object]:
@@ -36,6 +37,20 @@ def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
     run = run_of(of_another)
     assert run.spec is None
     assert run.spec_fault.startswith("spec.storage.local.color does not fit this operator's release (")
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        "{",
+        '{"workloads": [], "user": 1, "serve_by": "0001-01-01T00:00:00"}',
+        '{"workloads": [], "user": 1, "serve_by": 7e99}',
+    ],
+)
+def test_what_a_lease_says_was_stopped_in_words_that_are_not_ours_is_passed_over(stopped: str) -> None:
+    """A time without a zone would break each scrape."""
+    body = {"metadata": {"name": "lock", "resourceVersion": "1", "annotations": {labels.STOPPED: stopped}}}
+    assert lease_of(body).stopped is None
 
 
 def test_only_our_container_of_a_pod_is_believed() -> None:

@@ -153,6 +153,13 @@ def test_what_waiting_cannot_cure_ends_the_attempt_at_ninety_seconds(stuck: Any,
     assert step.ended.reason is reason
 
 
+def test_a_pod_that_got_a_new_node_late_has_its_time_from_then_on() -> None:
+    pulling = pod(phase="Pending", waiting_reason="ErrImagePull", scheduled=START + seconds(200))
+    first = decide(status(attempt()), jobs=[job()], pods=[pulling], at=201)
+    assert isinstance(first, Observe)
+    assert isinstance(decide(status(attempt()), jobs=[job()], pods=[pulling], at=290), EndAttempt)
+
+
 @pytest.mark.parametrize("at", [10, 1000, 1799])
 def test_a_pod_that_waits_for_a_node_waits_until_the_deadline(at: float) -> None:
     waiting = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available: 2 Insufficient memory.")

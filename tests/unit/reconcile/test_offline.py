@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.cluster.errors import ApiError, Refused
+from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.contract import Plan
 from quotenode_backup.controller.resync import Found, look
@@ -367,12 +367,31 @@ def test_two_databases_with_one_application_leave_it_up() -> None:
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
 
 
-def refusing(when: Callable[[], bool]) -> Callable[[str, str], None]:
+@pytest.mark.parametrize("database", ["shop", "another"])
+def test_a_backup_made_while_it_is_down_waits_until_its_pods_show_who_can_read_the_files(database: str) -> None:
+    world = offline_world()
+    client = until_a_job_runs(world)
+    assert world.application_pods() == 0
+    files = [{"name": "uploads", "claimName": "files"}]
+    login = {"name": "login"}
+    world.apply(
+        "extra", files=files, database={"host": "db", "port": 5432, "name": database, "credentialsSecretRef": login}
+    )
+    for _ in range(5):
+        finished(one_round(client))
+        assert world.status("extra")["reason"] == "WaitingForTarget"
+        assert "night" in world.status("extra")["message"]
+        world.now += timedelta(seconds=30)
+    to_rest(world, client)
+    assert world.status("extra")["phase"] == "Completed"
+
+
+def refusing(when: Callable[[], bool], answer: ApiError | None = None) -> Callable[[str, str], None]:
     """A policy against scaling, as long as it is in force."""
 
     def refuse(moment: str, request: str) -> None:
         if moment == "before" and request.endswith("/scale") and when():
-            raise Refused("no scaling today (403)")
+            raise answer or Refused("no scaling today (403)")
 
     return refuse
 
@@ -397,12 +416,62 @@ def stuck(world: World) -> bool:
     return bool(world.status("night").get("completionTime"))
 
 
-def test_what_the_cluster_does_not_let_start_is_told_and_tried_until_it_may() -> None:
+@pytest.mark.parametrize("answer", [Refused("no scaling today (403)"), Unavailable("failed calling webhook (500)")])
+def test_what_the_cluster_does_not_let_start_is_told_and_tried_until_it_may(answer: ApiError) -> None:
     world = offline_world()
     until = world.now + timedelta(hours=2)
-    to_rest(world, Client(world, refusing(lambda: stuck(world) and world.now < until)))
+    to_rest(world, Client(world, refusing(lambda: stuck(world) and world.now < until, answer)))
     assert world.status("night")["phase"] == "Completed"
     assert "WorkloadNotScaled" in told(world)
+    assert_serves(world)
+
+
+def rounds(world: World, client: Client, count: int) -> None:
+    for _ in range(count):
+        finished(one_round(client))
+        world.tick()
+
+
+def test_a_run_that_has_to_wait_and_may_not_start_the_application_again_says_so() -> None:
+    world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
+    until = world.now + timedelta(minutes=10)
+    client = Client(world, refusing(lambda: bool(world.status("night").get("attempts")) and world.now < until))
+    rounds(world, client, 50)
+    assert "WorkloadNotScaled" in told(world)
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert_serves(world)
+
+
+def test_made_anew_while_the_application_may_not_be_started_it_says_what_it_waits_for() -> None:
+    world = offline_world()
+    until_a_job_runs(world)
+    world.delete("night")
+    world.apply("night", files=[], pod={"runAsUser": 1000})
+    until = world.now + timedelta(hours=1)
+    client = Client(world, refusing(lambda: world.now < until))
+    rounds(world, client, 30)
+    assert world.status("night")["reason"] == "WaitingForTarget"
+    assert "can't be started again (no scaling today (403)). Scale it by hand" in world.status("night")["message"]
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert_serves(world)
+
+
+def test_a_webhook_that_is_away_is_named_while_the_job_cannot_be_made_and_at_the_deadline() -> None:
+    world = offline_world()
+
+    def away(moment: str, request: str) -> None:
+        if moment == "before" and request == f"POST {JOBS}":
+            raise Unavailable("failed calling webhook validate.example (500)")
+
+    client = Client(world, away)
+    rounds(world, client, 20)
+    assert world.status("night")["phase"] == "Running"
+    assert "failed calling webhook validate.example" in world.status("night")["message"]
+    to_rest(world, client)
+    assert world.status("night")["reason"] == "DeadlineExceeded"
+    assert "failed calling webhook validate.example" in world.status("night")["message"]
     assert_serves(world)
 
 

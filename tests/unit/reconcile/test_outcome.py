@@ -89,6 +89,8 @@ def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> Non
         ({"exit_code": 137}, Reason.POD_LOST, "exit code 137"),
         ({"exit_code": 143}, Reason.POD_LOST, "exit code 143"),
         ({"exit_code": None, "reason": "Evicted", "phase": "Failed"}, Reason.POD_LOST, "Evicted"),
+        ({"exit_code": 137, "terminated_reason": "ContainerStatusUnknown"}, Reason.POD_LOST, "was its node restarted?"),
+        ({"exit_code": 255, "terminated_reason": "Unknown"}, Reason.POD_LOST, "was its node restarted?"),
         ({"exit_code": 2}, Reason.RESULT_MISSING, "exit code 2"),
     ],
 )
@@ -105,8 +107,9 @@ def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object]
         ({"exit_code": 137, "deleting": True}, False),
         ({"exit_code": 137, "reason": "Evicted"}, False),
         ({"exit_code": 143}, False),
+        ({"exit_code": 137, "terminated_reason": "ContainerStatusUnknown"}, False),
     ],
-    ids=["killed", "killed as it was deleted", "killed as it was evicted", "terminated"],
+    ids=["killed", "killed as it was deleted", "killed as it was evicted", "terminated", "lost by its node"],
 )
 def test_a_pod_that_nobody_but_the_kernel_can_have_killed_may_need_memory(
     changes: dict[str, object], advised: bool

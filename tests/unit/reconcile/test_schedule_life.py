@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from quotenode_backup.cluster.errors import Unavailable
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import slot_run_name
-from tests.unit.reconcile.lives import ends_with, killed_everywhere, live_until, told
-from tests.unit.reconcile.world import RUNS, World
+from tests.unit.reconcile.lives import ends_with, finished, killed_everywhere, live_until, one_round, told
+from tests.unit.reconcile.world import RUNS, Client, World
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 QUARTERS = "0 */15 * * * *"
@@ -104,3 +105,24 @@ def test_a_clock_that_jumps_ahead_starts_one_run() -> None:
     live_until(world.now + timedelta(minutes=1))(world, None)
     assert slots(world) == [*ALL_OF_AN_HOUR, "2026-03-31T02:45:00Z"]
     assert told(world).count("SlotMissed") == 1
+
+
+def test_a_webhook_that_is_away_when_a_slot_comes_is_named_if_it_stays_away() -> None:
+    def away(moment: str, request: str) -> None:
+        if moment == "before" and request == f"POST {RUNS}" and world.now < until:
+            raise Unavailable("failed calling webhook validate.example (500)")
+
+    world = scheduled()
+    first_slot = START + timedelta(minutes=15)
+    until = first_slot + timedelta(minutes=5)
+    client = Client(world, away)
+    while world.now < first_slot + timedelta(seconds=50):
+        finished(one_round(client))
+        world.tick()
+    assert "RunRefused" not in told(world)
+    while world.now < until + timedelta(minutes=2):
+        finished(one_round(client))
+        world.tick()
+    assert told(world).count("RunRefused") == 1
+    assert slots(world) == ALL_OF_AN_HOUR[:1]
+    assert world.status("nightly").get("missedSlots", 0) == 0

@@ -8,7 +8,7 @@ import pytest
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.pace import TICK
 from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
-from tests.unit.given import START, UID, ended_pod, job, result, seconds
+from tests.unit.given import START, UID, ended_pod, job, pod, result, seconds
 
 MINUTE = timedelta(minutes=1)
 
@@ -24,7 +24,7 @@ def after(at: float, *jobs: Any, pods: Any = ()) -> object:
 
 def test_the_first_begins_at_once_and_is_waited_for() -> None:
     assert after(0) == Begin(1)
-    assert after(100, job()) == Pause(TICK)
+    assert after(100, job()) == Pause(TICK, job().name, "")
 
 
 def test_a_job_that_says_so_and_completed_did_it() -> None:
@@ -48,6 +48,24 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
     assert after(69, over(), pods=[said]) == Failed(1, Reason.SOURCE_UNREACHABLE, "Away", seconds(1))
     assert after(70, over(), pods=[said]) == Begin(2)
     assert after(129, over(), over(2)) == Failed(
-        2, Reason.POD_LOST, f"The pod of Job {over(2).name} was deleted before it could report", seconds(1)
+        2,
+        Reason.RESULT_MISSING,
+        f"Job {over(2).name} came to no result in time: see kubectl describe job {over(2).name}",
+        seconds(1),
     )
     assert after(130, over(2), over()) == Begin(3)
+
+
+def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
+    unscheduled = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available")
+    assert after(20, job(), pods=[unscheduled]) == Pause(
+        TICK, job().name, "No node takes pod pod-1: 0/2 nodes are available"
+    )
+    assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(TICK, job().name, "")
+
+
+@pytest.mark.parametrize("exit_code", [137, 1])
+def test_a_pod_without_a_result_is_told_without_advice_for_backups(exit_code: int) -> None:
+    step = after(11, over(), pods=[ended_pod(exit_code=exit_code)])
+    assert isinstance(step, Failed)
+    assert step.message == f"Pod pod-1 ended with exit code {exit_code} and without a result: see kubectl logs pod-1"

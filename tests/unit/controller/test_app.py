@@ -1,0 +1,36 @@
+"""A worker goes on, whatever one object holds."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from quotenode_backup.controller.app import _work
+from quotenode_backup.controller.health import Metrics
+from quotenode_backup.controller.queue import Key, KeyQueue
+from tests.unit.reconcile.lives import finished, one_round, reconciler
+from tests.unit.reconcile.world import RUNS, Client, World
+
+
+@pytest.mark.parametrize("poison", [{"initiatedBy": "Api"}, {"startTime": "9999-12-31T23:59:59Z"}])
+def test_an_object_that_no_operator_can_have_written_ends_nothing(poison: dict[str, Any]) -> None:
+    world = World()
+    client = Client(world)
+    world.apply("poisoned")
+    finished(one_round(client))
+    world.objects[f"{RUNS}/poisoned"]["status"] |= poison
+    world.apply("sound", database={"host": "other", "name": "shop", "credentialsSecretRef": {"name": "login"}})
+
+    async def story() -> None:
+        queue = KeyQueue()
+        worker = asyncio.create_task(_work(queue, reconciler(world, client), Metrics()))
+        for _ in range(20):
+            queue.add(Key("shop", "poisoned"))
+            queue.add(Key("shop", "sound"))
+            await asyncio.sleep(0.01)
+            world.tick()
+        assert not worker.done()
+        worker.cancel()
+
+    asyncio.run(story())
+    assert world.status("sound")["attempts"]
