@@ -82,6 +82,7 @@ class RunReconciler:
         self._clock = clock
         self._room = room
         self._taking = asyncio.Lock()
+        self._full: tuple[datetime, locks.Full] | None = None
 
     async def reconcile(self, run: Run) -> Pass:
         seen = await self._look(run)
@@ -198,7 +199,7 @@ class RunReconciler:
         return "Waiting for the pod of an earlier backup of this name to end"
 
     async def _take_lock(self, run: Run, now: datetime) -> Pass:
-        obstacle: locks.Busy | locks.Full | None = await locks.no_room(self._cluster, self._room)
+        obstacle: locks.Busy | locks.Full | None = await self._no_room(now)
         if obstacle is None:
             async with self._taking:  # else two could take the last room at the same time
                 obstacle = await locks.take(self._cluster, run, self._room, now)
@@ -210,6 +211,14 @@ class RunReconciler:
             case locks.Full() as full:
                 pause = LOCK_TICK + spread(run.uid)
                 return await self._wait_for(run, Reason.WAITING_FOR_CAPACITY, full.sentence, now, pause)
+
+    async def _no_room(self, now: datetime) -> locks.Full | None:
+        """Good for as long as nobody asks again anyway: hundreds may wait, and each would list every Lease."""
+        if self._full and timedelta(0) <= now - self._full[0] < LOCK_TICK:
+            return self._full[1]
+        full = await locks.no_room(self._cluster, self._room)
+        self._full = (now, full) if full else None
+        return full
 
     async def _wait_for(self, run: Run, reason: Reason, message: str, now: datetime, again: timedelta) -> Pass:
         if run.status.reason != reason:

@@ -20,7 +20,7 @@ from tests.unit.reconcile.lives import (
     to_rest,
     told,
 )
-from tests.unit.reconcile.world import CLAIMS, JOBS, RUNS, Client, World
+from tests.unit.reconcile.world import CLAIMS, JOBS, LEASES, RUNS, Client, World
 
 
 def audited(*reasons: Reason, **spec: Any) -> World:
@@ -230,19 +230,20 @@ def test_killed_at_every_write_the_bundle_goes_with_its_resource() -> None:
     killed_everywhere(lambda: deleted("Delete"), check, least=3)
 
 
-def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
-    world = World()
-    for number in range(6):
+def crowd(world: World, count: int) -> None:
+    for number in range(count):
         database = {"host": "db", "port": 5432, "name": f"shop{number}", "credentialsSecretRef": {"name": "login"}}
         world.apply(f"b{number}", database=database)
-    client = Client(world)
-    limited = Reconciler(
-        Cluster(client),  # type: ignore[arg-type]
-        RUNNER,
-        "operator",
-        clock=lambda: world.now,
-        room=Room(2, ("shop",)),
-    )
+
+
+def with_room_for_two(world: World, client: Client) -> Reconciler:
+    return Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now, room=Room(2, ("shop",)))  # type: ignore[arg-type]
+
+
+def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
+    world = World()
+    crowd(world, 6)
+    limited = with_room_for_two(world, Client(world))
     most = 0
     for _ in range(200):
         for run in world.in_(RUNS):
@@ -252,3 +253,23 @@ def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
     assert most == 2
     assert_settled(world)
     assert told(world).count("WaitingForCapacity") == 4
+
+
+def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> None:
+    world, lists = World(), []
+    crowd(world, 30)
+    limited = with_room_for_two(world, Client(world, lambda kind, path: lists.append(path) if kind == "list" else None))
+
+    def asked() -> int:
+        lists.clear()
+        for run in world.in_(RUNS):
+            finished(limited.reconcile("shop", run["metadata"]["name"]))
+        return lists.count(LEASES)
+
+    while not any(
+        world.status(run["metadata"]["name"]).get("reason") == "WaitingForCapacity" for run in world.in_(RUNS)
+    ):
+        asked()
+    assert asked() <= 1
+    world.tick()
+    assert asked() == 1
