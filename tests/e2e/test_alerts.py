@@ -26,7 +26,8 @@ SHORTEST_SECONDS = 60
 
 
 class Prometheus:
-    """Looks once a second at the operator it is told of. An alert fires as soon as its condition holds."""
+    """Looks once a second at the operator it is told of. An alert fires as soon as its condition holds, and outlives its operator by
+    ten seconds in place of a quarter of an hour."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
@@ -82,6 +83,7 @@ def _at_once(rules: Any) -> Any:
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule.pop("for", None)
+            rule["expr"] = rule["expr"].replace("[15m]", "[10s]")
     return rules
 
 
