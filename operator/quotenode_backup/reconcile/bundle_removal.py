@@ -1,13 +1,13 @@
 """The bundle of a run that is deleted with deletionPolicy Delete."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
-from quotenode_backup.api.status import Destination
+from quotenode_backup.api.status import ConditionType, Destination
 from quotenode_backup.cluster.errors import NamespaceTerminating, Refused
 from quotenode_backup.cluster.gateway import Cluster, NameTaken
-from quotenode_backup.cluster.views import Run
+from quotenode_backup.cluster.views import Pod, Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.manifests.task import REMOVE, removal_job
@@ -17,6 +17,8 @@ from quotenode_backup.reconcile.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.plan import bundle_home, removal_plan
 from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
 from quotenode_backup.reconcile.telling import Teller
+
+_WAITS = "The Job that removes the bundle waits: "
 
 
 class BundleRemoval:
@@ -40,15 +42,12 @@ class BundleRemoval:
     async def _remove(self, run: Run, spec: BackupSpec, bundle: Destination) -> timedelta | None:
         jobs = await self._cluster.tasks_of(run.namespace, REMOVE, run.uid)
         pods = await self._cluster.task_pods_of(run.namespace, REMOVE, run.uid)
-        match next_task(run.uid, jobs, pods, self._clock()):
+        match next_task(run.uid, jobs, pods, self._clock(), _last_obstacle(run)):
             case Begin(number):
                 return await self._begin_removal(run, spec, bundle, number)
             case Pause(again, job, obstacle):
-                if not any(pod.job_name == job for pod in pods):
-                    obstacle = await self._cluster.newest_warning(run.namespace, "Job", job, "FailedCreate")
-                if obstacle:
-                    await self._say_removing(run, f"The Job that removes the bundle waits: {obstacle}", again)
-                return again
+                why = obstacle or await self._warning(run, job, pods)
+                return await self._say_removing(run, f"{_WAITS}{why}", again) if why else again
             case Done():
                 await self._cluster.keep_finalizer(run, False)
             case Failed(_, Reason.RETENTION_FAILED, message, _):
@@ -80,9 +79,25 @@ class BundleRemoval:
             )
         return await self._say_removing(run, "The local bundle is being removed", LOCK_TICK)
 
+    async def _warning(self, run: Run, job: str, pods: Sequence[Pod]) -> str:
+        """Why the Job's pod does not come up, as far as only Events say it."""
+        pod = next((pod for pod in pods if pod.job_name == job), None)
+        if pod is None:
+            return await self._cluster.newest_warning(run.namespace, "Job", job, "FailedCreate")
+        if pod.phase == "Pending":
+            return await self._cluster.newest_warning(run.namespace, "Pod", pod.name, "FailedMount")
+        return ""
+
     async def _say_removing(self, run: Run, message: str, again: timedelta) -> timedelta:
         await self._cluster.write_status(run, next_status.removing(run, message, self._clock()))
         return again
+
+
+def _last_obstacle(run: Run) -> str:
+    """The Job's deadline takes the pod, and its reason, away."""
+    condition = run.status.condition(ConditionType.LOCAL_BUNDLE_PRESENT)
+    told = condition.message if condition else ""
+    return told.removeprefix(_WAITS) if told.startswith(_WAITS) else ""
 
 
 def _unseen_bundle(run: Run) -> Destination | None:

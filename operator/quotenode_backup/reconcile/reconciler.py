@@ -7,9 +7,10 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile import locks
 from quotenode_backup.reconcile.afterwards import Afterwards
+from quotenode_backup.reconcile.desk import Pass
 from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
 from quotenode_backup.reconcile.reading import Readings
-from quotenode_backup.reconcile.run import Pass, RunReconciler
+from quotenode_backup.reconcile.run import RunReconciler
 from quotenode_backup.reconcile.schedule import ScheduleReconciler
 from quotenode_backup.reconcile.telling import Teller
 
@@ -38,6 +39,7 @@ class Reconciler:
         if run is None or not run.is_schedule:
             self._schedules.forget(namespace, name)
         if run is None:
+            self._runs.forget(namespace, name)
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)
         if run.status.is_finished or (run.deleting and not run.is_schedule):

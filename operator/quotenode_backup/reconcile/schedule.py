@@ -58,8 +58,8 @@ class ScheduleReconciler:
             return False
         except Unavailable as exc:
             if new.slot is None or now - new.slot > SOON_ENOUGH:
-                words = f"Run {new.name} can't be made yet, which is tried as long as its slot may start: {exc}"
-                await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now)
+                words = f"Run {new.name} can't be made yet, and is tried again: {exc}"
+                await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now, about="away")
             raise
         except Refused as exc:
             words = f"The cluster refuses run {new.name}: {exc}"
@@ -68,9 +68,10 @@ class ScheduleReconciler:
         await self._tell(run, Notice(Reason.RUN_CREATED, f"Made run {new.name}", occurrence, warning=False), now)
         return True
 
-    async def _tell(self, run: Run, notice: Notice, now: datetime) -> None:
+    async def _tell(self, run: Run, notice: Notice, now: datetime, about: str = "") -> None:
+        """`about`: what else than the notice's reason and occurrence makes it another Event."""
         await self._teller(
-            run, notice.reason, notice.message, now, warning=notice.warning, occurrence=notice.occurrence
+            run, notice.reason, notice.message, now, warning=notice.warning, about=about, occurrence=notice.occurrence
         )
 
 

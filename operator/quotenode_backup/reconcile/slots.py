@@ -206,7 +206,7 @@ def _staleness(status: BackupStatus, stale_at: datetime | None, now: datetime) -
     age = f"The last successful backup is of {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
     if stale_at is None or now < stale_at:
         return Finding(False, Reason.BACKUP_FRESH, age)
-    advice = "see why the last run failed (status.lastRun), then start one with a new spec.trigger"
+    advice = "see why its newest runs failed, then start one with a new spec.trigger"
     return Finding(
         True, Reason.BACKUP_STALE, f"{age}, and there should be one after that (staleAfterSeconds): {advice}"
     )

@@ -68,17 +68,6 @@ def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStat
     return _summarized(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
 
 
-def unaccepted(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
-    """The pod can't be placed as things are, which may pass."""
-    changes = {ConditionType.ACCEPTED: False, ConditionType.PROGRESSING: False}
-    return _summarized(run, run.status, changes, reason, message, now)
-
-
-def unaccepted_since(run: Run, now: datetime) -> datetime:
-    condition = run.status.condition(ConditionType.ACCEPTED)
-    return condition.last_transition_time if condition else now
-
-
 def attempt_begun(run: Run, number: int, user: int | None, now: datetime) -> BackupStatus:
     name = job_name(run.uid, number)
     attempt = Attempt(number=number, job_name=name, user_id=user, start_time=now)

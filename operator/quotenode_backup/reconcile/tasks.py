@@ -43,8 +43,10 @@ class Failed:
     again: timedelta
 
 
-def next_task(run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datetime) -> Begin | Pause | Done | Failed:
-    """`jobs` and `pods`: those of one task of one run."""
+def next_task(
+    run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datetime, obstacle: str = ""
+) -> Begin | Pause | Done | Failed:
+    """`jobs` and `pods`: those of one task of one run. `obstacle`: why the newest Job's pod did not run when it was last looked at."""
     newest = max(jobs, key=lambda job: job.number, default=None)
     if newest is None:
         return Begin(1)
@@ -58,7 +60,7 @@ def next_task(run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datet
         return Begin(newest.number + 1)
     if told:
         return Failed(newest.number, told.reason, told.message, due - now)
-    return Failed(newest.number, Reason.RESULT_MISSING, _without_result(newest, pods), due - now)
+    return Failed(newest.number, Reason.RESULT_MISSING, _without_result(newest, pods, obstacle), due - now)
 
 
 def _obstacle(job: Job, pods: Sequence[Pod]) -> str:
@@ -66,11 +68,13 @@ def _obstacle(job: Job, pods: Sequence[Pod]) -> str:
     return next((found.message for found in kept_from if found and found.reason is not Reason.JOB_CREATED), "")
 
 
-def _without_result(job: Job, pods: Sequence[Pod]) -> str:
-    ended = next((pod for pod in pods if pod.job_name == job.name and pod.exit_code is not None), None)
-    if ended:
-        return f"Pod {ended.name} ended with exit code {ended.exit_code} and without a result: see kubectl logs {ended.name}"
-    return f"Job {job.name} came to no result in time: see kubectl describe job {job.name}"
+def _without_result(job: Job, pods: Sequence[Pod], obstacle: str) -> str:
+    pod = next((pod for pod in pods if pod.job_name == job.name and pod.is_over), None)
+    if pod:
+        code = None if pod.exit_code is None else f"exit code {pod.exit_code}"
+        signs = ", ".join(sign for sign in (pod.reason or pod.terminated_reason, code) if sign)
+        return f"Pod {pod.name} ended without a result ({signs}): see kubectl logs {pod.name}"
+    return f"Job {job.name} came to no result: {obstacle or f'see kubectl describe job {job.name}'}"
 
 
 def _result(run_uid: str, job: Job, pods: Sequence[Pod]) -> Result | None:

@@ -178,7 +178,10 @@ def clear_away(folder: Folder) -> None:
         if path not in unfinished and (path.match(folder.partials) or _is_ancient(path)):
             path.unlink(missing_ok=True)
     for path, record in unfinished.items():
-        _finish_commit(folder, path, record)
+        try:
+            _finish_commit(folder, path, record)
+        except FileNotFoundError:  # the bundle's own removal was faster
+            (folder.path / f"{record['bundle']['name']}{shape.CHECKSUM_SUFFIX}").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
 

@@ -36,18 +36,21 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
     *folders, bundle = _steps(plan)
     try:
         with _opened(places.destination, folders) as shelf:
-            if not bundle:
-                _condemn_unfinished(plan, shelf)
-            bundles = [bundle] if bundle else list(_of_run(plan, shelf))
-            was_there = bool([one for one in bundles if _removed(plan, shelf, one)])
-    except FileNotFoundError:
-        was_there = False
+            was_there = shelf is not None and _all_removed(plan, shelf, bundle)
     except OSError as error:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
     return plans.done(
         plan, f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
     )
+
+
+def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
+    """Whether there was something to remove. `bundle`: empty when it is to be looked for."""
+    if not bundle:
+        _condemn_unfinished(plan, shelf)
+    bundles = [bundle] if bundle else list(_of_run(plan, shelf))
+    return bool([one for one in bundles if _removed(plan, shelf, one)])
 
 
 def _steps(plan: RemovalPlan) -> list[str]:
@@ -77,8 +80,13 @@ def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> None:
 
 
 @contextmanager
-def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf]:
-    descriptor = descend(root, folders)
+def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf | None]:
+    """None when there is no such folder."""
+    try:
+        descriptor = descend(root, folders)
+    except FileNotFoundError:
+        yield None
+        return
     try:
         yield Shelf(descriptor)
     finally:

@@ -53,8 +53,11 @@ class Shelf:
         size = self.size(name)
         if size is None or size > LARGEST_RECORD:
             return None
-        with os.fdopen(self.open(name), "rb") as file:
-            record = parse_record(file.read(LARGEST_RECORD + 1))
+        try:
+            with os.fdopen(self.open(name), "rb") as file:
+                record = parse_record(file.read(LARGEST_RECORD + 1))
+        except FileNotFoundError:  # a backup that is on has just renamed or removed it
+            return None
         return record if record and bundle in ("", record["bundle"]["name"]) else None
 
     def open(self, name: str) -> int:
@@ -76,7 +79,8 @@ class Shelf:
         if self.has(shape.record_name(bundle)) or self.size(bundle) != record["bundle"]["sizeBytes"]:
             return
         if not self.has(partial) or self._are_one_file(partial, bundle):
-            self._rename(partial_record, tombstone_name(bundle))
+            with suppress(FileNotFoundError):  # then the next backup was faster, and has finished the commit
+                self._rename(partial_record, tombstone_name(bundle))
             self._unlink(partial)
             self._sync()
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
@@ -19,8 +20,14 @@ PATIENCE = 4000
 """Seconds of the world's time until everything must be at rest."""
 
 
+_operators: WeakKeyDictionary[Client, Reconciler] = WeakKeyDictionary()
+
+
 def reconciler(world: World, client: Client) -> Reconciler:
-    return Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
+    """The one of this client: the next operator has a connection, and a memory, of its own."""
+    if client not in _operators:
+        _operators[client] = Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
+    return _operators[client]
 
 
 def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:

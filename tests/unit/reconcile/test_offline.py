@@ -24,7 +24,7 @@ from tests.unit.reconcile.lives import (
     to_rest,
     told,
 )
-from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, RUNS, Client, Script, World
+from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, PODS, RUNS, Client, Script, World
 
 APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
 
@@ -386,6 +386,63 @@ def test_a_backup_made_while_it_is_down_waits_until_its_pods_show_who_can_read_t
     assert world.status("extra")["phase"] == "Completed"
 
 
+def hide_the_application(world: World) -> None:
+    """Its pods are just restarting."""
+    for path in [path for path, body in world.objects.items() if path.startswith(PODS) and _is_of_application(body)]:
+        del world.objects[path]
+
+
+def _is_of_application(body: dict[str, Any]) -> bool:
+    return "app" in body["metadata"].get("labels", {})
+
+
+def test_seen_before_and_after_an_offline_backup_without_its_pods_it_is_given_its_time_anew() -> None:
+    world = offline_world(pod={"runAsUser": 1000})
+    hide_the_application(world)
+    files = [{"name": "uploads", "claimName": "files"}]
+    other = {"host": "db", "port": 5432, "name": "another", "credentialsSecretRef": {"name": "login"}}
+    world.apply("extra", files=files, database=other)
+    client = Client(world)
+    one_pass(client, "extra")
+    assert world.status("extra")["reason"] == "RunAsUserNeeded"
+    while not world.in_(JOBS):
+        one_pass(client, "night")
+        world.tick()
+    for _ in range(8):
+        one_pass(client, "extra")
+        assert world.status("extra")["reason"] == "WaitingForTarget"
+        world.now += timedelta(seconds=30)
+    while not (world.status("night")["phase"] == "Completed" and world.replicas("backend") == 3):
+        one_pass(client, "night")
+        world.tick()
+    hide_the_application(world)
+    one_pass(client, "extra")
+    one_pass(client, "extra")
+    assert world.status("extra")["phase"] == "Pending"
+
+
+def test_after_a_downtime_of_the_operator_a_first_look_at_an_obstacle_is_not_the_last() -> None:
+    world = offline_world()
+    files = [{"name": "uploads", "claimName": "files"}]
+    other = {"host": "db", "port": 5432, "name": "another", "credentialsSecretRef": {"name": "login"}}
+    world.apply("online", files=files, database=other)
+    client = Client(world)
+    while not world.status("online").get("attempts"):
+        one_pass(client, "online")
+    world.now += timedelta(seconds=120)
+    client = Client(world)
+
+    def without_pods_for(rounds: int) -> None:
+        for _ in range(rounds):
+            hide_the_application(world)
+            one_pass(client, "online")
+
+    without_pods_for(9)
+    assert world.status("online")["phase"] == "Running"
+    without_pods_for(3)
+    assert (world.status("online")["phase"], world.status("online")["reason"]) == ("Failed", "RunAsUserNeeded")
+
+
 def refusing(when: Callable[[], bool], answer: ApiError | None = None) -> Callable[[str, str], None]:
     """A policy against scaling, as long as it is in force."""
 
@@ -452,7 +509,7 @@ def test_made_anew_while_the_application_may_not_be_started_it_says_what_it_wait
     client = Client(world, refusing(lambda: world.now < until))
     rounds(world, client, 30)
     assert world.status("night")["reason"] == "WaitingForTarget"
-    assert "can't be started again (no scaling today (403)). Scale it by hand" in world.status("night")["message"]
+    assert "(no scaling today (403)). Allow it" in world.status("night")["message"]
     to_rest(world, client)
     assert world.status("night")["phase"] == "Completed"
     assert_serves(world)
@@ -473,6 +530,23 @@ def test_a_webhook_that_is_away_is_named_while_the_job_cannot_be_made_and_at_the
     assert world.status("night")["reason"] == "DeadlineExceeded"
     assert "failed calling webhook validate.example" in world.status("night")["message"]
     assert_serves(world)
+
+
+def test_refused_once_after_a_webhook_was_away_a_job_is_tried_again() -> None:
+    world = offline_world()
+    answers: list[ApiError] = [Unavailable("failed calling webhook (500)")]
+
+    def answer(moment: str, request: str) -> None:
+        if moment == "before" and request == f"POST {JOBS}" and answers:
+            raise answers[0]
+
+    client = Client(world, answer)
+    rounds(world, client, 40)
+    answers[0] = Refused("exceeded quota (403)")
+    one_pass(client, "night")
+    answers.clear()
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
 
 
 def test_a_spec_of_another_release_in_mid_run_fails_the_run_and_all_serves() -> None:

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from quotenode_backup.cluster.errors import Unavailable
+from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.naming import slot_run_name
 from tests.unit.reconcile.lives import ends_with, finished, killed_everywhere, live_until, one_round, told
-from tests.unit.reconcile.world import RUNS, Client, World
+from tests.unit.reconcile.world import EVENTS, RUNS, Client, World
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 QUARTERS = "0 */15 * * * *"
@@ -126,3 +126,23 @@ def test_a_webhook_that_is_away_when_a_slot_comes_is_named_if_it_stays_away() ->
     assert told(world).count("RunRefused") == 1
     assert slots(world) == ALL_OF_AN_HOUR[:1]
     assert world.status("nightly").get("missedSlots", 0) == 0
+
+
+def test_a_trigger_that_is_refused_after_a_webhook_was_away_is_told_of_both() -> None:
+    world = scheduled(suspend=True, trigger="now")
+    answers: list[ApiError] = [Unavailable("too many requests (429)")]
+
+    def answer(moment: str, request: str) -> None:
+        if moment == "before" and request == f"POST {RUNS}":
+            raise answers[0]
+
+    client = Client(world, answer)
+    for now in (Unavailable("too many requests (429)"), Refused("denied by policy (403)")):
+        answers[0] = now
+        for _ in range(3):
+            finished(one_round(client))
+            world.tick()
+    notes = [event["note"] for event in world.in_(EVENTS) if event["reason"] == "RunRefused"]
+    assert len(notes) == 2
+    assert "is tried again: too many requests" in notes[0]
+    assert "denied by policy" in notes[1]

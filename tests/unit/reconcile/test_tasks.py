@@ -50,7 +50,7 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
     assert after(129, over(), over(2)) == Failed(
         2,
         Reason.RESULT_MISSING,
-        f"Job {over(2).name} came to no result in time: see kubectl describe job {over(2).name}",
+        f"Job {over(2).name} came to no result: see kubectl describe job {over(2).name}",
         seconds(1),
     )
     assert after(130, over(2), over()) == Begin(3)
@@ -64,8 +64,21 @@ def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
     assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(TICK, job().name, "")
 
 
-@pytest.mark.parametrize("exit_code", [137, 1])
-def test_a_pod_without_a_result_is_told_without_advice_for_backups(exit_code: int) -> None:
-    step = after(11, over(), pods=[ended_pod(exit_code=exit_code)])
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"exit_code": 137, "terminated_reason": "OOMKilled"}, "OOMKilled, exit code 137"),
+        ({"exit_code": None, "reason": "Evicted"}, "Evicted"),
+        ({"exit_code": 1}, "exit code 1"),
+    ],
+)
+def test_a_pod_without_a_result_is_told_without_advice_for_backups(changes: dict[str, Any], cause: str) -> None:
+    step = after(11, over(), pods=[ended_pod(**({"phase": "Failed"} | changes))])
     assert isinstance(step, Failed)
-    assert step.message == f"Pod pod-1 ended with exit code {exit_code} and without a result: see kubectl logs pod-1"
+    assert step.message == f"Pod pod-1 ended without a result ({cause}): see kubectl logs pod-1"
+
+
+def test_what_kept_a_pod_from_running_is_told_when_its_jobs_deadline_has_taken_it() -> None:
+    step = next_task(UID, [over()], [], START + seconds(11), "No node takes pod pod-1")
+    assert isinstance(step, Failed)
+    assert step.message == f"Job {over().name} came to no result: No node takes pod pod-1"

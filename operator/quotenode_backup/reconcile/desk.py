@@ -1,0 +1,74 @@
+"""What every step of a run uses: where its pod can be, and the ways to write down what became of it.
+
+Order matters in one way: an Event is told before the status that would keep it from being told.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.views import Claim, Run, Stopped
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests.pod import Placement
+from quotenode_backup.reconcile import application
+from quotenode_backup.reconcile import status as next_status
+from quotenode_backup.reconcile.outcome import Ended
+from quotenode_backup.reconcile.pace import NOW
+from quotenode_backup.reconcile.patience import Patience
+from quotenode_backup.reconcile.placement import Misplaced, place
+from quotenode_backup.reconcile.telling import Teller
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a pass came to: when to look again (None: when something happens), and how the run ended if it just did."""
+
+    again: timedelta | None
+    finished: BackupStatus | None = None
+
+
+class Desk:
+    def __init__(self, cluster: Cluster, tell: Teller) -> None:
+        self.cluster = cluster
+        self.tell = tell
+        self.patience = Patience()
+
+    async def placement(self, run: Run, stopped: Stopped | None = None) -> Placement | Misplaced:
+        spec = application.with_known_user(spec_of(run), stopped)
+        names = {files.claim_name for files in spec.files} | {spec.storage.local.claim_name}
+        claims: dict[str, Claim | None] = {
+            name: await self.cluster.read_claim(run.namespace, name) for name in sorted(names)
+        }
+        return place(spec, claims, await self.cluster.mounters_of(run.namespace, names))
+
+    async def write(self, run: Run, status: BackupStatus, again: timedelta = NOW) -> Pass:
+        await self.cluster.write_status(run, status)
+        return Pass(again)
+
+    async def wait_for(self, run: Run, reason: Reason, message: str, now: datetime, again: timedelta) -> Pass:
+        self.patience.renew(run.namespace, run.name)
+        if run.status.reason != reason:
+            await self.tell(run, reason, message, now, warning=False)
+        return await self.write(run, next_status.waiting(run, reason, message, now), again)
+
+    async def end_attempt(self, run: Run, ended: Ended, now: datetime) -> Pass:
+        self.patience.renew(run.namespace, run.name)
+        await self.tell(run, ended.reason, ended.message, now, warning=ended.reason is not Reason.LOCK_BUSY)
+        return await self.write(run, next_status.attempt_ended(run, ended, now))
+
+    async def fail(self, run: Run, reason: Reason, message: str, now: datetime) -> Pass:
+        await self.tell(run, reason, message, now, warning=True)
+        return await self.finish(run, next_status.failed(run, reason, message, now))
+
+    async def finish(self, run: Run, status: BackupStatus) -> Pass:
+        self.patience.renew(run.namespace, run.name)
+        await self.cluster.write_status(run, status)
+        return Pass(NOW, finished=status)
+
+
+def spec_of(run: Run) -> BackupSpec:
+    if run.spec is None:
+        raise ValueError("decisions give a run without a valid spec nothing to do")
+    return run.spec
