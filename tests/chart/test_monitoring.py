@@ -34,6 +34,11 @@ def test_the_monitor_finds_the_service_at_its_port() -> None:
     assert [endpoint["port"] for endpoint in spec["endpoints"]] == [port["name"] for port in service["spec"]["ports"]]
 
 
+def test_the_metrics_of_an_operator_that_is_not_ready_can_be_had() -> None:
+    """A stuck one is not ready."""
+    assert the(render(), "Service")["spec"]["publishNotReadyAddresses"] is True
+
+
 def test_the_namespace_of_a_sample_stays_that_of_the_schedule() -> None:
     (endpoint,) = the(render(MONITOR, 'serviceMonitor.interval="15s"'), "ServiceMonitor")["spec"]["endpoints"]
     assert (endpoint["path"], endpoint["honorLabels"], endpoint["interval"]) == ("/metrics", True, "15s")

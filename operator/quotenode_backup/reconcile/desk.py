@@ -1,7 +1,4 @@
-"""What every step of a run uses: where its pod can be, and the ways to write down what became of it.
-
-Order matters in one way: an Event is told before the status that would keep it from being told.
-"""
+"""What every step of a run uses: where its pod can be, and the ways to write down what became of it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
