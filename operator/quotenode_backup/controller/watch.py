@@ -90,7 +90,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = (
         0.1  # a worker that idles keeps its object: after a start that would be all of them
     )
-    settings.queueing.exit_timeout = 5
+    settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = 45
     settings.posting.enabled = False
     settings.peering.standalone = True

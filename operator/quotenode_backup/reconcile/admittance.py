@@ -14,11 +14,14 @@ from quotenode_backup.reconcile.desk import Desk, Pass
 from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
 
 SPREAD_SECONDS = 24
+ASKED_PER_SECOND = 20
+"""By a crowd of any size: each costs the API server something, and one of them suffices when there is room."""
 
 
-def spread(uid: str) -> timedelta:
-    """Those that wait for room do not all ask at once, and each asks at its own moment, the same after a restart."""
-    return timedelta(seconds=int(digest(uid), 16) % SPREAD_SECONDS)
+def spread(uid: str, crowd: int) -> timedelta:
+    """Those that wait for room do not all ask at once, and each asks at its own moment, in the same order after a restart."""
+    share = int(digest(uid), 16) % 1000 / 1000
+    return timedelta(seconds=share * max(SPREAD_SECONDS, 2 * crowd / ASKED_PER_SECOND))
 
 
 class Admittance:
@@ -28,6 +31,7 @@ class Admittance:
         self._room = room
         self._taking = asyncio.Lock()
         self._full: tuple[datetime, locks.Full] | None = None
+        self._crowd: set[tuple[str, str]] = set()
 
     async def accept(self, run: Run, now: datetime) -> Pass:
         desk = self._desk
@@ -64,14 +68,20 @@ class Admittance:
         if obstacle is None:
             async with self._taking:  # else two could take the last room at the same time
                 obstacle = await locks.take(self._cluster, run, self._room, now)
+        self.forget(run.namespace, run.name)
         match obstacle:
             case None:
                 return Pass(NOW)
             case locks.Busy(sentence):
                 return await self._desk.wait_for(run, Reason.WAITING_FOR_TARGET, sentence, now, LOCK_TICK)
             case locks.Full() as full:
-                pause = LOCK_TICK + spread(run.uid)
+                self._crowd.add((run.namespace, run.name))
+                pause = LOCK_TICK + spread(run.uid, len(self._crowd))
                 return await self._desk.wait_for(run, Reason.WAITING_FOR_CAPACITY, full.sentence, now, pause)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """No run of this name waits for room."""
+        self._crowd.discard((namespace, name))
 
     async def _no_room(self, now: datetime) -> locks.Full | None:
         """Good for as long as nobody asks again anyway: hundreds may wait, and each would list every Lease."""

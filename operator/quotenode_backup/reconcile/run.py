@@ -101,6 +101,7 @@ class RunReconciler:
     def forget(self, namespace: str, name: str) -> None:
         """There is no run of this name that is on its way."""
         self._desk.patience.renew(namespace, name)
+        self._admittance.forget(namespace, name)
 
     async def _carry_out(self, step: Step, seen: Seen) -> Pass:
         run, now = seen.run, seen.now
