@@ -87,9 +87,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = Backoffs()
     settings.networking.trust_env = False
     settings.queueing.worker_limit = None  # our handlers only add to a queue
-    settings.queueing.idle_timeout = (
-        0.1  # a worker that idles keeps its object: after a start that would be all of them
-    )
+    # A worker that idles keeps its object: after a start that would be all of them.
+    settings.queueing.idle_timeout = 0.1
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = 45
     settings.posting.enabled = False

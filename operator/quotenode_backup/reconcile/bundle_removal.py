@@ -15,7 +15,7 @@ from quotenode_backup.reconcile import status as next_status
 from quotenode_backup.reconcile.pace import LOCK_TICK, REFUSED_TICK
 from quotenode_backup.reconcile.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.plan import bundle_home, removal_plan
-from quotenode_backup.reconcile.tasks import Begin, Done, Failed, Pause, next_task
+from quotenode_backup.reconcile.tasks import NO_RESULT, Begin, Done, Failed, Pause, next_task
 from quotenode_backup.reconcile.telling import Teller
 
 _WAITS = "The Job that removes the bundle waits: "
@@ -94,10 +94,10 @@ class BundleRemoval:
 
 
 def _last_obstacle(run: Run) -> str:
-    """The Job's deadline takes the pod, and its reason, away."""
+    """As told while the Job was there, or since: its deadline takes the pod, and its reason, away."""
     condition = run.status.condition(ConditionType.LOCAL_BUNDLE_PRESENT)
     told = condition.message if condition else ""
-    return told.removeprefix(_WAITS) if told.startswith(_WAITS) else ""
+    return told.partition(_WAITS)[2] or told.partition(NO_RESULT)[2]
 
 
 def _unseen_bundle(run: Run) -> Destination | None:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from quotenode_backup.api.status import Attempt
 from quotenode_backup.cluster.views import Job, Pod
 from quotenode_backup.contract import Outcome, Result
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.errors import Reason
-from quotenode_backup.reconcile.outcome import result_of
+from quotenode_backup.reconcile.outcome import outcome, result_of
 from quotenode_backup.reconcile.pace import TICK
 from quotenode_backup.reconcile.stuck import with_pod
+
+NO_RESULT = " came to no result: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,9 @@ def next_task(
         return Begin(newest.number + 1)
     if told:
         return Failed(newest.number, told.reason, told.message, due - now)
-    return Failed(newest.number, Reason.RESULT_MISSING, _without_result(newest, pods, obstacle), due - now)
+    attempt = Attempt(number=newest.number, job_name=newest.name, start_time=newest.created)
+    reason = outcome(run_uid, attempt, newest, pods).reason
+    return Failed(newest.number, reason, _without_result(newest, pods, obstacle), due - now)
 
 
 def _obstacle(job: Job, pods: Sequence[Pod]) -> str:
@@ -74,7 +79,7 @@ def _without_result(job: Job, pods: Sequence[Pod], obstacle: str) -> str:
         code = None if pod.exit_code is None else f"exit code {pod.exit_code}"
         signs = ", ".join(sign for sign in (pod.reason or pod.terminated_reason, code) if sign)
         return f"Pod {pod.name} ended without a result ({signs}): see kubectl logs {pod.name}"
-    return f"Job {job.name} came to no result: {obstacle or f'see kubectl describe job {job.name}'}"
+    return f"Job {job.name}{NO_RESULT}{obstacle or f'see kubectl describe job {job.name}'}"
 
 
 def _result(run_uid: str, job: Job, pods: Sequence[Pod]) -> Result | None:

@@ -20,7 +20,7 @@ from tests.unit.reconcile.lives import (
     to_rest,
     told,
 )
-from tests.unit.reconcile.world import CLAIMS, JOBS, LEASES, RUNS, Client, World
+from tests.unit.reconcile.world import CLAIMS, JOBS, LEASES, PODS, RUNS, Client, World
 
 
 def audited(*reasons: Reason, **spec: Any) -> World:
@@ -209,6 +209,36 @@ def test_a_bundle_that_nobody_could_report_goes_too() -> None:
         finished(one_round(client))
         world.tick()
     world.delete("night")
+    to_rest(world, client)
+    assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try() -> None:
+    world = deleted("Delete")
+    client = Client(world)
+    while not (jobs := task_jobs(world, "remove")):
+        finished(one_round(client))
+    [job] = jobs
+    marks = world.objects[job]["spec"]["template"]["metadata"]["labels"]
+    marks = marks | {"batch.kubernetes.io/job-name": job.rpartition("/")[2]}
+    world.put(PODS, "waits", {"metadata": {"labels": marks}, "spec": {}})["status"] = {
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}],
+    }
+
+    def said() -> str:
+        finished(one_round(client))
+        conditions = world.status("night")["conditions"]
+        return str(next(one["message"] for one in conditions if one["type"] == "LocalBundlePresent"))
+
+    assert said() == "The Job that removes the bundle waits: No node takes pod waits: 0/2 nodes are available"
+    del world.objects[f"{PODS}/waits"]
+    world.now += timedelta(seconds=120)
+    over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+    world.change(job, status={"conditions": [over | {"lastTransitionTime": world.now.isoformat()}]})
+    for _ in range(3):
+        assert said().startswith("The bundle can't be removed, and is tried again: Job ")
+        assert said().endswith(" came to no result: No node takes pod waits: 0/2 nodes are available")
     to_rest(world, client)
     assert (world.bundles, world.in_(RUNS)) == ([], [])
 

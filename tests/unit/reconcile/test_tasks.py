@@ -49,7 +49,7 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
     assert after(70, over(), pods=[said]) == Begin(2)
     assert after(129, over(), over(2)) == Failed(
         2,
-        Reason.RESULT_MISSING,
+        Reason.POD_LOST,
         f"Job {over(2).name} came to no result: see kubectl describe job {over(2).name}",
         seconds(1),
     )
