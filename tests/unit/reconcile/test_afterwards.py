@@ -303,3 +303,25 @@ def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> No
     assert asked() <= 1
     world.tick()
     assert asked() == 1
+
+
+def test_the_crowd_that_waits_is_as_big_as_it_is_now() -> None:
+    """Else each of the few that are left would ask as seldom as one of hundreds."""
+    world = World()
+    crowd(world, 1000)
+    limited = with_room_for_two(world, Client(world))
+
+    def longest() -> timedelta:
+        return max(
+            again
+            for run in world.in_(RUNS)
+            if (again := finished(limited.reconcile("shop", run["metadata"]["name"])).again) is not None
+        )
+
+    for _ in range(4):
+        longest()
+    assert longest() > timedelta(seconds=90)
+    for number in range(100, 1000):
+        world.delete(f"b{number}")
+        finished(limited.reconcile("shop", f"b{number}"))
+    assert longest() <= timedelta(seconds=26)
