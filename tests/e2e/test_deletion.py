@@ -12,7 +12,7 @@ from tests.e2e.aftermath import (
     nothing_left_and_works_again,
     whole_bundles_in,
 )
-from tests.e2e.backups import a_backup, completed, jobs, pods, running_pod, status
+from tests.e2e.backups import a_backup, completed, jobs, pods, status
 from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Namespace, kubectl
 from tests.e2e.operators import OperatorProcess
@@ -97,7 +97,7 @@ def test_the_whole_namespace_deleted_in_the_middle_of_a_run_goes_and_the_operato
     deploy(doomed)
     with OperatorProcess(doomed.name, tmp_path / "operator.log") as operator:
         doomed.apply(a_backup("doomed"))
-        running_pod(doomed, "doomed")
+        doomed.kubectl("wait", "qnb/doomed", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
         kubectl("delete", "namespace", doomed.name, "--timeout=115s")
 
         assert operator.process.poll() is None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.backups import a_backup, completed, jobs, running_pod
+from tests.e2e.backups import a_backup, completed, jobs
+from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Namespace
 from tests.e2e.operators import OperatorProcess
 from tests.e2e.standin.quotenode import QuoteNode
@@ -15,20 +16,24 @@ from tests.e2e.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-def namespace(own_namespace: Callable[[str], Namespace], deploy: Callable[[Namespace], QuoteNode]) -> Namespace:
-    namespace = own_namespace("restart")
-    deploy(namespace)
-    return namespace
+def namespace(own_namespace: Callable[[str], Namespace]) -> Namespace:
+    return own_namespace("restart")
+
+
+@pytest.fixture(scope="module")
+def quotenode(namespace: Namespace, deploy: Callable[[Namespace], QuoteNode]) -> QuoteNode:
+    return deploy(namespace)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name.lower())
 def test_a_run_goes_on_without_the_operator_and_is_harvested_later(
-    namespace: Namespace, how: signal.Signals, tmp_path: Path
+    namespace: Namespace, quotenode: QuoteNode, how: signal.Signals, tmp_path: Path
 ) -> None:
     name = f"alone-{how.name.lower()}"
-    with OperatorProcess(namespace.name, tmp_path / "first.log") as first:
-        namespace.apply(a_backup(name))
-        running_pod(namespace, name)
+    with (
+        OperatorProcess(namespace.name, tmp_path / "first.log") as first,
+        dump_held(namespace, quotenode, a_backup(name)),
+    ):
         started = time.monotonic()
         first.process.send_signal(how)
         code = first.wait(within=10)
