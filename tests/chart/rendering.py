@@ -68,9 +68,19 @@ def rules_of(role: Manifest) -> set[Rule]:
 
 
 def operator_roles(objects: Iterable[Manifest]) -> list[Manifest]:
-    """The roles bound to the operator's ServiceAccount, one for each binding."""
+    """The roles bound to the operator's ServiceAccount for its work, one for each binding."""
     objects = list(objects)
-    return [_role_of(binding, objects) for binding in _operator_bindings(objects)]
+    return [_role_of(binding, objects) for binding in _operator_bindings(objects) if not _is_to_let_go(binding)]
+
+
+def letting_go(objects: Iterable[Manifest]) -> list[Manifest]:
+    """The role, bound to the operator's ServiceAccount, that takes its finalizer off in a namespace that is going away."""
+    objects = list(objects)
+    return [_role_of(binding, objects) for binding in _operator_bindings(objects) if _is_to_let_go(binding)]
+
+
+def _is_to_let_go(binding: Manifest) -> bool:
+    return str(binding["metadata"]["name"]).endswith(".namespaces")
 
 
 def operator_rules(*sets: str) -> set[Rule]:

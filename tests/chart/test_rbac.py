@@ -6,10 +6,11 @@ import pytest
 
 from quotenode_backup.api import GROUP
 from quotenode_backup.api.backup import PLURAL
-from quotenode_backup.cluster.gateway import NEEDED
+from quotenode_backup.cluster.gateway import NEEDED, NEEDED_TO_LET_GO
 from tests.chart.rendering import (
     NAMESPACE,
     Rule,
+    letting_go,
     of_kind,
     operator_roles,
     operator_rules,
@@ -71,15 +72,27 @@ def test_all_namespaces_take_one_cluster_role_and_no_role() -> None:
     assert not of_kind(objects, "Role")
 
 
+@pytest.mark.parametrize("values", [(), (EVERYWHERE,)], ids=["default", "all"])
+def test_a_namespace_that_goes_away_can_be_let_go_with_no_other_right_in_all(values: tuple[str, ...]) -> None:
+    (role,) = letting_go(render(*values))
+    assert rules_of(role) == {
+        (group, resource, verb) for (group, resource), verbs in NEEDED_TO_LET_GO.items() for verb in verbs
+    }
+
+
+def test_that_right_can_be_left_out() -> None:
+    assert not letting_go(render("rbac.letNamespacesGo=false"))
+
+
 def test_only_reading_is_given_to_the_built_in_roles() -> None:
-    (view,) = of_kind(render(), "ClusterRole")
+    (view,) = of_kind(render("rbac.letNamespacesGo=false"), "ClusterRole")
     aggregations = [label for label in view["metadata"]["labels"] if label.startswith("rbac.")]
     assert aggregations == ["rbac.authorization.k8s.io/aggregate-to-view"]
     assert rules_of(view) == {(GROUP, PLURAL, verb) for verb in ("get", "list", "watch")}
 
 
 def test_reading_by_the_built_in_roles_can_be_left_out() -> None:
-    assert not of_kind(render("rbac.aggregateToView=false"), "ClusterRole")
+    assert not of_kind(render("rbac.aggregateToView=false", "rbac.letNamespacesGo=false"), "ClusterRole")
 
 
 def test_two_releases_of_one_cluster_share_no_name() -> None:

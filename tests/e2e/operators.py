@@ -19,28 +19,27 @@ SYSTEM = "quotenode-system"
 IMAGE = "localhost/quotenode-backup-operator:dev"
 
 
-def install(namespaces: Sequence[str]) -> None:
-    """The chart, watching these namespaces, with the image as it is now."""
+def install(namespaces: Sequence[str], system: str = SYSTEM) -> None:
+    """The chart, watching these namespaces, with the image as it is now. In another namespace it is one more release, without the CRD."""
     identity = engines.choose(Cache(default_root())).image_id(IMAGE)
     watched = ",".join(namespaces)
+    values = ("watch.allNamespaces=false", f"watch.namespaces={{{watched}}}", "image.tag=dev", "log.level=DEBUG")
+    more = () if system == SYSTEM else ("crds.install=false",)
     subprocess.run(
         [
             *("helm", "upgrade", "--install", RELEASE, ROOT / "helm" / RELEASE),
-            *("--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--wait", "--timeout", "180s"),
-            *(
-                "--set",
-                f"watch.namespaces={{{watched}}}",
-                "--set",
-                "watch.allNamespaces=false",
-                "--set",
-                "image.tag=dev",
-                "--set",
-                "log.level=DEBUG",
-            ),
+            *("--namespace", system, "--create-namespace", "--take-ownership", "--wait", "--timeout", "180s"),
+            *(f"--set={value}" for value in (*values, *more)),
             *("--set-string", f"podAnnotations.image={identity}"),
         ],
         check=True,
         stdout=subprocess.DEVNULL,
+    )
+
+
+def uninstall(system: str) -> None:
+    subprocess.run(
+        ["helm", "uninstall", RELEASE, "--namespace", system, "--wait"], check=True, stdout=subprocess.DEVNULL
     )
 
 

@@ -10,7 +10,7 @@ from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
-from quotenode_backup.cluster.errors import AlreadyExists, NotFound
+from quotenode_backup.cluster.errors import AlreadyExists, NotFound, Refused
 from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Scale
 from quotenode_backup.cluster.wire import (
     claim_of,
@@ -46,6 +46,12 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
 }
 """(API group, resource) -> verbs. The chart's rules are tested against it, and so is what the API server grants at start-up."""
+
+NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
+    ("", "namespaces"): frozenset({"get"}),
+    (GROUP, PLURAL): frozenset({"get", "list", "patch"}),
+}
+"""What a namespace that is going away takes: its Roles may go before our resources. Without these it may have to wait for somebody."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +99,22 @@ class Cluster:
             await self._api.write("PATCH", path, body, MERGE_PATCH)
         except NotFound:
             return
+
+    async def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace is going away. False when we may not know."""
+        try:
+            return "deletionTimestamp" in (await self._api.read(paths.namespace(namespace)))["metadata"]
+        except (NotFound, Refused):
+            return False
+
+    async def let_namespace_go(self, namespace: str) -> None:
+        """Our finalizer off all that is being deleted there, if the namespace is going away: no Job can remove a bundle any more."""
+        if not await self.is_terminating(namespace):
+            return
+        async for item in self._items(paths.runs(namespace), {}):
+            run = readable(item)
+            if run and run.deleting and run.has_finalizer:
+                await self.keep_finalizer(run, False)
 
     async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
         """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""

@@ -27,5 +27,9 @@ def scale(namespace: str, kind: str, name: str) -> str:
     return f"{collection('/apis/apps/v1', namespace, f'{kind.lower()}s', name)}/scale"
 
 
+def namespace(name: str) -> str:
+    return f"/api/v1/namespaces/{quote(name)}"
+
+
 def core(namespace: str, plural: str, name: str = "") -> str:
     return collection("/api/v1", namespace, plural, name)

@@ -9,7 +9,7 @@ from quotenode_backup.api import API_VERSION, GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.connection import Connection
 from quotenode_backup.cluster.errors import ApiError, NotFound
-from quotenode_backup.cluster.gateway import NEEDED
+from quotenode_backup.cluster.gateway import NEEDED, Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +57,18 @@ async def missing_rights(connection: Connection, namespace: str | None) -> list[
     ]
 
 
+async def let_go(connection: Connection, namespaces: Sequence[str]) -> None:
+    """No resource of ours holds up a namespace that is going away."""
+    for namespace in namespaces:
+        with suppress(ApiError):
+            await Cluster(connection).let_namespace_go(namespace)
+
+
 async def until_granted(connection: Connection, namespaces: Sequence[str], pause_seconds: float) -> None:
     """Until one of these can be served: then the operator starts anew, with it."""
     while True:
         await asyncio.sleep(pause_seconds)
+        await let_go(connection, namespaces)
         for namespace in namespaces:
             with suppress(ApiError):
                 if not await missing_rights(connection, namespace):

@@ -15,7 +15,7 @@ from quotenode_backup.cluster.connection import Connection, configuration
 from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.faults import CrashPoint
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.startup import NotReady, require_resource, served, until_granted
+from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat
@@ -57,6 +57,7 @@ async def _operate(chosen: Settings) -> None:
     connection = Connection(config, CrashPoint(chosen.crash_at))
     try:
         await require_resource(connection)
+        await let_go(connection, chosen.namespaces)
         usable = tuple(name for name in await served(connection, chosen.scopes) if name)
         logger.info("Watching %s as %s", ", ".join(usable) or "all namespaces", chosen.identity)
         left_out = tuple(name for name in chosen.namespaces if name not in usable)

@@ -31,6 +31,9 @@ class Afterwards:
         """When to look again; None: when something happens."""
         if not run.deleting:
             await self.agree_on_finalizer(run)
+        elif run.has_finalizer and await self._cluster.is_terminating(run.namespace):
+            await self._cluster.keep_finalizer(run, False)
+            return None
         wound_down = await self._wind_down(run)
         if wound_down is not None:
             return wound_down  # a runner that is still alive has the last word on the row

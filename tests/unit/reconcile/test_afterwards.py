@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.audit_row import RECORDS_TRIED
@@ -17,10 +18,11 @@ from tests.unit.reconcile.lives import (
     finished,
     killed_everywhere,
     one_round,
+    reconciler,
     to_rest,
     told,
 )
-from tests.unit.reconcile.world import CLAIMS, JOBS, LEASES, PODS, RUNS, Client, World
+from tests.unit.reconcile.world import CLAIMS, JOBS, LEASES, NAMESPACE, PODS, RUNS, Client, World
 
 
 def audited(*reasons: Reason, **spec: Any) -> World:
@@ -211,6 +213,33 @@ def test_a_bundle_that_nobody_could_report_goes_too() -> None:
     world.delete("night")
     to_rest(world, client)
     assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def going_away(world: World) -> Client:
+    """The namespace is, and its Role has gone before the resource."""
+    world.objects[NAMESPACE] = {"metadata": {"name": "shop", "deletionTimestamp": world.now.isoformat()}}
+
+    def refuse(moment: str, request: str) -> None:
+        path = request.partition(" ")[2] or request
+        if moment != "after" and path not in (NAMESPACE, RUNS, f"{RUNS}/night"):
+            raise Refused(f"{request}: forbidden (403)")
+
+    return Client(world, refuse)
+
+
+def test_a_namespace_that_goes_away_is_not_held_up_though_its_role_has_gone_first() -> None:
+    world = deleted("Delete")
+    finished(reconciler(world, going_away(world)).reconcile("shop", "night"))
+    assert world.in_(RUNS) == []
+
+
+def test_an_operator_that_may_not_serve_it_any_more_lets_it_go_too() -> None:
+    world = deleted("Delete")
+    cluster = Cluster(Client(world))  # type: ignore[arg-type]
+    finished(cluster.let_namespace_go("shop"))
+    assert world.in_(RUNS) != []
+    finished(Cluster(going_away(world)).let_namespace_go("shop"))  # type: ignore[arg-type]
+    assert world.in_(RUNS) == []
 
 
 def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try() -> None:
