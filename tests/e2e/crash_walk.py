@@ -84,6 +84,9 @@ class Site:
         if self.scenario == "waits":
             self.namespace.apply(self._older())
             self.until(lambda: self._is("older", "ClaimMissing"), "the older run waits for its claim")
+            self.until(
+                self._older_is_of_another_second, "the API server, which counts in seconds, tells older from younger"
+            )
         if self.scenario == "offline":
             self.namespace.apply(an_application())
             self.namespace.kubectl("rollout", "status", "deployment/app", "--timeout=60s")
@@ -93,6 +96,10 @@ class Site:
             self.namespace.delete("quotenodebackup", "older")
         self.until(self._has_ended, "the run has ended")
         self.until(self.is_at_rest, "the Jobs expire and the lock is free")
+
+    def _older_is_of_another_second(self) -> bool:
+        body = self.namespace.get("quotenodebackup", "older") or {}
+        return datetime.now(UTC) >= datetime.fromisoformat(body["metadata"]["creationTimestamp"]) + timedelta(seconds=1)
 
     def _has_ended(self) -> bool:
         return self.run_name != "" and status(self.namespace, self.run_name).get("phase") in {"Completed", "Failed"}
