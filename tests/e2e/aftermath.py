@@ -56,6 +56,6 @@ def whole_bundles_in(namespace: Namespace, claim: str) -> set[str]:
 _WHOLE = r"""
 find . -name '*.tar.gz.manifest.json' | while read -r record; do
     bundle=${record%.manifest.json}
-    (cd "${bundle%/*}"; sha256sum --status --check "${bundle##*/}.sha256") && echo "$bundle"
+    if (cd "${bundle%/*}"; sha256sum --status --check "${bundle##*/}.sha256"); then echo "$bundle"; fi
 done
 """
