@@ -1,12 +1,10 @@
-"""Everything the operator asks of the API server, one method each. `NEEDED` lists the verbs that these methods use."""
+"""Everything the operator asks of the API server, one method each. A verb that is new here belongs into `rights`."""
 
 import logging
 import re
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from quotenode_backup.api import GROUP
-from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
@@ -31,27 +29,6 @@ from quotenode_backup.cluster.wire import (
 )
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
-
-NEEDED: dict[tuple[str, str], frozenset[str]] = {
-    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
-    (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
-    ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
-    ("", "pods"): frozenset({"list", "watch"}),
-    ("", "persistentvolumeclaims"): frozenset({"get"}),
-    ("", "events"): frozenset({"list"}),
-    ("events.k8s.io", "events"): frozenset({"create"}),
-    ("coordination.k8s.io", "leases"): frozenset({"get", "list", "create", "update"}),
-    ("apps", "deployments/scale"): frozenset({"get", "patch"}),
-    ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
-    ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
-}
-"""(API group, resource) -> verbs. The chart's rules are tested against it, and so is what the API server grants at start-up."""
-
-NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
-    ("", "namespaces"): frozenset({"get"}),
-    (GROUP, PLURAL): frozenset({"get", "list", "patch"}),
-}
-"""What a namespace that is going away takes: its Roles may go before our resources. Without these it may have to wait for somebody."""
 
 logger = logging.getLogger(__name__)
 

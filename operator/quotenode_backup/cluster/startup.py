@@ -9,7 +9,8 @@ from quotenode_backup.api import API_VERSION, GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.connection import Connection
 from quotenode_backup.cluster.errors import ApiError, NotFound
-from quotenode_backup.cluster.gateway import NEEDED, Cluster
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.rights import NEEDED
 
 logger = logging.getLogger(__name__)
 

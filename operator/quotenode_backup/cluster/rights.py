@@ -1,0 +1,25 @@
+"""The verbs that the gateway uses. The chart's rules are tested against them, and so is what the API server grants at start-up."""
+
+from quotenode_backup.api import GROUP
+from quotenode_backup.api.backup import PLURAL
+
+NEEDED: dict[tuple[str, str], frozenset[str]] = {
+    (GROUP, PLURAL): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
+    (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
+    ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
+    ("", "pods"): frozenset({"list", "watch"}),
+    ("", "persistentvolumeclaims"): frozenset({"get"}),
+    ("", "events"): frozenset({"list"}),
+    ("events.k8s.io", "events"): frozenset({"create"}),
+    ("coordination.k8s.io", "leases"): frozenset({"get", "list", "create", "update"}),
+    ("apps", "deployments/scale"): frozenset({"get", "patch"}),
+    ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
+    ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
+}
+"""(API group, resource) -> verbs."""
+
+NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
+    ("", "namespaces"): frozenset({"get"}),
+    (GROUP, PLURAL): frozenset({"get", "list", "patch"}),
+}
+"""What a namespace that is going away takes: its Roles may go before our resources. Without these it may have to wait for somebody."""
