@@ -8,6 +8,7 @@ CHECKSUMS = "checksums.sha256"
 MANIFEST = "manifest.json"
 
 CHECKSUM_SUFFIX = ".sha256"
+SUFFIX = ".tar.gz"
 COMMIT_RECORD_SUFFIX = ".manifest.json"
 PARTIAL_PREFIX = ".partial-"
 """What an attempt writes before it commits. Nothing under this name is a backup."""
@@ -25,5 +26,4 @@ def checksum_line(sha256: str, name: str) -> str:
 
 def numbered(bundle_name: str, number: int) -> str:
     """The name for the `number`th bundle of one second: the first has no number."""
-    stem = bundle_name.removesuffix(".tar.gz")
-    return bundle_name if number == 1 else f"{stem}-{number}.tar.gz"
+    return bundle_name if number == 1 else f"{bundle_name.removesuffix(SUFFIX)}-{number}{SUFFIX}"

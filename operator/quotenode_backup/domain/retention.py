@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from quotenode_backup.domain.bundle import SUFFIX
+
 MARK_LENGTH = 6
 """Characters. 400 marks fit into a result, and two runs share one once in 10^8 comparisons."""
 PIN_SUFFIX = ".keep"
@@ -76,8 +78,15 @@ def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bo
 
 
 def _newest_first(bundles: Iterable[Kept]) -> list[Kept]:
-    """The run's own is the newest, whatever the clocks say. Exactly one must be."""
-    found = sorted(bundles, key=lambda bundle: (bundle.is_own, bundle.completed, bundle.name), reverse=True)
+    """The run's own is the newest, whatever the clocks say. Exactly one must be.
+
+    Of those of one second the second one has a number, and is the newer.
+    """
+
+    def age(bundle: Kept) -> tuple[bool, datetime, str]:
+        return bundle.is_own, bundle.completed, bundle.name.removesuffix(SUFFIX)
+
+    found = sorted(bundles, key=age, reverse=True)
     if [bundle.is_own for bundle in found[:2]] not in ([True], [True, False]):
         raise ValueError("exactly one bundle is the run's own")
     return found

@@ -52,6 +52,13 @@ def test_as_many_good_ones_stay_as_are_wanted_or_there(shelf: tuple[list[Kept], 
     assert len(countable(staying, good)) == min(keep_last, len(countable(bundles, good)))
 
 
+def test_of_two_bundles_of_one_second_the_second_one_stays() -> None:
+    names = ("quotenode-backup-20260301-020000.tar.gz", "quotenode-backup-20260301-020000-2.tar.gz")
+    first, second = (Kept(name, NOW - timedelta(days=1)) for name in names)
+    choice = choose([first, second, Kept("own", NOW, is_own=True)], 2, lambda _: True)
+    assert choice.remove == (first,)
+
+
 def test_dumps_alone_take_the_place_of_no_bundle_with_files() -> None:
     """Two schedules of one database in one folder: files each night, the database alone each hour."""
     uploads = frozenset({"uploads"})
