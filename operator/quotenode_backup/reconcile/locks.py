@@ -34,9 +34,10 @@ class Full:
 
     @property
     def sentence(self) -> str:
+        backups = "1 backup is" if self.count == 1 else f"{self.count} backups are"
         return (
-            f"{self.count} backups are running, and controller.maxConcurrentRuns allows no more: "
-            "this one starts by itself when one of them ends"
+            f"{backups} running, and controller.maxConcurrentRuns allows no more: "
+            "this one starts by itself as soon as there is room"
         )
 
 
