@@ -110,12 +110,9 @@ def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Fol
 
 
 def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, setting in (
-        (retention, "RECHECK_SECONDS"),
-        (retention, "REMOVAL_SECONDS"),
-        (supervision, "STOP_SECONDS"),
-    ):
-        monkeypatch.setattr(module, setting, 0.2)
+    monkeypatch.setattr(retention, "RECHECK_SECONDS", 0.2)
+    monkeypatch.setattr(retention, "REMOVAL_SECONDS", 1.0)
+    monkeypatch.setattr(supervision, "STOP_SECONDS", 0.2)
     released, hung = threading.Event(), threading.Event()
 
     def hangs() -> None:
