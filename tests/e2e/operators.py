@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from tests.cluster import engine as engines
 from tests.cluster.cache import Cache, default_root
 from tests.e2e.kubectl import kubectl
 from tests.e2e.waiting import eventually
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "quotenode-backup-operator"
@@ -23,7 +23,10 @@ def install(namespaces: Sequence[str], system: str = SYSTEM) -> None:
     """The chart, watching these namespaces, with the image as it is now. In another namespace it is one more release, without the CRD."""
     identity = engines.choose(Cache(default_root())).image_id(IMAGE)
     watched = ",".join(namespaces)
-    values = ("watch.allNamespaces=false", f"watch.namespaces={{{watched}}}", "image.tag=dev", "log.level=DEBUG")
+    values = (
+        *("watch.allNamespaces=false", f"watch.namespaces={{{watched}}}", "image.tag=dev", "log.level=DEBUG"),
+        "controller.maxConcurrentRuns=0",  # else stories would wait for those of other files
+    )
     more = () if system == SYSTEM else ("crds.install=false",)
     subprocess.run(
         [
@@ -54,7 +57,7 @@ class OperatorProcess:
 
     def __init__(self, namespace: str, log: Path, **settings: str) -> None:
         self._log = log
-        self.port = _free_port()
+        self.port = free_port()
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT / "operator"),
@@ -103,9 +106,3 @@ class OperatorProcess:
 
     def said(self, words: str, within: float = 30) -> None:
         eventually(lambda: words in self.log, f"the operator says {words!r}", within)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

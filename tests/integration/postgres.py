@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from tests.integration.waiting import eventually
+from tests.ports import free_port
 
 SERVERS = {
     15: Path("/opt/postgresql-15/usr/lib/postgresql/15/bin"),
@@ -33,9 +33,9 @@ OWNER_PASSWORD = secrets.token_hex(8)
 BALLAST = """
     CREATE TABLE ballast AS
     SELECT n, (SELECT string_agg(md5(n::text || part), '') FROM generate_series(1, 13) AS part) AS noise
-    FROM generate_series(1, 100000) AS n;
+    FROM generate_series(1, 150000) AS n;
 """
-"""40 MB that hardly get smaller."""
+"""60 MB that hardly get smaller."""
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -99,7 +99,7 @@ class Server:
     settings: dict[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
     """The command, such as `ip netns exec`, that puts the server where it is to run."""
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     _view: psycopg.Connection | None = None
     """Kept open, since tests look at the server often."""
@@ -206,13 +206,6 @@ class Server:
         with self.connect(template) as connection:
             connection.execute(f"SET ROLE {OWNER}")
             connection.execute(content)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(programs: Path) -> dict[str, str]:

@@ -11,11 +11,10 @@ import pytest
 
 from quotenode_backup import contract
 from quotenode_backup.domain.errors import VERDICTS, Reason
+from tests.integration.held import dump_under_way
 from tests.integration.pod import Outcome
 from tests.integration.postgres import OWNER, Database, Server
-from tests.integration.processes import frozen
 from tests.integration.site import Site
-from tests.integration.waiting import eventually
 
 COLUMNS = {
     "id": "uuid PRIMARY KEY",
@@ -147,11 +146,10 @@ def test_a_retry_that_goes_well_leaves_one_row_without_an_error(site: Site) -> N
 
 def test_told_to_stop_it_still_says_so_in_its_row(big_site: Site) -> None:
     create(big_site.database)
-    pod = big_site.start(audited(big_site))
-    eventually(big_site.database.dump_backend, "a dump is under way")
-    assert rows(big_site)[UID]["status"] == "RUNNING"
-    pod.signal(signal.SIGTERM)
-    outcome = pod.wait(20)
+    with dump_under_way(big_site, audited(big_site)) as pod:
+        assert rows(big_site)[UID]["status"] == "RUNNING"
+        pod.signal(signal.SIGTERM)
+        outcome = pod.wait(20)
     outcome.failed(Reason.INTERRUPTED)
     logged(outcome)
     assert str(rows(big_site)[UID]["error_message"]).startswith("Interrupted: The pod was told to stop")
@@ -170,8 +168,7 @@ def test_a_deadline_that_passes_is_in_the_row(big_site: Site) -> None:
 
 def test_a_run_that_waits_for_another_has_begun_nothing(big_site: Site) -> None:
     create(big_site.database)
-    first = big_site.start(audited(big_site))
-    with frozen(first.child("pg_dump")):
+    with dump_under_way(big_site, audited(big_site)) as first:
         second = big_site.backup(audited(big_site, runUid=str(uuid.uuid4())))
     second.failed(Reason.LOCK_BUSY)
     assert second.result.audit is None
@@ -189,9 +186,8 @@ def test_where_no_session_is_possible_no_row_is_tried(site: Site) -> None:
 def test_a_database_that_goes_away_is_named_in_the_outcome(folder: Path, own_server: Server) -> None:
     site = Site(folder / "site", own_server.seeded_database("quotenode", ballast=True))
     create(site.database)
-    pod = site.start(audited(site))
-    eventually(site.database.dump_backend, "a dump is under way")
-    own_server.stop()
+    with dump_under_way(site, audited(site)) as pod:
+        own_server.stop()
     outcome = pod.wait()
     assert outcome.result.outcome is contract.Outcome.FAILED
     assert outcome.result.audit is not None, outcome.story

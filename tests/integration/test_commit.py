@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from quotenode_backup.domain.errors import Reason
+from tests.integration.held import dump_under_way
 from tests.integration.pod import Pod
 from tests.integration.site import Site
 from tests.integration.waiting import eventually, pause
@@ -104,10 +105,9 @@ def test_a_commit_record_that_points_elsewhere_is_not_believed(site: Site) -> No
 
 
 def test_what_a_dead_attempt_left_is_removed_by_the_next(big_site: Site) -> None:
-    pod = big_site.start()
-    eventually(big_site.database.dump_backend, "a dump is under way")
-    eventually(lambda: any(big_site.stored().values()), "something is written")
-    pod.kill()
+    with dump_under_way(big_site) as pod:
+        eventually(lambda: any(big_site.stored().values()), "something is written")
+        pod.kill()
     assert not big_site.bundles()
     assert big_site.stored(), "nothing was left, so nothing is tested"
     big_site.works_again()

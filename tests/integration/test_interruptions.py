@@ -17,26 +17,12 @@ from quotenode_backup.domain.errors import Reason
 from quotenode_backup.runner.sessions import lock_key
 from tests.integration import older, trees
 from tests.integration.bundles import command
+from tests.integration.held import dump_under_way, dumping
 from tests.integration.pod import USER, Outcome, Pod
-from tests.integration.postgres import Database, Server
+from tests.integration.postgres import Server
 from tests.integration.processes import frozen
 from tests.integration.site import Site
 from tests.integration.waiting import eventually, pause
-
-
-@contextmanager
-def dump_under_way(site: Site, plan: bytes | None = None) -> Iterator[Pod]:
-    """A backup caught while rows are on their way: pg_dump stands still, and the server waits for it to take more."""
-    pod = site.start(plan)
-    eventually(lambda: dumping(site.database, pod), "a dump is under way")
-    with frozen(pod.child("pg_dump")):
-        eventually(site.database.waits_for_client, "the server waits for pg_dump")
-        yield pod
-
-
-def dumping(database: Database, pod: Pod) -> int | None:
-    assert pod.is_running(), pod.wait().story
-    return database.dump_backend()
 
 
 def ends(site: Site, pod: Pod, reason: Reason, *mentioned: str) -> None:
@@ -82,9 +68,9 @@ def test_asked_to_stop_twice_it_still_cleans_up(big_site: Site) -> None:
 
 
 def test_a_deadline_that_passes_ends_it_cleanly(big_site: Site) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
     with dump_under_way(big_site, big_site.plan(deadline=soon)) as pod:
-        outcome = pod.wait(15)
+        outcome = pod.wait(25)
     outcome.failed(Reason.DEADLINE_EXCEEDED)
     big_site.assert_nothing_left_behind()
     big_site.works_again()

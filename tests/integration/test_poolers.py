@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from quotenode_backup.domain.errors import Reason
-from tests.integration.postgres import AS_SYSTEM_USER, free_port
+from tests.integration.postgres import AS_SYSTEM_USER
 from tests.integration.site import HOST, Site
 from tests.integration.waiting import eventually
+from tests.ports import free_port
 
 
 @contextmanager
