@@ -51,11 +51,13 @@ class Cluster:
         """Whether its API server answers and knows both nodes: a creation broken off leaves less."""
         if not self.kubeconfig.exists():
             return False
+        return any(self._knows_its_nodes() for _ in range(3))
+
+    def _knows_its_nodes(self) -> bool:
         try:
-            listed = self.kubectl("get", "nodes", "--output", "name", timeout=5).split()
+            return len(self.kubectl("get", "nodes", "--output", "name", timeout=10).split()) == NODE_COUNT
         except HarnessError:
             return False
-        return len(listed) == NODE_COUNT
 
     def ensure(self) -> None:
         if not self.exists():

@@ -1,11 +1,9 @@
 """What is on a claim: looked at by a pod that has it mounted."""
 
-import uuid
+from functools import partial
 
+from tests.e2e.answers import answer
 from tests.e2e.kubectl import Json, Namespace
-from tests.e2e.waiting import eventually
-
-END = "end-of-answer"
 
 
 def files_in(namespace: Namespace, claim: str) -> list[str]:
@@ -14,20 +12,9 @@ def files_in(namespace: Namespace, claim: str) -> list[str]:
 
 
 def run_on(namespace: Namespace, claim: str, script: str, *, user: int = 1000) -> str:
-    """What a shell script prints that runs in the claim's root.
-
-    `kubectl exec` loses its connection now and then, and with it what was said, and calls that a success (kubernetes#137404). So the pod
-    keeps the answer, and it is fetched until it is whole.
-    """
+    """What a shell script prints that runs in the claim's root."""
     pod = _looker(namespace, claim, user)
-    answer = f"/tmp/{uuid.uuid4().hex}"
-    namespace.kubectl("exec", pod, "--", "sh", "-euc", f"(cd /claim; {script}\n) > {answer}; echo {END} >> {answer}")
-
-    def fetched() -> str:
-        said = namespace.kubectl("exec", pod, "--", "cat", answer)
-        return said if said.endswith(f"{END}\n") else ""
-
-    return eventually(fetched, "the answer of a script has come whole", 60).removesuffix(f"{END}\n")
+    return answer(partial(namespace.kubectl, "exec", pod, "--"), f"cd /claim; {script}")
 
 
 def _looker(namespace: Namespace, claim: str, user: int) -> str:

@@ -38,23 +38,6 @@ WATCHED = (
     "audit",
 )
 LABEL = "quotenode.io/end-to-end"
-LONG = (
-    "test_schedule",
-    "test_crash_walk",
-    "test_crash_walk_beside",
-    "test_crash_walk_slot",
-    "test_interruptions",
-    "test_fault_table",
-    "test_offline",
-    "test_audit",
-    "test_retention",
-    "test_alerts",
-)
-"""These files are begun first, so that none of them is still on when all others are done."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.backups import PASSWORD, a_backup, condition, finished, furnish, jobs, lock_is_free, status
+from tests.e2e.backups import PASSWORD, a_backup, completed, condition, finished, furnish, jobs, lock_is_free, status
 from tests.e2e.claims import files_in
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
@@ -130,7 +130,7 @@ class Site:
         with OperatorProcess(self.namespace.name, self._log.with_name("before.log")):
             for name in names:
                 self.namespace.apply(self._backup(name))
-                finished(self.namespace, name, 60)
+                completed(self.namespace, name)
                 eventually(lambda: lock_is_free(self.namespace), "the lock is free", 30)
 
     def _is(self, name: str, reason: str) -> bool:

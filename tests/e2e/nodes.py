@@ -55,6 +55,6 @@ def unmounted(path: str) -> None:
     """Unmount as soon as nothing uses it."""
 
     def tried() -> bool:
-        return "gone" in on_node(f"umount {path} 2>/dev/null; mountpoint -q {path} || echo gone")
+        return "gone" in on_node(f"umount {path} 2>/dev/null || true; mountpoint -q {path} || echo gone")
 
     eventually(tried, f"{path} is unmounted", 60)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.chart.rendering import CHART, OLDEST_KUBERNETES, helm
+from tests.e2e.waiting import eventually
 
 CLAIMS = [f"files-{index}" for index in range(8)]
 KINDS = {"Secret": "secrets", "PersistentVolumeClaim": "persistentvolumeclaims"}
@@ -113,17 +113,21 @@ def grant(namespace: str, user: str, granted: frozenset[str]) -> None:
     )
 
 
-def write(namespace: str, user: str) -> subprocess.CompletedProcess[str]:
+def write(namespace: str, user: str, body: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+    """Each user may create backups: the API server needs a moment to see that it was granted."""
     as_user = ("create", f"--as={user}", "--dry-run=server", "-f", "-")
-    return kubectl(*as_user, stdin=json.dumps(backup(namespace)))
+
+    def answered() -> subprocess.CompletedProcess[str] | None:
+        said = kubectl(*as_user, stdin=json.dumps(body or backup(namespace)))
+        return None if "cannot create resource" in said.stderr else said
+
+    return eventually(answered, f"{user} may create a backup", 30)
 
 
 def wait_for_the_policy(namespace: str) -> None:
     """The API server takes up a new policy within seconds, not at once."""
     grant(namespace, "nobody", frozenset())
-    deadline = time.monotonic() + 60
-    while write(namespace, "nobody").returncode == 0:
-        assert time.monotonic() < deadline, "the policy was never enforced"
+    eventually(lambda: "denied request" in write(namespace, "nobody").stderr, "the policy is enforced", 60)
 
 
 @pytest.fixture(scope="module")
@@ -180,15 +184,12 @@ def test_nobody_makes_himself_the_run_of_a_schedule(namespace: str) -> None:
     label = "backup.quotenode.io/schedule-uid"
     forged = backup(namespace)
     forged["metadata"]["labels"] = {label: "1234"}
-    as_user = ("create", "--as=forger", "--dry-run=server", "-f", "-")
     grant(namespace, "forger", EVERYTHING)
-    done(kubectl(*as_user, stdin=json.dumps(forged)))
+    done(write(namespace, "forger", forged))
     less = '[{"op": "replace", "path": "/rules/0/resources", "value": ["quotenodebackups"]}]'
     done(kubectl("patch", "role", "forger", "-n", namespace, "--type=json", "-p", less))
-    deadline = time.monotonic() + 30
-    while (refused := kubectl(*as_user, stdin=json.dumps(forged))).returncode == 0:
-        assert time.monotonic() < deadline, "the label was never refused"
-    assert f"Label {label} is the operator's" in refused.stderr
+    words = f"Label {label} is the operator's"
+    eventually(lambda: words in write(namespace, "forger", forged).stderr, "the label is refused", 30)
     done(write(namespace, "forger"))
 
 

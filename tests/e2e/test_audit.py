@@ -75,7 +75,7 @@ def test_a_backup_is_a_row_that_runs_and_then_is_completed(namespace: Namespace,
 def test_a_run_that_fails_is_a_row_with_the_reason(namespace: Namespace, quotenode: QuoteNode) -> None:
     files = [{"name": "none", "claimName": "quotenode-files", "subPath": "not-there"}]
     namespace.apply(a_backup("fails", files=files))
-    failed(namespace, "fails", "SourcePathMissing", 60)
+    failed(namespace, "fails", "SourcePathMissing", 120)
     assert_row_is_the_resource(namespace, quotenode, "fails")
 
 
@@ -88,13 +88,13 @@ def test_a_run_that_never_starts_is_a_row(namespace: Namespace, quotenode: Quote
 def test_a_run_that_is_killed_for_its_memory_is_a_row(namespace: Namespace, quotenode: QuoteNode) -> None:
     too_little = {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}
     namespace.apply(a_backup("starved", backoffLimit=0, pod={"fsGroup": 1000, "resources": too_little}))
-    killed_for_its_memory(namespace, "starved", 90)
+    killed_for_its_memory(namespace, "starved", 120)
     assert_row_is_the_resource(namespace, quotenode, "starved")
 
 
 def test_a_run_that_ends_at_its_deadline_is_a_row(namespace: Namespace, quotenode: QuoteNode) -> None:
-    with dump_held(namespace, quotenode, a_backup("late", activeDeadlineSeconds=30)):
-        failed(namespace, "late", "DeadlineExceeded", 60)
+    with dump_held(namespace, quotenode, a_backup("late", activeDeadlineSeconds=90)):
+        failed(namespace, "late", "DeadlineExceeded", 120)
     assert_row_is_the_resource(namespace, quotenode, "late")
 
 

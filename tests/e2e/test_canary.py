@@ -11,11 +11,10 @@ from tests.cluster import engine as engines
 from tests.cluster.cache import Cache, default_root
 from tests.e2e.backups import RUN, a_backup, completed, running_pod
 from tests.e2e.claims import run_on
+from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
-from tests.e2e.sessions import dump_waits, open_transaction
 from tests.e2e.standin.quotenode import QuoteNode
-from tests.e2e.waiting import eventually
 
 CANARY = f"canary-{secrets.token_hex(12)}"
 KINDS = "quotenodebackups,jobs,pods,events.events.k8s.io,leases,configmaps,persistentvolumeclaims,replicasets"
@@ -39,11 +38,9 @@ def test_the_password_is_in_no_object_log_argument_or_environment(
     namespace: Namespace, quotenode: QuoteNode, tmp_path: Path
 ) -> None:
     with OperatorProcess(namespace.name, tmp_path / "operator.log") as operator:
-        with open_transaction(quotenode, "LOCK TABLE customers IN ACCESS EXCLUSIVE MODE"):
-            namespace.apply(a_backup("canary", database={"credentialsSecretRef": {"name": "canary"}}))
-            pod = running_pod(namespace, "canary")
-            eventually(lambda: dump_waits(quotenode), "the dump waits for the table", 30)
-            processes = seen_in_processes(pod)
+        backup = a_backup("canary", database={"credentialsSecretRef": {"name": "canary"}})
+        with dump_held(namespace, quotenode, backup):
+            processes = seen_in_processes(running_pod(namespace, "canary"))
         status = completed(namespace, "canary")
         runner_log = namespace.kubectl("logs", f"--selector={RUN}=canary", "--tail=-1")
 
@@ -63,7 +60,7 @@ def seen_in_processes(pod: Json) -> str:
     uid = pod["metadata"]["uid"]
     script = (
         f"for process in $(grep -lsE '{uid}|{uid.replace('-', '_')}' /proc/[0-9]*/cgroup); do"
-        ' folder=$(dirname $process); tr "\\0" "\\n" < $folder/cmdline; tr "\\0" "\\n" < $folder/environ; done'
+        ' folder=$(dirname $process); tr "\\0" "\\n" < $folder/cmdline; tr "\\0" "\\n" < $folder/environ; done; true'
     )
     return engine("exec", pod["spec"]["nodeName"], "sh", "-c", script)
 

@@ -49,7 +49,7 @@ def test_deleted_right_after_it_was_made(namespace: Namespace, quotenode: QuoteN
 
 def test_deleted_as_soon_as_it_has_a_job(namespace: Namespace, quotenode: QuoteNode) -> None:
     namespace.apply(a_backup("with-job"))
-    eventually(lambda: jobs(namespace, "with-job"), "it has a Job", 30)
+    eventually(lambda: jobs(namespace, "with-job"), "it has a Job", 60)
     delete(namespace, "with-job")
 
     all_gone(namespace, "with-job")
@@ -71,7 +71,7 @@ def test_deleted_while_it_waits_for_another_it_leaves_the_other_alone(
 ) -> None:
     with dump_held(namespace, quotenode, a_backup("holder")):
         namespace.apply(a_backup("waiting"))
-        eventually(lambda: status(namespace, "waiting").get("reason") == "WaitingForTarget", "it waits", 30)
+        eventually(lambda: status(namespace, "waiting").get("reason") == "WaitingForTarget", "it waits", 60)
         assert "holder" in status(namespace, "waiting")["message"]
         delete(namespace, "waiting")
         all_gone(namespace, "waiting")
@@ -93,7 +93,7 @@ def test_deleted_when_finished_its_bundle_stays(namespace: Namespace, quotenode:
 def test_the_whole_namespace_deleted_in_the_middle_of_a_run_goes_and_the_operator_stays(
     own_namespace: Callable[[str], Namespace], deploy: Callable[[Namespace], QuoteNode], tmp_path: Path
 ) -> None:
-    doomed = own_namespace("doomed")
+    doomed = own_namespace("deletion-doomed")
     deploy(doomed)
     with OperatorProcess(doomed.name, tmp_path / "operator.log") as operator:
         doomed.apply(a_backup("doomed"))

@@ -60,7 +60,7 @@ def test_lost_and_found_at_the_root_of_a_claim_is_no_part_of_it(namespace: Names
 def test_a_root_owned_disk_is_refused_with_the_remedy_and_the_remedy_works(namespace: Namespace, bundles: str) -> None:
     storage = {"local": {"claimName": bundles}}
     namespace.apply(a_backup("to-ext4-unprepared", storage=storage, pod={"fsGroup": None}))
-    failed(namespace, "to-ext4-unprepared", "DestinationNotWritable", 60, bundles, "spec.pod.fsGroup", "1000")
+    failed(namespace, "to-ext4-unprepared", "DestinationNotWritable", 120, bundles, "spec.pod.fsGroup", "1000")
 
     namespace.apply(a_backup("to-ext4", storage=storage))
     path = completed(namespace, "to-ext4")["destinations"][0]["path"]

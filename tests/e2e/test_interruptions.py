@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e.aftermath import nothing_left_and_works_again
-from tests.e2e.backups import a_backup, completed, failed, killed_for_its_memory, running_pod, status
+from tests.e2e.backups import a_backup, completed, condition, failed, killed_for_its_memory, running_pod, status
 from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.nodes import forget_volume, local_volume, on_node, unmounted
@@ -93,11 +93,19 @@ def test_after_the_dump_session_is_terminated_another_attempt_completes(
 
 def test_after_postgresql_is_restarted_another_attempt_completes(namespace: Namespace, quotenode: QuoteNode) -> None:
     with dump_held(namespace, quotenode, a_backup("server-restarted", backoffLimit=3)):
+        before = namespace.get("pod", DATABASE_POD)
         namespace.delete("pod", DATABASE_POD, options=["--grace-period=1"])
-        quotenode.kubectl("rollout", "status", "--timeout=120s", "statefulset/quotenode-db", timeout=130)
+        eventually(lambda: is_another_and_ready(namespace.get("pod", DATABASE_POD), before), "the server is back", 120)
 
     another_attempt_completes(namespace, "server-restarted", {"SourceConnectionLost"})
     nothing_left_and_works_again(namespace, quotenode, "server-restarted")
+
+
+def is_another_and_ready(pod: Json | None, before: Json | None) -> bool:
+    assert before
+    if pod is None or pod["metadata"]["uid"] == before["metadata"]["uid"]:
+        return False
+    return condition(pod["status"], "Ready").get("status") == "True"
 
 
 @contextmanager
@@ -143,7 +151,7 @@ def test_a_volume_that_fills_up_in_the_middle_fails_the_run(
     with dump_held(namespace, quotenode, a_backup("filled-up", storage={"local": {"claimName": "filled"}})):
         on_node(f"dd if=/dev/zero of={small_disk}/filler bs=4k status=none || true")
 
-    ended = failed(namespace, "filled-up", "NoSpace", 60, "filled", "spec.storage.local")
+    ended = failed(namespace, "filled-up", "NoSpace", 90, "filled", "spec.storage.local")
 
     assert [attempt["exitCode"] for attempt in ended["attempts"]] == [73]
     on_node(f"rm {small_disk}/filler")
@@ -151,8 +159,8 @@ def test_a_volume_that_fills_up_in_the_middle_fails_the_run(
 
 
 def test_a_deadline_that_passes_fails_the_run(namespace: Namespace, quotenode: QuoteNode) -> None:
-    with dump_held(namespace, quotenode, a_backup("too-late", activeDeadlineSeconds=30)):
-        ended = failed(namespace, "too-late", "DeadlineExceeded", 45, "spec.activeDeadlineSeconds")
+    with dump_held(namespace, quotenode, a_backup("too-late", activeDeadlineSeconds=90)):
+        ended = failed(namespace, "too-late", "DeadlineExceeded", 120, "spec.activeDeadlineSeconds")
 
     assert [attempt["exitCode"] for attempt in ended["attempts"]] == [124]
     nothing_left_and_works_again(namespace, quotenode, "too-late")
@@ -164,7 +172,7 @@ def test_a_run_that_needs_more_memory_than_it_may_use_says_so_after_a_second_att
     too_little = {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}
     namespace.apply(a_backup("starved", pod={"resources": too_little}))
 
-    ended = killed_for_its_memory(namespace, "starved", 90)
+    ended = killed_for_its_memory(namespace, "starved", 150)
 
     assert [attempt["exitCode"] for attempt in ended["attempts"]] == [137, 137]
     nothing_left_and_works_again(namespace, quotenode, "starved")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.backups import a_backup, completed, condition, jobs, pods
+from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.plain import Restored, open_bundle
-from tests.e2e.sessions import dump_waits, open_transaction
+from tests.e2e.sessions import open_transaction
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
@@ -39,13 +40,10 @@ def test_the_bundle_opened_with_plain_tools_is_the_database_and_the_files(
 def test_while_people_write_the_bundle_is_one_moment_and_has_every_file_that_its_rows_name(
     namespace: Namespace, quotenode: QuoteNode
 ) -> None:
-    quotenode.psql("CREATE TABLE aside (); ALTER TABLE aside OWNER TO quotenode")
     quotenode.set_writes_per_second(40)
     try:
-        with open_transaction(quotenode, "LOCK TABLE aside IN ACCESS EXCLUSIVE MODE"):
-            before = offers_in(quotenode)
-            namespace.apply(a_backup("written-to"))
-            eventually(lambda: dump_waits(quotenode), "the dump has begun and waits for the table", 60)
+        before = offers_in(quotenode)
+        with dump_held(namespace, quotenode, a_backup("written-to")):
             begun = offers_in(quotenode)
             eventually(lambda: offers_in(quotenode) > begun + 50, "people have written on during the dump", 60)
         status = completed(namespace, "written-to")

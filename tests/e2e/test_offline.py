@@ -153,7 +153,7 @@ def test_an_autoscaler_on_it_is_refused_before_anything_stops(
     namespace.apply(scaler | {"spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 2}})
     before = [pod["metadata"]["uid"] for pod in namespace.items("pods", "app.kubernetes.io/name=backend")]
     namespace.apply(offline("scaled"))
-    ended = failed(namespace, "scaled", "WorkloadAutoscaled", 30, "Deployment backend", "mode Online")
+    ended = failed(namespace, "scaled", "WorkloadAutoscaled", 60, "Deployment backend", "mode Online")
     assert ended.get("attempts", []) == []
     namespace.delete("horizontalpodautoscaler", "backend")
     assert before == [pod["metadata"]["uid"] for pod in namespace.items("pods", "app.kubernetes.io/name=backend")]

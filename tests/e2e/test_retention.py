@@ -35,7 +35,7 @@ def back_up(namespace: Namespace, name: str, storage: Json, keep: int | None = N
     pod = {"fsGroup": 1000, "runAsUser": 1000}
     retention = {"retention": {"keepLast": keep}} if keep else {}
     namespace.apply(a_backup(name, storage=storage, files=None, pod=pod, **retention, **changes))
-    return completed(namespace, name, 90)
+    return completed(namespace, name)
 
 
 def path(seen: Json) -> str:
@@ -104,7 +104,7 @@ def test_failures_prune_nothing(namespace: Namespace, storage: Json) -> None:
         namespace.apply(
             a_backup(name, storage=storage, retention={"keepLast": 1}, database=broken, auditLog="Disabled")
         )
-        failed(namespace, name, "DatabaseNotFound", 60)
+        failed(namespace, name, "DatabaseNotFound", 120)
     assert below(namespace, storage) == {good}
 
 
@@ -153,7 +153,7 @@ def test_deletions_wait_for_an_operator_that_is_down_and_a_namespace_does_not_ha
     deploy: Callable[[Namespace], QuoteNode],
     tmp_path: Path,
 ) -> None:
-    namespace = own_namespace("doomed")
+    namespace = own_namespace("retention-doomed")
     deploy(namespace)
     storage = {"local": {"claimName": BUNDLES}}
     with OperatorProcess(namespace.name, tmp_path / "first.log"):
@@ -162,6 +162,6 @@ def test_deletions_wait_for_an_operator_that_is_down_and_a_namespace_does_not_ha
     namespace.delete("quotenodebackup", "waits", options=["--wait=false"])
     assert finished(namespace, "waits", 5)["phase"] == "Completed"
     with OperatorProcess(namespace.name, tmp_path / "second.log"):
-        namespace.kubectl("wait", "qnb/waits", "--for=delete", "--timeout=60s")
+        namespace.kubectl("wait", "qnb/waits", "--for=delete", "--timeout=150s", timeout=160)
         assert bundle not in bundles_in(namespace, BUNDLES)
         kubectl("delete", "namespace", namespace.name, "--timeout=120s", timeout=130)

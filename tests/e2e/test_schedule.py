@@ -154,7 +154,7 @@ def site(quotenode: QuoteNode, operator_at_hand: OperatorProcess, away: Away) ->
     """With a schedule for each minute, which goes on through most of the stories."""
     site = Site(Namespace(quotenode.namespace), f"quotenode-db.{quotenode.namespace}")
     furnish(site.namespace)
-    site.apply(site.schedule("minutely", "minutely"))
+    site.apply(site.schedule("minutely", "minutely", retention={"keepLast": 100}))
     return site
 
 
@@ -213,6 +213,7 @@ def test_while_suspended_no_slot_starts_a_run_but_a_trigger_does(site: Site, pau
 def test_resumed_it_makes_up_for_nothing(site: Site, paused: datetime) -> None:
     body = site.namespace.get("quotenodebackup", "paused") or {}
     before = {run["metadata"]["name"] for run in site.runs("paused")}
+    eventually(lambda: 2 <= (datetime.now(UTC).second - paused.second) % 60 <= 45, "no slot is near", 30)
     resumed = datetime.now(UTC)
     site.apply(site.schedule("paused", "paused", body["spec"]["schedule"]))
     coming = time_of(status(site.namespace, "paused")["nextScheduleTime"])
@@ -231,8 +232,8 @@ def test_resumed_it_makes_up_for_nothing(site: Site, paused: datetime) -> None:
 def test_a_slot_is_skipped_while_the_run_before_is_on_and_an_edit_is_for_the_next_one(
     site: Site, quotenode: QuoteNode
 ) -> None:
-    expression, slot = soon()
     with open_transaction(quotenode, LOCK):
+        expression, slot = soon()
         site.apply(site.schedule("held", "quotenode", expression, backoffLimit=0))
         eventually(lambda: dump_waits(quotenode), "the run of the slot is in its dump", 60)
         site.apply(site.schedule("held", "quotenode", expression, backoffLimit=3))
@@ -265,6 +266,8 @@ def test_two_schedules_and_a_one_off_of_one_database_queue_and_name_whom_they_wa
             return (seen.get("reason"), seen.get("message")) == waits
 
         eventually(is_waiting, f"{name} waits for the one-off", 30)
+        made = time_of(run["metadata"]["creationTimestamp"])
+        eventually(lambda: datetime.now(UTC) > made + timedelta(seconds=1), "the next one will be younger", 5)
         return name
 
     with dump_held(site.namespace, quotenode, site.backup("once", "quotenode")):
@@ -302,7 +305,7 @@ def test_each_slot_has_one_run_on_the_minute(site: Site, minutely: list[Json]) -
             f"{PREFIX}/initiated-by": "Scheduler",
         }
         assert "ownerReferences" not in meta
-        assert timedelta(0) <= time_of(meta["creationTimestamp"]) - slot <= timedelta(seconds=5)
+        assert timedelta(0) <= time_of(meta["creationTimestamp"]) - slot <= timedelta(seconds=20)
         assert (run["status"]["phase"], run["status"]["initiatedBy"]) == ("Completed", "Scheduler")
         assert not {"schedule", "timeZone", "suspend", "trigger"} & set(run["spec"])
 
@@ -347,7 +350,7 @@ def test_with_the_operator_away_schedules_and_runs_can_be_deleted(away: Away) ->
 def test_after_three_slots_without_an_operator_one_run_catches_up_and_two_are_missed(away: Away) -> None:
     eventually(lambda: datetime.now(UTC) > away.slots[-1], "the third slot has passed", 300)
     with away.operator():
-        (run,) = eventually(lambda: away.site.runs("away"), "it has caught up", 30)
+        (run,) = eventually(lambda: away.site.runs("away"), "it has caught up", 60)
         completed(away.site.namespace, run["metadata"]["name"])
         eventually(
             lambda: status(away.site.namespace, "away").get("lastSuccessfulTime"), "the schedule knows of the run", 30

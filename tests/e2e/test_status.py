@@ -71,7 +71,7 @@ def uid_of(namespace: Namespace, name: str) -> str:
 
 
 def test_kubectl_can_wait_for_the_end(namespace: Namespace, run: Json) -> None:
-    said = namespace.kubectl("wait", "qnb/seen", "--for=condition=Complete", "--timeout=1s")
+    said = namespace.kubectl("wait", "qnb/seen", "--for=condition=Complete", "--timeout=30s")
 
     assert said.strip().endswith("condition met")
 

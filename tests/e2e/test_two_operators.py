@@ -59,7 +59,7 @@ def test_ten_backups_under_two_operators_run_one_at_a_time_and_once_each(
         sampled_dumps(namespace) as dumps,
     ):
         namespace.apply(*(a_backup(name) for name in NAMES))
-        holder = eventually(lambda: waited_for(namespace), "a backup says which one it waits for", 30)
+        holder = eventually(lambda: waited_for(namespace), "a backup says which one it waits for", 60)
         ended = [completed(namespace, name, within=240) for name in NAMES]
         eventually(lambda: lock_is_free(namespace), "the lock is free", 30)
 
@@ -76,8 +76,11 @@ def waited_for(namespace: Namespace) -> str | None:
     """The name in the sentence of a run that waits."""
     for name in NAMES:
         seen = status(namespace, name)
-        if seen.get("reason") == "WaitingForTarget":
-            return str(seen["message"]).removeprefix("Waiting for ").split(",")[0]
+        told = str(seen.get("message"))
+        if seen.get("reason") == "WaitingForTarget" and told.startswith(
+            "Waiting for "
+        ):  # and not just too late for a lock
+            return told.removeprefix("Waiting for ").split(",")[0]
     return None
 
 

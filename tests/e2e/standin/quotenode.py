@@ -1,16 +1,20 @@
 """The QuoteNode of examples/, as a test sees it: deployed in a namespace of its own, looked at, changed and broken."""
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.e2e.answers import answer
+from tests.e2e.waiting import eventually
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
-END = "end-of-answer"
 DATABASE_POD = "quotenode-db-0"
 BACKEND = "deployment/backend"
 
@@ -31,13 +35,10 @@ class QuoteNode:
         self.kubectl("rollout", "status", "--timeout=240s", *workloads, timeout=250)
 
     def psql(self, script: str, *, database: str = "quotenode") -> str:
-        """As superuser, stopping at the first error. A question is asked again when its answer was lost on the way (see `claims.run_on`)."""
-        options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
-        for _ in range(3 if script.lstrip().startswith("SELECT") else 1):
-            said = self.in_database_pod("psql", *options, database=database, stdin=f"{script};\n\\echo {END}\n").strip()
-            if said.endswith(END):
-                return said.removesuffix(END).strip()
-        raise AssertionError(f"kubectl exec lost what psql said to: {script}")
+        """As superuser, stopping at the first error."""
+        options = "--no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1"
+        asked = f"printf '%s;\\n' {shlex.quote(script)} | psql {options}"
+        return answer(partial(self.in_database_pod, database=database), asked).strip()
 
     def in_database_pod(self, *command: str, database: str, stdin: str = "", timeout: float = 60) -> str:
         environment = ("env", f"PGDATABASE={database}", "PGUSER=postgres")
@@ -45,11 +46,14 @@ class QuoteNode:
         return self.kubectl(*whole, stdin=stdin, timeout=timeout)
 
     def database_fingerprint(self, database: str = "quotenode") -> list[str]:
-        return self.in_database_pod("fingerprint", "database", database=database).splitlines()
+        return answer(partial(self.in_database_pod, database=database), "fingerprint database").splitlines()
 
     def files_fingerprint(self, *paths: str) -> list[str]:
-        tree = ("fingerprint", "tree", "/app/data", *(paths or ("uploads", "pdfs")))
-        return self.kubectl("exec", BACKEND, "--container=backend", "--", *tree).splitlines()
+        """Asked again until it is whole (see `answers`): the backend can write nothing down."""
+        tree = shlex.join(["fingerprint", "tree", "/app/data", *(paths or ("uploads", "pdfs"))])
+        ask = ("exec", BACKEND, "--container=backend", "--", "sh", "-euc", f"{tree}; echo whole")
+        *lines, _ = eventually(lambda: _whole(self.kubectl(*ask).splitlines()), "the files are fingerprinted", 60)
+        return lines
 
     def set_writes_per_second(self, rate: float) -> None:
         """After 0 the data stands still."""
@@ -76,6 +80,10 @@ class QuoteNode:
     @property
     def _backend(self) -> str:
         return f"/api/v1/namespaces/{self.namespace}/services/backend:http/proxy"
+
+
+def _whole(lines: list[str]) -> list[str]:
+    return lines if lines[-1:] == ["whole"] else []
 
 
 def _manifests(settings: dict[str, str]) -> Iterator[dict[str, Any]]:
