@@ -8,14 +8,17 @@ from tests.e2e.sessions import dump_waits, open_transaction
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
-# pg_dump gives up a table of the user's after half a minute; for the large objects it waits as long as it must.
+# pg_dump gives up a table of the user's after half a minute; for those of the system it waits as long as it must.
 LOCK = "LOCK TABLE pg_largeobject IN ACCESS EXCLUSIVE MODE"
+"""Held, pg_dump waits when it has read every row of every table."""
+EARLY_LOCK = "LOCK TABLE pg_transform IN ACCESS EXCLUSIVE MODE"
+"""Held, pg_dump waits when it has its snapshot and has read no row."""
 
 
 @contextmanager
-def dump_held(namespace: Namespace, quotenode: QuoteNode, backup: Json) -> Iterator[None]:
+def dump_held(namespace: Namespace, quotenode: QuoteNode, backup: Json, lock: str = LOCK) -> Iterator[None]:
     """The dump stands still, however long it takes, and afterwards goes on if it still can."""
-    with open_transaction(quotenode, LOCK):
+    with open_transaction(quotenode, lock):
         namespace.apply(backup)
-        eventually(lambda: dump_waits(quotenode), "the dump has begun and waits for the large objects", 90)
+        eventually(lambda: dump_waits(quotenode), "the dump has begun and waits", 90)
         yield

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.backups import a_backup, completed, condition, jobs, pods
-from tests.e2e.held import dump_held
+from tests.e2e.held import EARLY_LOCK, dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.plain import Restored, open_bundle
 from tests.e2e.sessions import open_transaction
@@ -43,7 +43,7 @@ def test_while_people_write_the_bundle_is_one_moment_and_has_every_file_that_its
     quotenode.set_writes_per_second(40)
     try:
         before = offers_in(quotenode)
-        with dump_held(namespace, quotenode, a_backup("written-to")):
+        with dump_held(namespace, quotenode, a_backup("written-to"), EARLY_LOCK):
             begun = offers_in(quotenode)
             eventually(lambda: offers_in(quotenode) > begun + 50, "people have written on during the dump", 60)
         status = completed(namespace, "written-to")
