@@ -73,9 +73,9 @@ def test_forwards_and_backwards_find_the_same_slot(zone: str, moment: datetime, 
 @given(zone=zones, moment=moments)
 def test_no_day_in_any_zone_goes_without_its_backup(zone: str, moment: datetime) -> None:
     slots = list(islice(Schedule("0 0 2 * * *", zone).after(moment), 4))
-    # Samoa, Tokelau and Kiribati once left out a whole day, whose backup is then made at its end; nobody else is ever more than two
-    # hours off.
-    assert all(timedelta(hours=2) <= later - slot <= timedelta(hours=49) for slot, later in pairwise(slots))
+    # Samoa and Tokelau once left out a whole day, whose backup is then made at its end; nobody else is ever more than three hours off.
+    least = timedelta(hours=2 if zone in {"Pacific/Apia", "Pacific/Fakaofo"} else 21)
+    assert all(least <= later - slot <= timedelta(hours=27) for slot, later in pairwise(slots))
 
 
 def test_a_day_that_is_left_out_has_its_backup_at_its_end() -> None:

@@ -9,7 +9,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Lease, Stopped
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile import locks
-from quotenode_backup.reconcile.locks import ANY_NUMBER, Busy
+from quotenode_backup.reconcile.locks import ANY_NUMBER, Busy, Full
 from tests.unit.given import START
 from tests.unit.reconcile.lives import finished
 from tests.unit.reconcile.world import JOBS, LEASES, PODS, RUNS, Client, World
@@ -73,6 +73,11 @@ def held_by(name: str) -> Busy:
 @pytest.fixture
 def site() -> Site:
     return Site()
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 backup is running, and"), (10, "10 backups are running, and")])
+def test_without_room_it_says_how_many_are_on(count: int, words: str) -> None:
+    assert Full(count).sentence.startswith(words)
 
 
 def test_of_two_that_wait_the_older_gets_it_and_keeps_it(site: Site) -> None:
