@@ -1,4 +1,4 @@
-"""Everything the operator asks of the API server, one method each. A verb that is new here belongs into `rights`."""
+"""Everything the operator asks of the API server, one method each. A verb that is new here belongs in `rights`."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The verbs that the gateway uses. The chart's rules are tested against them, and so is what the API server grants at start-up."""
+"""The verbs that the gateway uses. The chart's rules are tested against them."""
 
 from quotenode_backup.api import GROUP
 from quotenode_backup.api.backup import PLURAL
@@ -16,7 +16,7 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
     ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
 }
-"""(API group, resource) -> verbs."""
+"""(API group, resource) -> verbs. At start-up the API server is asked for each."""
 
 NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
     ("", "namespaces"): frozenset({"get"}),
