@@ -4,14 +4,14 @@ import itertools
 import os
 import socket
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_RANGE = range(20_000 + 1_000 * _WORKER, 21_000 + 1_000 * _WORKER)
-"""Below those that the kernel gives to whoever asks for any."""
-_ports = itertools.cycle(_RANGE)
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+# Below those that the kernel gives to whoever asks for any, and those of Services.
+_FIRST, _COUNT = 20_000 + 1_000 * _WORKER, 1_000
+_ports = (_FIRST + (os.getpid() + number) % _COUNT for number in itertools.count())
 
 
 def free_port() -> int:
-    """One that is given to nobody else: whoever asked binds it seconds later."""
+    """One that no other worker of this run gets: whoever asked binds it seconds later."""
     return next(port for port in _ports if _is_free(port))
 
 

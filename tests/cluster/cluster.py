@@ -51,7 +51,11 @@ class Cluster:
         """Whether its API server answers and knows both nodes: a creation broken off leaves less."""
         if not self.kubeconfig.exists():
             return False
-        return any(self._knows_its_nodes() for _ in range(3))
+        for pause in (2, 5, 0):  # a cluster that gives no answer is removed
+            if self._knows_its_nodes():
+                return True
+            time.sleep(pause)
+        return False
 
     def _knows_its_nodes(self) -> bool:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tests.e2e.waiting import eventually
 
 _END = "end-of-answer\n"
+_TIDY = "find /tmp -maxdepth 1 -name 'answer-*' -mmin +5 -delete"
 
 Execute = Callable[..., str]
 """Runs a command in a pod and returns what it printed."""
@@ -17,8 +18,8 @@ Execute = Callable[..., str]
 
 def answer(execute: Execute, script: str) -> str:
     """In `sh -eu`; the pod must have a /tmp. Raises what `execute` raises when the script fails."""
-    kept = f"/tmp/{uuid.uuid4().hex}"
-    said = execute("sh", "-euc", f"({script}\n) > {kept}; echo {_END.strip()} >> {kept}; cat {kept}")
+    kept = f"/tmp/answer-{uuid.uuid4().hex}"
+    said = execute("sh", "-euc", f"{_TIDY}; ({script}\n) > {kept}; echo {_END.strip()} >> {kept}; cat {kept}")
 
     def fetched() -> str:
         again = execute("cat", kept)

@@ -55,7 +55,7 @@ def operator(run_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in names:
             make_namespace(name, run_id)
         log = tmp_path_factory.mktemp("operator") / "operator.log"
-        with operators.OperatorProcess(",".join(names), log):
+        with operators.OperatorProcess(",".join(names), log, QN_MAX_CONCURRENT_RUNS="0"):
             yield
         return
     _install_once(names, run_id, _shared_folder(tmp_path_factory))

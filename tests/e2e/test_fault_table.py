@@ -137,7 +137,7 @@ def namespace(
     namespace = watched("faults")
     quotenode = deploy(namespace)
     prepare_databases(namespace, quotenode)
-    files_in(namespace, "quotenode-backups")  # now the claim has its volume
+    files_in(namespace, "quotenode-backups")  # so that making the volume is not measured
     namespace.apply(a_backup("wrong-password", **ROWS["wrong-password"].spec))
     finished(namespace, "wrong-password", 120)
     prepare_volumes(namespace)
@@ -176,7 +176,7 @@ def imageless(
     namespace = own_namespace("image")
     namespace.apply(a_claim("quotenode-backups"))
     log = tmp_path_factory.mktemp("image") / "operator.log"
-    files_in(namespace, "quotenode-backups")  # now the claim has its volume
+    files_in(namespace, "quotenode-backups")  # so that making the volume is not measured
     with OperatorProcess(namespace.name, log, QN_RUNNER_IMAGE="localhost/absent:1"):
         namespace.apply(a_backup("no-image", **NO_FILES))
         yield namespace

@@ -154,6 +154,7 @@ def site(quotenode: QuoteNode, operator_at_hand: OperatorProcess, away: Away) ->
     """With a schedule for each minute, which goes on through most of the stories."""
     site = Site(Namespace(quotenode.namespace), f"quotenode-db.{quotenode.namespace}")
     furnish(site.namespace)
+    # The last story looks for the bundle of each run: none may have been pruned, however long all of this takes.
     site.apply(site.schedule("minutely", "minutely", retention={"keepLast": 100}))
     return site
 

@@ -77,9 +77,8 @@ def waited_for(namespace: Namespace) -> str | None:
     for name in NAMES:
         seen = status(namespace, name)
         told = str(seen.get("message"))
-        if seen.get("reason") == "WaitingForTarget" and told.startswith(
-            "Waiting for "
-        ):  # and not just too late for a lock
+        # Who was only a moment too late for the lock names nobody.
+        if seen.get("reason") == "WaitingForTarget" and told.startswith("Waiting for "):
             return told.removeprefix("Waiting for ").split(",")[0]
     return None
 

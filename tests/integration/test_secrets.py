@@ -28,9 +28,8 @@ def test_the_password_is_in_no_argv_environment_log_result_or_bundle(big_site: S
     big_site.database.server.create_role("signs_in", canary)
     big_site.database.execute("GRANT quotenode TO signs_in")
     big_site.secrets = {"username": b"signs_in", "password": canary.encode()}
-    (big_site.uploads / "scan.tif").write_bytes(
-        bytes(50_000_000)
-    )  # so that what packs the files lives long enough to be seen
+    # So that what packs the files lives long enough to be seen.
+    (big_site.uploads / "scan.tif").write_bytes(bytes(50_000_000))
     outcome, watch = watched(big_site.start())
     opened = big_site.open(big_site.destination / outcome.succeeded().path)
     assert {"pg_dump", "igzip"} <= watch.commands
