@@ -66,6 +66,9 @@ class Admittance:
     async def take_lock(self, run: Run, now: datetime) -> Pass:
         obstacle: locks.Busy | locks.Full | None = await self._no_room(now)
         if obstacle is None:
+            # To look for older ones among thousands takes a while: one of the crowd does it at a time, and not every worker waits for that.
+            if self._taking.locked() and (run.namespace, run.name) in self._crowd:
+                return Pass(LOCK_TICK)
             async with self._taking:  # else two could take the last room at the same time
                 obstacle = await locks.take(self._cluster, run, self._room, now)
         self.forget(run.namespace, run.name)

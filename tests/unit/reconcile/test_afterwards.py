@@ -1,5 +1,7 @@
 """What happens beside and after a run, in a cluster in memory: rows, older bundles, bundles that go with their resource, room."""
 
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.audit_row import RECORDS_TRIED
 from quotenode_backup.reconcile.locks import Room
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
 from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.lives import (
     RUNNER,
@@ -312,6 +315,50 @@ def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
     assert most == 2
     assert_settled(world)
     assert told(world).count("WaitingForCapacity") == 4
+
+
+class Held(Client):
+    """Lists no runs before it is told to."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+        self.told.set()
+
+    async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        if path == RUNS:
+            self.asked.set()
+            await self.told.wait()
+        async for page in super().pages(path, query):
+            yield page
+
+
+def test_while_one_of_a_crowd_takes_the_free_place_the_others_keep_no_worker_waiting() -> None:
+    world = World()
+    crowd(world, 6)
+    client = Held(world)
+    limited = with_room_for_two(world, client)
+    waiting: list[str] = []
+    while len(waiting) < 4 or any(lease["spec"].get("holderIdentity") for lease in world.in_(LEASES)):
+        for run in world.in_(RUNS):
+            if run["metadata"]["name"] not in waiting:
+                finished(limited.reconcile("shop", run["metadata"]["name"]))
+        waiting = [
+            run["metadata"]["name"] for run in world.in_(RUNS) if run["status"].get("reason") == "WaitingForCapacity"
+        ]
+        world.tick()
+
+    async def two_come() -> None:
+        client.asked.clear()
+        client.told.clear()
+        first = asyncio.create_task(limited.reconcile("shop", waiting[0]))
+        await client.asked.wait()
+        second = await asyncio.wait_for(limited.reconcile("shop", waiting[1]), 5)
+        assert second.again == LOCK_TICK
+        client.told.set()
+        assert (await first).again == NOW
+
+    asyncio.run(two_come())
 
 
 def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> None:
