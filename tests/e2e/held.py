@@ -8,10 +8,11 @@ from tests.e2e.sessions import dump_waits, open_transaction
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
-# pg_dump gives up a table of the user's after half a minute; for those of the system it waits as long as it must.
+# pg_dump gives up a table of the user's after half a minute; for those of the system it waits as long as it must. Both are of the few that
+# a new session never opens.
 LOCK = "LOCK TABLE pg_largeobject IN ACCESS EXCLUSIVE MODE"
 """Held, pg_dump waits when it has read every row of every table."""
-EARLY_LOCK = "LOCK TABLE pg_transform IN ACCESS EXCLUSIVE MODE"
+EARLY_LOCK = "LOCK TABLE pg_description IN ACCESS EXCLUSIVE MODE"
 """Held, pg_dump waits when it has its snapshot and has read no row."""
 
 
