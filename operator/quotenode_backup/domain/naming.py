@@ -3,6 +3,8 @@
 import hashlib
 from datetime import UTC, datetime
 
+from quotenode_backup.domain.bundle import SUFFIX
+
 
 def digest(*parts: object, length: int = 20) -> str:
     """The first `length` hex digits of the sha256 over the NUL-joined parts."""
@@ -60,4 +62,4 @@ def bundle_home(sub_path: str, namespace: str, host: str, port: int, database: s
 
 def bundle_name(started: datetime) -> str:
     """As QuoteNode names its own. For people: nothing ever parses it back."""
-    return f"quotenode-backup-{started.astimezone(UTC):%Y%m%d-%H%M%S}.tar.gz"
+    return f"quotenode-backup-{started.astimezone(UTC):%Y%m%d-%H%M%S}{SUFFIX}"
