@@ -66,3 +66,35 @@ def test_a_root_owned_disk_is_refused_with_the_remedy_and_the_remedy_works(names
     path = completed(namespace, "to-ext4")["destinations"][0]["path"]
 
     assert run_on(namespace, bundles, f"tar tzf {path}").splitlines()
+
+
+@pytest.fixture
+def live_files(namespace: Namespace) -> Iterator[str]:
+    """Where the node has files of an application that is particular about their groups and modes, and that no pod has mounted yet."""
+    path = disk(namespace, "ext4-live")
+    on_node(
+        f"mkdir {path}/uploads; echo secret > {path}/uploads/offer.pdf; chown -R 1000:33 {path}/uploads;"
+        f" chmod 750 {path}/uploads; chmod 600 {path}/uploads/offer.pdf; chown 1000:33 {path}; chmod 770 {path}"
+    )
+    yield path
+    forget_volume(namespace, "ext4-live")
+    namespace.delete("pod", "look-ext4-live-1000")
+    unmounted(path)
+
+
+def owners(path: str) -> str:
+    return on_node(f"stat -c '%n %a %u:%g' {path} {path}/uploads {path}/uploads/*")
+
+
+def test_a_backup_leaves_group_and_modes_of_the_files_as_they_are(namespace: Namespace, live_files: str) -> None:
+    before = owners(live_files)
+    files = [{"name": "uploads", "claimName": "ext4-live", "subPath": "uploads"}]
+
+    namespace.apply(a_backup("from-live", files=files, pod={"runAsUser": 1000, "fsGroup": 1000}))
+    completed(namespace, "from-live")
+    assert owners(live_files) == before
+
+    beside = {"local": {"claimName": "ext4-live", "subPath": "bundles"}}
+    namespace.apply(a_backup("beside-live", files=files, storage=beside, pod={"runAsUser": 1000, "fsGroup": 1000}))
+    completed(namespace, "beside-live")
+    assert owners(live_files) == before

@@ -47,7 +47,7 @@ class Pod(SpecModel):
     run_as_user: Annotated[int, Field(ge=1, le=2147483647)] | None = None
     """User id that can read the files. Absent: that of the pod that has the claims mounted."""
     fs_group: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """Group that owns the volumes, for storage that starts out as root's. Set on mismatch only."""
+    """Group that may write to the volume of the bundles, for storage that starts out as root's. The kubelet gives that volume to it, on mismatch only; volumes that hold files of the application keep their groups and modes."""
     labels: (
         Annotated[
             dict[LabelKey, LabelValue],

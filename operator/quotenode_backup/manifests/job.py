@@ -46,11 +46,13 @@ def _labels(plan: Plan) -> dict[str, str]:
 def _work(plan: Plan, database: Database) -> Work:
     volume = {claim: name for name, claim in _claims(plan)}
     sources = [mount(volume[files.claim_name], f"{SOURCES}/{index}") for index, files in enumerate(plan.files)]
-    destination = mount(volume[plan.local.claim_name], DESTINATION, read_only=False)
+    local = plan.local.claim_name
+    claims = [claim_volume(name, claim, read_only=claim != local) for name, claim in _claims(plan)]
     return Work(
         command="run",
-        volumes=(*database_volumes(database), *(claim_volume(name, claim) for name, claim in _claims(plan))),
-        mounts=(*database_mounts(database), *sources, destination),
+        volumes=(*database_volumes(database), *claims),
+        mounts=(*database_mounts(database), *sources, mount(volume[local], DESTINATION, read_only=False)),
+        leaves_modes=local in {files.claim_name for files in plan.files},
     )
 
 

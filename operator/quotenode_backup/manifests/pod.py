@@ -47,6 +47,8 @@ class Work:
     command: str
     volumes: tuple[Manifest, ...]
     mounts: tuple[Manifest, ...]
+    leaves_modes: bool = False
+    """Whether a writable volume holds files of somebody else: the kubelet must not give those to `pod.fsGroup`."""
 
 
 _PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory", "sizeLimit": PRIVATE_LIMIT}}
@@ -80,7 +82,7 @@ def runner_pod(work: Work, pod: Pod, placement: Placement, settings: RunnerSetti
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": _security(pod, placement),
+        "securityContext": _security(pod, placement, work),
         "tolerations": [*chosen.get("tolerations", []), *placement.tolerations],
         **({"affinity": _pinned_to(placement.node)} if placement.node else {}),
         **optional,
@@ -89,8 +91,12 @@ def runner_pod(work: Work, pod: Pod, placement: Placement, settings: RunnerSetti
     }
 
 
-def _security(pod: Pod, placement: Placement) -> Manifest:
-    group = {} if pod.fs_group is None else {"fsGroup": pod.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
+def _security(pod: Pod, placement: Placement, work: Work) -> Manifest:
+    group: Manifest = {}
+    if pod.fs_group is not None and work.leaves_modes:
+        group = {"supplementalGroups": [pod.fs_group]}
+    elif pod.fs_group is not None:
+        group = {"fsGroup": pod.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
     return {
         "runAsNonRoot": True,
         "runAsUser": placement.user,
@@ -156,8 +162,11 @@ def database_volumes(database: Database) -> list[Manifest]:
     return [credentials_volume(database.credentials_secret_ref), *authority]
 
 
-def claim_volume(name: str, claim: str) -> Manifest:
-    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+def claim_volume(name: str, claim: str, *, read_only: bool = False) -> Manifest:
+    """Only of a volume that is read-only as a whole does the kubelet leave group, modes and SELinux labels as they are: a read-only mount
+    of a writable volume is no protection."""
+    source: Manifest = {"claimName": claim} | ({"readOnly": True} if read_only else {})
+    return {"name": name, "persistentVolumeClaim": source}
 
 
 def plan_volume() -> Manifest:

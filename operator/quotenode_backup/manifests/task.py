@@ -34,7 +34,7 @@ def record_job(
 
 def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name)
-    work = Work(REMOVE, (volume,), (mount("claim", DESTINATION, read_only=False),))
+    work = Work(REMOVE, (volume,), (mount("claim", DESTINATION, read_only=False),), leaves_modes=True)
     return _job(plan, work, pod, placement, settings)
 
 

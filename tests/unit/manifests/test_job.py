@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from quotenode_backup.api.status import Attempt
+from quotenode_backup.api.status import Attempt, Destination
 from quotenode_backup.contract import Plan
 from quotenode_backup.manifests import labels
 from quotenode_backup.manifests.job import backup_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
-from quotenode_backup.reconcile.plan import plan_of
+from quotenode_backup.manifests.task import removal_job
+from quotenode_backup.reconcile.plan import plan_of, removal_plan
 from tests.unit.given import START, UID, run, spec
 
 SETTINGS = RunnerSettings("image", "IfNotPresent", "default", "json")
@@ -69,6 +70,38 @@ def test_bundles_beside_the_files_leave_the_files_read_only() -> None:
     mounts = pod_of(made(files=FILES, storage={"local": {"claimName": "files", "subPath": "c"}}))["containers"][0]
     writable = [mount["mountPath"] for mount in mounts["volumeMounts"] if not mount.get("readOnly")]
     assert sorted(writable) == ["/destination", "/run/quotenode"]
+
+
+def claim_volumes(pod: Any) -> dict[str, bool]:
+    """Claim -> whether its volume is read-only as a whole."""
+    volumes = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
+    return {one["claimName"]: one.get("readOnly", False) for one in volumes}
+
+
+def test_the_kubelet_gets_claims_that_are_only_read_as_read_only_volumes() -> None:
+    """Else it gives every file on them to `pod.fsGroup`, or relabels them, while the application uses them."""
+    pod = pod_of(made(files=FILES, pod={"fsGroup": 33}))
+    assert claim_volumes(pod) == {"files": True, "bundles": False}
+    assert pod["securityContext"]["fsGroup"] == 33
+
+
+def test_a_claim_that_holds_files_and_bundles_is_never_given_to_a_group() -> None:
+    pod = pod_of(
+        made(files=FILES, pod={"fsGroup": 33}, storage={"local": {"claimName": "files", "subPath": "bundles"}})
+    )
+    assert claim_volumes(pod) == {"files": False}
+    context = pod["securityContext"]
+    assert "fsGroup" not in context
+    assert (context["runAsGroup"], context["supplementalGroups"]) == (33, [33])
+
+
+def test_removing_a_bundle_gives_nothing_on_its_claim_to_a_group() -> None:
+    chosen = spec(pod={"fsGroup": 33})
+    bundle = Destination(type="Local", claim_name="files", path="a/bundle.tar.gz", user_id=1000)
+    plan = removal_plan(run(spec=chosen), bundle, 1, START)
+    pod = pod_of(removal_job(plan, chosen.pod, Placement(user=1000, node=None), SETTINGS))
+    assert "fsGroup" not in pod["securityContext"]
+    assert pod["securityContext"]["supplementalGroups"] == [33]
 
 
 def test_the_plan_is_in_the_annotation_to_the_letter() -> None:
