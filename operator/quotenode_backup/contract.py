@@ -180,7 +180,7 @@ class Result(BaseModel):
     """One sentence, at most `DETAIL_LIMIT` characters."""
     bundle: "StoredBundle | None" = None
     notes: int = 0
-    """How many oddities (files that came or went, sockets left out) the manifest lists."""
+    """How many oddities (warnings of pg_dump, files that came or went, sockets left out) the manifest lists."""
     retention: "RetentionOutcome | None" = None
     """Absent when the plan has no retention, or the run did not come so far."""
     audit: "AuditOutcome | None" = None

@@ -162,8 +162,13 @@ class Pod:
         readers = (pid for pid in descendants(self.outermost) if any(file.name in name for name in open_files(pid)))
         return next(readers, None)
 
+    @property
+    def log(self) -> str:
+        """What the runner has logged so far."""
+        return (self._folder / "log").read_text(errors="replace")
+
     def _said(self) -> str:
-        return ": " + (self._folder / "log").read_text(errors="replace")
+        return f": {self.log}"
 
     def is_running(self) -> bool:
         return self._process.poll() is None

@@ -76,13 +76,18 @@ class Database:
         """Whether that process has more rows than pg_dump takes."""
         return self._backend("usename = %s AND query LIKE 'COPY %%' AND wait_event = 'ClientWrite'") is not None
 
+    def waits_for_lock(self) -> bool:
+        """Whether pg_dump stands before a table that somebody has locked."""
+        condition = "usename = %s AND application_name = 'pg_dump' AND wait_event_type = 'Lock'"
+        return self._backend(condition) is not None
+
     def lock_backend(self) -> int | None:
         """The server's process that holds the backup's advisory lock."""
         return self._backend("usename = %s AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")
 
     def snapshot_backend(self) -> int | None:
-        """The server's process of the session that exported the snapshot."""
-        return self._backend("usename = %s AND application_name = 'quotenode-backup' AND backend_xmin IS NOT NULL")
+        """The server's process of the session that exported the snapshot, which is the one in the database itself."""
+        return self._backend("usename = %s AND application_name = 'quotenode-backup' AND datname <> 'postgres'")
 
     def terminate(self, backend: int) -> None:
         self.server.query("SELECT pg_terminate_backend(%s)", backend)

@@ -148,7 +148,9 @@ def test_a_locked_table_fails_the_dump_and_lets_the_application_go_on(site: Site
     with site.database.connect() as application:
         application.execute("BEGIN")
         application.execute("LOCK TABLE offers IN ACCESS EXCLUSIVE MODE")
-        outcome = site.start().wait(100)
+        # Half of that is for waiting, which is as long as pg_dump does by itself.
+        soon = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
+        outcome = site.start(site.plan(deadline=soon)).wait(100)
         application.execute("ROLLBACK")
     outcome.failed(Reason.TABLE_LOCKED, "offers", within=100)
     site.assert_nothing_left_behind()

@@ -164,6 +164,8 @@ class BackupStatus(StatusModel):
     """Where the bundle is."""
     components: Components | None = None
     """The parts of the bundle."""
+    notes: int | None = None
+    """How many oddities the bundle's manifest.json lists: warnings of pg_dump, files that came or went meanwhile, sockets left out. The log has them too."""
     job_name: Annotated[str, StringConstraints(max_length=63)] | None = None
     """The newest Job."""
     attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_KEPT)] = []

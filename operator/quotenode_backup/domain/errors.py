@@ -72,6 +72,7 @@ class Reason(StrEnum):
     SERVER_TOO_NEW = "ServerTooNew"
     LOCK_BUSY = "LockBusy"
     TABLE_LOCKED = "TableLocked"
+    TABLE_REWRITTEN = "TableRewritten"
     DUMP_FAILED = "DumpFailed"
     SOURCE_PATH_MISSING = "SourcePathMissing"
     FILE_UNREADABLE = "FileUnreadable"
@@ -127,6 +128,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.SERVER_TOO_NEW: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.LOCK_BUSY: Verdict(Exit.BUSY, _RETRY),
     Reason.TABLE_LOCKED: Verdict(Exit.UNAVAILABLE, _RETRY),
+    Reason.TABLE_REWRITTEN: Verdict(Exit.UNAVAILABLE, _RETRY),
     Reason.DUMP_FAILED: Verdict(Exit.IO_ERROR, _RETRY),
     Reason.SOURCE_PATH_MISSING: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.FILE_UNREADABLE: Verdict(Exit.IO_ERROR, _FINAL),

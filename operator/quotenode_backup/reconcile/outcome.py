@@ -23,6 +23,8 @@ class Ended:
     message: str
     exit_code: int | None = None
     bundle: StoredBundle | None = None
+    notes: int = 0
+    """How many oddities the bundle's manifest lists."""
     audit: AuditOutcome | None = None
     """What the runner could say about the row in backup_logs."""
     retention: RetentionOutcome | None = None
@@ -64,7 +66,9 @@ def _of_result(result: Result, pod: Pod, job: Job) -> Ended:
     if doubt or result.bundle is None:
         words = f"The runner reported success, but {doubt}, so the backup counts as failed: see kubectl logs {pod.name}"
         return Ended(Reason.RESULT_MISSING, words, pod.exit_code)
-    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.audit, result.retention)
+    return Ended(
+        Reason.COMPLETED, message, pod.exit_code, result.bundle, result.notes, result.audit, result.retention
+    )
 
 
 def _doubt(result: Result, pod: Pod, job: Job) -> str:

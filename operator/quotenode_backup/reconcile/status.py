@@ -111,6 +111,7 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
             "checksum": bundle.sha256,
             "destinations": [_destination(run, bundle)],
             "components": _components(bundle),
+            "notes": ended.notes,
         }
     )
     status = _audited(run, status, ended.audit, now)

@@ -12,7 +12,7 @@ from quotenode_backup.contract import DETAIL_LIMIT, Plan, Result
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner import audit, clients, committed, destination, interruption, retention
+from quotenode_backup.runner import audit, clients, committed, destination, interruption, locked_dump, retention
 from quotenode_backup.runner.bundle import PartialBundle
 from quotenode_backup.runner.clients import Client
 from quotenode_backup.runner.components import (
@@ -28,7 +28,7 @@ from quotenode_backup.runner.credentials import write_password_file
 from quotenode_backup.runner.destination import Folder, Record
 from quotenode_backup.runner.environment import child_environment, python_environment
 from quotenode_backup.runner.estimate import least_size
-from quotenode_backup.runner.manifest import NO_FILES
+from quotenode_backup.runner.manifest import NO_FILES, with_notes
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.readback import ReadBack
 from quotenode_backup.runner.segments import Part
@@ -111,24 +111,34 @@ class Attempt:
         self.session.require_readable()
         if self.plan.audit:
             audit.begin(self.plan, self.server)
-        snapshot = self.session.export()
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
-        destination.require_space(self.folder, least_size(snapshot.database_bytes, folders))
+        destination.require_space(self.folder, least_size(self.session.database_bytes(), folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.folder, self.plan) as bundle:
+            dump = self._dump(bundle)
             files = self._files(bundle)
-            parts = self._collect([self._dump(bundle, snapshot), *([files] if files else [])])
+            parts = self._collect(dump, files)
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
-            account = files.account if files else NO_FILES
+            account = with_notes(files.account if files else NO_FILES, dump.note_count, dump.notes)
             manifest = bundle.finish(parts, account, versions, self.lock.system_identifier)
             read_back = self._read_back(bundle.parts)
         return self._commit(manifest | {"bundle": read_back})
 
-    def _dump(self, bundle: PartialBundle, snapshot: Snapshot) -> Dump:
+    def _dump(self, bundle: PartialBundle) -> Dump:
+        """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
         password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
         environment = database_environment(self.server, child_environment(self.places), password_file)
-        return Dump(bundle.dump_segment(), self.server, self._pg_dump(snapshot), environment)
+        segment = bundle.dump_segment()
+
+        def dump_of(snapshot: Snapshot) -> Dump:
+            return Dump(segment, self.server, self._pg_dump(snapshot), environment)
+
+        waiting = locked_dump.Waiting.half_of_the_time(self.plan.deadline, self._watch(lambda: None))
+        try:
+            return locked_dump.begin(self.session, dump_of, waiting)
+        except RunFailed as failure:
+            raise self._explained(failure) from failure
 
     def _pg_dump(self, snapshot: Snapshot) -> list[str]:
         compress = clients.compress_option(self.plan.database.compression, self.client.major)
@@ -141,8 +151,9 @@ class Attempt:
         environment = python_environment(self.places)
         return Files(bundle.files_segment(), self.plan, self.places, environment, self.server.redact)
 
-    def _collect(self, components: list[Component]) -> dict[str, Part]:
+    def _collect(self, dump: Dump, files: Files | None) -> dict[str, Part]:
         """Database and files side by side. The snapshot was taken before, so every file that a row names is on the disk by now."""
+        components: list[Component] = [dump, *([files] if files else [])]
         progress = Progress(components)
 
         def kill() -> None:
@@ -150,8 +161,8 @@ class Attempt:
                 component.kill()
 
         try:
-            for component in components:
-                component.start()
+            if files:
+                files.start()
             watch = self._watch(Every(PROGRESS_SECONDS, progress.log))
             parts = supervise([component.run for component in components], kill, watch)
         except RunFailed as failure:
@@ -161,9 +172,7 @@ class Attempt:
         return {part.name: part for part in parts}
 
     def _explained(self, failure: RunFailed) -> RunFailed:
-        """What only the sessions can add to a failure of pg_dump."""
-        if failure.reason == Reason.TABLE_LOCKED:
-            return self.session.with_blocker(failure)
+        """What pg_dump takes for a failure of its own may be one of the sessions beside it."""
         if failure.reason == Reason.DUMP_FAILED:
             self.lock.check()
             self.session.check()

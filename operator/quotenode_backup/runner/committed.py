@@ -37,8 +37,12 @@ def result(plan: Plan, folder: Folder, record: Record, how: str) -> Result:
         completed=datetime.fromisoformat(record["completed"]),
         user_id=record.get("runner", {}).get("uid"),
     )
-    message = f"{bundle['name']} ({readable_size(bundle['sizeBytes'])}) {how}."
+    message = f"{bundle['name']} ({readable_size(bundle['sizeBytes'])}) {how}.{_on_notes(record['noteCount'])}"
     return plans.stored(plan, stored, record["noteCount"], message)
+
+
+def _on_notes(count: int) -> str:
+    return f" Its manifest holds {count} {'note' if count == 1 else 'notes'}, as does the log." if count else ""
 
 
 def _component(recorded: Record) -> StoredComponent:

@@ -1,13 +1,17 @@
 """The two halves of a backup, each a pipeline whose output becomes one member of the bundle."""
 
 import json
+import logging
 import os
+import select
 import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from fcntl import ioctl
+from termios import FIONREAD
+from typing import IO, Any
 
 from quotenode_backup.contract import Plan
 from quotenode_backup.domain.errors import Reason, RunFailed
@@ -18,7 +22,10 @@ from quotenode_backup.runner.pipeline import Exit, Pipeline, Stage, first_failur
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.segments import Part, Segment
 from quotenode_backup.runner.sessions import Snapshot
+from quotenode_backup.runner.stderr import warnings_of
 from quotenode_backup.runner.wording import Redactor, sentence, shown
+
+log = logging.getLogger(__name__)
 
 LOCK_WAIT_MILLISECONDS = 30_000
 
@@ -53,14 +60,33 @@ class Component(ABC):
             self._pipeline.kill()
             self._pipeline.wait()
             raise
-        failure = first_failure(self._pipeline.wait())
+        exits = self._pipeline.wait()
+        failure = first_failure(exits)
         if failure:
             raise self.judge(failure)
+        for ended in exits:
+            self.heard(ended)
         return self.segment.close()
+
+    def heard(self, ended: Exit) -> None:
+        """A stage went well. What it said all the same is for whoever reads the log."""
+        for line in ended.said.splitlines():
+            log.warning("%s: %s", ended.name, sentence(line, 1000))
 
     def kill(self) -> None:
         if self._pipeline:
             self._pipeline.kill()
+
+    def end(self) -> None:
+        """Kill, and wait until nothing of it is left."""
+        if self._pipeline:
+            self._pipeline.kill()
+            self._pipeline.wait()
+
+
+def _readable_bytes(pipe: IO[bytes]) -> int:
+    """0 at the end as well, where a pipe counts as readable too."""
+    return int.from_bytes(ioctl(pipe, FIONREAD, bytes(4)), sys.byteorder)
 
 
 def dump_command(client: Client, compress: str, snapshot: Snapshot, connection: str) -> list[str]:
@@ -83,9 +109,36 @@ class Dump(Component):
     ) -> None:
         super().__init__(segment, server.redact)
         self._server, self._command, self._environment = server, command, environment
+        self.notes: list[str] = []
+        """What pg_dump warned of, such as something that it left out, as far as it is kept."""
+        self.note_count = 0
 
     def pipeline(self) -> Pipeline:
-        return Pipeline([Stage("pg_dump", self._command, self._environment)], self._redact)
+        return Pipeline([Stage("pg_dump", self._command, self._environment)], self._redact, held=True)
+
+    def wait_for_locks(self) -> None:
+        """Until pg_dump holds its locks on all tables that it will read.
+
+        In custom format it writes its first byte after that, and all it has asked the catalogs by then stands in memory. It stands still with
+        that byte until `run`, unless the whole dump is smaller than two pages.
+        """
+        assert self._pipeline
+        select.select([self._pipeline.output], [], [])
+        if _readable_bytes(self._pipeline.output):
+            return
+        failure = first_failure(self._pipeline.wait())
+        if failure:
+            raise self.judge(failure)
+
+    def run(self) -> Part:
+        assert self._pipeline
+        self._pipeline.release()
+        return super().run()
+
+    def heard(self, ended: Exit) -> None:
+        super().heard(ended)
+        self.notes += warnings_of(ended.said)
+        self.note_count += ended.warnings
 
     def judge(self, failure: Exit) -> RunFailed:
         return dump_failure(self._server, failure)

@@ -1,7 +1,7 @@
 """What a bundle says about itself, inside and beside it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,19 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.segments import Part
 
 NO_FILES: dict[str, Any] = {"files": 0, "folders": 0, "links": 0, "bytes": 0, "note_count": 0, "notes": []}
+
+
+NOTES_KEPT = 100
+
+
+def with_notes(account: Mapping[str, Any], count: int, notes: Sequence[str]) -> dict[str, Any]:
+    """The account of the files, and what pg_dump warned of before it."""
+    own = [{"path": shape.DUMP, "note": note} for note in notes]
+    return {
+        **account,
+        "note_count": count + account["note_count"],
+        "notes": [*own, *account["notes"]][:NOTES_KEPT],
+    }
 
 
 def describe(

@@ -6,20 +6,19 @@ Children get an environment made from scratch. What they say on stderr is kept, 
 import os
 import signal
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO
 
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.segments import CHUNK
+from quotenode_backup.runner.stderr import Stderr
 from quotenode_backup.runner.wording import Redactor
 
-_TAIL_LINES = 40
 _PIPE_BYTES = 1 << 20  # what an ordinary user may ask for
-_TAIL_LINE_BYTES = 2_000
+_SMALLEST_PIPE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +38,13 @@ class Exit:
     code: int
     """As subprocess has it: negative for a signal."""
     said: str
+    warnings: int = 0
+    """How many lines of stderr were warnings; `said` may hold fewer."""
 
 
 class _Process:
     def __init__(self, stage: Stage, stdin: int | IO[bytes], stdout: int, redact: Redactor) -> None:
         self.name = stage.name
-        self._redact = redact
-        self._lines: deque[bytes] = deque(maxlen=_TAIL_LINES)
         self.popen = subprocess.Popen(
             stage.argv,
             stdin=stdin,
@@ -55,20 +54,12 @@ class _Process:
             pass_fds=stage.descriptors,
             bufsize=0,
         )
-        self._listener = threading.Thread(target=self._listen, name=f"stderr of {stage.name}", daemon=True)
-        self._listener.start()
-
-    def _listen(self) -> None:
         assert self.popen.stderr
-        with self.popen.stderr, os.fdopen(self.popen.stderr.fileno(), "rb", closefd=False) as stderr:
-            while line := stderr.readline(_TAIL_LINE_BYTES):
-                self._lines.append(line)
+        self._stderr = Stderr(self.popen.stderr, stage.name, redact)
 
     def wait(self) -> Exit:
         code = self.popen.wait()
-        self._listener.join(timeout=5)
-        text = b"".join(self._lines).decode(errors="replace")
-        return Exit(self.name, code, self._redact(text))
+        return Exit(self.name, code, self._stderr.text(), self._stderr.warnings)
 
 
 def _started(stage: Stage, stdin: int | IO[bytes], stdout: int, redact: Redactor) -> _Process:
@@ -80,9 +71,14 @@ def _started(stage: Stage, stdin: int | IO[bytes], stdout: int, redact: Redactor
 
 
 class Pipeline:
-    """`a | b | c`, started. Its output is read from `output`, its input, if asked for, is written to `input`."""
+    """`a | b | c`, started. Its output is read from `output`, its input, if asked for, is written to `input`.
 
-    def __init__(self, stages: Sequence[Stage], redact: Redactor, *, fed: bool = False, read: bool = True) -> None:
+    `held`: the last stage can write no more than a page until `release` is called or its output is read.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], redact: Redactor, *, fed: bool = False, read: bool = True, held: bool = False
+    ) -> None:
         self._processes: list[_Process] = []
         self._killed = False
         stdin: int | IO[bytes] = subprocess.PIPE if fed else subprocess.DEVNULL
@@ -93,7 +89,8 @@ class Pipeline:
                 if self._processes and not isinstance(stdin, int):
                     stdin.close()  # so that a stage that dies is felt by the one before it
                 self._processes.append(process)
-                stdin = _enlarged(process.popen.stdout) if process.popen.stdout else subprocess.DEVNULL
+                size = _SMALLEST_PIPE if held and stage is stages[-1] else _PIPE_BYTES
+                stdin = _sized(process.popen.stdout, size) if process.popen.stdout else subprocess.DEVNULL
         except BaseException:
             self.kill()
             raise
@@ -109,6 +106,10 @@ class Pipeline:
         stdin = self._processes[0].popen.stdin
         assert stdin
         return stdin
+
+    def release(self) -> None:
+        """Lets a `held` pipeline write as it likes."""
+        _sized(self.output, _PIPE_BYTES)
 
     def kill(self) -> None:
         """The end of all of it, now. Nothing that a child could still do is of use."""
@@ -143,12 +144,10 @@ def first_failure(exits: Sequence[Exit]) -> Exit | None:
     return next(iter(own or failed), None)
 
 
-def _enlarged(pipe: IO[bytes]) -> IO[bytes]:
-    """Fewer switches between the two ends. The kernel may refuse when the user has many pipes: then it stays small."""
-    try:
-        fcntl(pipe.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
-    except OSError:
-        return pipe
+def _sized(pipe: IO[bytes], size: int) -> IO[bytes]:
+    """The larger, the fewer switches between the two ends. The kernel may refuse when the user has many pipes: then it stays as it is."""
+    with suppress(OSError):
+        fcntl(pipe.fileno(), F_SETPIPE_SZ, size)
     return pipe
 
 

@@ -116,14 +116,36 @@ class Snapshot:
     """A moment of the database that pg_dump can share, as long as the session lives."""
 
     identifier: str
-    database_bytes: int
     encoding: str
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as pg_dump finds it: by its name, with these columns, its rows in this file."""
+
+    name: str
+    signature: int
+
+
+Tables = dict[int, Table]
+"""By oid."""
+
+
 class SnapshotSession(Session):
+    def database_bytes(self) -> int:
+        return int(self.value("SELECT pg_database_size(current_database())"))
+
     def export(self) -> Snapshot:
         self.order("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return Snapshot(*self.rows(_SNAPSHOT)[0])
+
+    def let_go(self) -> None:
+        """The snapshot is pg_dump's own by now, or of no use: from here on this session sees what is committed."""
+        self.order("ROLLBACK")
+
+    def tables(self) -> Tables:
+        """As the snapshot has them; without one, as they are now."""
+        return {oid: Table(name, signature) for oid, name, signature in self.rows(_TABLES)}
 
     def require_readable(self) -> None:
         """pg_dump would find out too, but after minutes, and one table at a time."""
@@ -153,8 +175,17 @@ class SnapshotSession(Session):
         return RunFailed(failure.reason, f"{failure.message} {holder}.")
 
 
-_SNAPSHOT = """
-    SELECT pg_export_snapshot(), pg_database_size(current_database()), current_setting('server_encoding')
+_SNAPSHOT = "SELECT pg_export_snapshot(), current_setting('server_encoding')"
+# The names and types of the columns count too: columns that change their names between a snapshot and a lock change their contents. Sequences
+# and materialized views do not: pg_dump reads the values of the first as they are, and no rows of the second.
+_TABLES = """
+    SELECT c.oid, format('%I.%I', n.nspname, c.relname), hashtextextended(
+        format('%s %s %L %L ', c.relfilenode, c.relkind, n.nspname, c.relname) || coalesce(
+            (SELECT string_agg(format('%s %L %s', a.attnum, a.attname, a.atttypid), ' ' ORDER BY a.attnum)
+             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') COLLATE "C", 0)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+      AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
 """
 _ROWS = "every row (row-level security) of table"
 _REMEDY = {

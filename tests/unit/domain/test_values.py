@@ -84,6 +84,7 @@ def test_these_reasons_and_no_others_are_tried_again() -> None:
         "SourceConnectionLost",
         "SourceUnreachable",
         "TableLocked",
+        "TableRewritten",
     }
 
 
