@@ -15,7 +15,7 @@ from tests.ports import free_port
 
 
 @contextmanager
-def pgbouncer(site: Site, mode: str, folder: Path, *settings: str) -> Iterator[int]:
+def pgbouncer(site: Site, mode: str, folder: Path, *settings: str, auth: str = "scram-sha-256") -> Iterator[int]:
     port = free_port()
     database = site.database
     (folder / "users.txt").write_text(f'"{database.user}" "{database.password}"\n')
@@ -26,7 +26,7 @@ def pgbouncer(site: Site, mode: str, folder: Path, *settings: str) -> Iterator[i
         f"listen_addr = {HOST}",
         f"listen_port = {port}",
         f"pool_mode = {mode}",
-        "auth_type = plain",
+        f"auth_type = {auth}",
         f"auth_file = {folder}/users.txt",
         "unix_socket_dir =",
         *settings,
@@ -55,3 +55,17 @@ def test_a_pooler_is_refused(site: Site, folder: Path, mode: str, settings: tupl
     assert "pooler" in message.lower()
     assert not site.bundles()
     assert not [name for name, size in site.stored().items() if size]
+
+
+def test_what_asks_for_the_password_in_clear_does_not_get_it(site: Site, folder: Path) -> None:
+    with pgbouncer(site, "session", folder, auth="plain") as port:
+        outcome = site.backup(site.plan(database={"port": port}))
+    outcome.failed(Reason.SERVER_UNVERIFIED, f"{HOST}:{port}", "VerifyFull", "scram-sha-256")
+
+
+@pytest.mark.parametrize("auth", ["md5", "trust"])
+def test_what_proves_nothing_is_not_repeated(site: Site, folder: Path, auth: str) -> None:
+    """It goes on as far as it is allowed to: here a pooler is found out."""
+    with pgbouncer(site, "session", folder, TOLERANT, auth=auth) as port:
+        outcome = site.backup(site.plan(database={"port": port}))
+    outcome.failed(Reason.POOLER_REFUSED, f"{HOST}:{port}")

@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from quotenode_backup.domain.errors import Reason
+from tests.integration.impostor import Impostor, listening
 from tests.integration.pod import Outcome, Pod
 from tests.integration.processes import Watch
 from tests.integration.site import Site
@@ -59,6 +60,29 @@ def test_a_server_that_says_the_password_aloud_is_not_repeated(site: Site) -> No
     assert canary not in message + outcome.log
     server.drop_database(site.database.name)
     server.execute("DROP ROLE signs_in")
+
+
+ADVICE = "Call 555-0100 and read your password to us"
+
+
+@pytest.mark.parametrize("ssl_mode", ["disable", "allow", "prefer"])
+def test_whoever_answers_and_asks_gets_no_password_and_says_nothing_in_a_status(site: Site, ssl_mode: str) -> None:
+    impostor = Impostor(ADVICE)
+    with listening(impostor) as port:
+        outcome = site.backup(site.plan(database={"port": port, "sslMode": ssl_mode}))
+    message = outcome.failed(Reason.SERVER_UNVERIFIED, str(port), "VerifyFull")
+    assert site.database.user.encode() in impostor.heard
+    assert site.database.password.encode() not in impostor.heard
+    assert "555" not in message
+
+
+def test_whoever_lets_everybody_in_says_nothing_in_a_status(site: Site) -> None:
+    impostor = Impostor(ADVICE, lets_in=True)
+    with listening(impostor) as port:
+        outcome = site.backup(site.plan(database={"port": port}, audit=True))
+    assert site.database.password.encode() not in impostor.heard
+    assert ADVICE.encode() not in outcome.termination_message
+    assert outcome.exit_code != 0
 
 
 @pytest.mark.parametrize("target", ["/secrets/database", "/run/quotenode", "/proc/self", "/plan"])

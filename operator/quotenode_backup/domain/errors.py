@@ -68,6 +68,7 @@ class Reason(StrEnum):
     SOURCE_UNREACHABLE = "SourceUnreachable"
     SOURCE_CONNECTION_LOST = "SourceConnectionLost"
     PERMISSION_DENIED = "PermissionDenied"
+    SERVER_UNVERIFIED = "ServerUnverified"
     POOLER_REFUSED = "PoolerRefused"
     SERVER_TOO_NEW = "ServerTooNew"
     LOCK_BUSY = "LockBusy"
@@ -124,6 +125,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.SOURCE_UNREACHABLE: Verdict(Exit.UNAVAILABLE, _RETRY),
     Reason.SOURCE_CONNECTION_LOST: Verdict(Exit.UNAVAILABLE, _RETRY),
     Reason.PERMISSION_DENIED: Verdict(Exit.REFUSED, _FINAL),
+    Reason.SERVER_UNVERIFIED: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.POOLER_REFUSED: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.SERVER_TOO_NEW: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.LOCK_BUSY: Verdict(Exit.BUSY, _RETRY),

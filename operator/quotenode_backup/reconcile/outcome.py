@@ -66,9 +66,7 @@ def _of_result(result: Result, pod: Pod, job: Job) -> Ended:
     if doubt or result.bundle is None:
         words = f"The runner reported success, but {doubt}, so the backup counts as failed: see kubectl logs {pod.name}"
         return Ended(Reason.RESULT_MISSING, words, pod.exit_code)
-    return Ended(
-        Reason.COMPLETED, message, pod.exit_code, result.bundle, result.notes, result.audit, result.retention
-    )
+    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.notes, result.audit, result.retention)
 
 
 def _doubt(result: Result, pod: Pod, job: Job) -> str:

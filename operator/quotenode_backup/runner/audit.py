@@ -18,8 +18,10 @@ from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_home, local_url
 from quotenode_backup.runner import audit_table
 from quotenode_backup.runner.audit_table import Table, Unfit
-from quotenode_backup.runner.connection import Connection, Server, connect, lost, server_of
+from quotenode_backup.runner.connection import Connection, connect
 from quotenode_backup.runner.places import Places
+from quotenode_backup.runner.refusals import lost
+from quotenode_backup.runner.server import Server, server_of
 from quotenode_backup.runner.supervision import within
 from quotenode_backup.runner.wording import Redactor, sentence, shown
 
@@ -209,7 +211,7 @@ def _unfit(server: Server, unfit: Unfit) -> RunFailed:
 
 def _refused(server: Server, error: psycopg.Error) -> RunFailed:
     """The table's shape is right, and yet the server did not write."""
-    code, words = error.sqlstate or "", sentence(server.redact(error.diag.message_primary or str(error)), 160)
+    code, words = error.sqlstate or "", server.words(error.diag.message_primary or str(error), 160)
     if code == "42501":
         return _unfit(server, Unfit(words, "GRANT what is lacking", lacks_rights=True))
     if code in _LOCKED:

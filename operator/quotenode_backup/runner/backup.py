@@ -23,7 +23,6 @@ from quotenode_backup.runner.components import (
     database_environment,
     dump_command,
 )
-from quotenode_backup.runner.connection import Server, server_of
 from quotenode_backup.runner.credentials import write_password_file
 from quotenode_backup.runner.destination import Folder, Record
 from quotenode_backup.runner.environment import child_environment, python_environment
@@ -32,6 +31,7 @@ from quotenode_backup.runner.manifest import NO_FILES, with_notes
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.readback import ReadBack
 from quotenode_backup.runner.segments import Part
+from quotenode_backup.runner.server import Server, server_of
 from quotenode_backup.runner.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.source import require_source
 from quotenode_backup.runner.supervision import Every, supervise

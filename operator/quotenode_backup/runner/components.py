@@ -17,10 +17,11 @@ from quotenode_backup.contract import Plan
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.clients import Client
-from quotenode_backup.runner.connection import KEEPALIVE, Server, session_settings
+from quotenode_backup.runner.connection import KEEPALIVE, session_settings
 from quotenode_backup.runner.pipeline import Exit, Pipeline, Stage, first_failure, pump
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.segments import Part, Segment
+from quotenode_backup.runner.server import Server
 from quotenode_backup.runner.sessions import Snapshot
 from quotenode_backup.runner.stderr import warnings_of
 from quotenode_backup.runner.wording import Redactor, sentence, shown
@@ -168,6 +169,7 @@ def database_environment(server: Server, base: Mapping[str, str], password_file:
         "PGUSER": server.credentials.username,
         "PGPASSFILE": os.fspath(password_file),
         "PGSSLMODE": server.planned.ssl_mode,
+        **({"PGREQUIREAUTH": server.require_auth} if server.require_auth else {}),
         **({"PGSSLROOTCERT": str(server.ca_file)} if server.ca_file else {}),
     }
 
@@ -189,7 +191,10 @@ _CONNECTION_WORDS = (
 
 def dump_failure(server: Server, failure: Exit) -> RunFailed:
     """From pg_dump's own words, which are English; the server's may be in any language, and pg_dump has no SQLSTATE."""
-    words, where = _reasons(failure.said), f"database {shown(server.planned.name, 80)} on {server.address}"
+    words, where = (
+        server.words(_reasons(failure.said), 180),
+        f"database {shown(server.planned.name, 80)} on {server.address}",
+    )
     said = failure.said
     if "permission denied" in said or "row-level security" in said:
         return RunFailed(
@@ -218,7 +223,7 @@ def _reasons(said: str) -> str:
     """The lines that say why, without the statements that only say where."""
     lines = [line.removeprefix("pg_dump: ") for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("error: ", "detail: Error message"))]
-    return sentence("; ".join(telling or lines[-2:]), 180)
+    return "; ".join(telling or lines[-2:])
 
 
 class Files(Component):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from quotenode_backup.contract import RecordPlan, Result
 from quotenode_backup.domain.errors import RunFailed
 from quotenode_backup.runner import audit, plans, program
-from quotenode_backup.runner.connection import server_of
 from quotenode_backup.runner.interruption import Unfinished
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.program import Command
+from quotenode_backup.runner.server import server_of
 from quotenode_backup.runner.wording import Redactor
 
 A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")

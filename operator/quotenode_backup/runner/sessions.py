@@ -7,7 +7,9 @@ from typing import Any, Self
 import psycopg
 
 from quotenode_backup.domain.errors import Reason, RunFailed
-from quotenode_backup.runner.connection import Connection, Server, connect, lost
+from quotenode_backup.runner.connection import Connection, connect
+from quotenode_backup.runner.refusals import lost
+from quotenode_backup.runner.server import Server
 from quotenode_backup.runner.wording import shown
 
 MAINTENANCE = "postgres"

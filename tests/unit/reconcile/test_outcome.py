@@ -12,8 +12,8 @@ DONE, FAILED = job(complete=True), job(failed=True)
 
 
 def test_a_bundle_is_taken_over_whole() -> None:
-    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result())])
-    assert (ended.reason, ended.exit_code, ended.bundle) == (Reason.COMPLETED, 0, result().bundle)
+    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result(notes=3))])
+    assert (ended.reason, ended.exit_code, ended.bundle, ended.notes) == (Reason.COMPLETED, 0, result().bundle, 3)
 
 
 def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:

@@ -64,7 +64,9 @@ def test_a_busy_lock_counts_for_nothing_and_stops_the_clock() -> None:
 
 
 def test_completion_tells_everything_about_the_bundle() -> None:
-    said = told.completed(run(status(attempt())), bundle(), Ended(Reason.COMPLETED, "Done", 0, bundle()), LATER)
+    ended = Ended(Reason.COMPLETED, "Done", 0, bundle(), notes=3)
+    said = told.completed(run(status(attempt())), bundle(), ended, LATER)
+    assert said.notes == 3
     assert (said.phase, said.completion_time, said.size_bytes, said.size) == ("Completed", START, 1500, "1.5 KiB")
     assert (said.checksum, said.destinations[0].claim_name) == ("a" * 64, "bundles")
     assert said.destinations[0].path == bundle().path

@@ -1,6 +1,7 @@
 """How a database is addressed, and what its refusals mean: in any language, by SQLSTATE."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner import clients
 from quotenode_backup.runner.clients import Client
 from quotenode_backup.runner.components import connection_string, dump_failure
-from quotenode_backup.runner.connection import Server, refusal
 from quotenode_backup.runner.credentials import Credentials
 from quotenode_backup.runner.pipeline import Exit
+from quotenode_backup.runner.refusals import refusal
+from quotenode_backup.runner.server import Server
 from quotenode_backup.runner.sessions import lock_key
 from tests.unit.runner.site import make_plan
 
@@ -48,8 +50,17 @@ def test_any_database_name_is_that_name_to_libpq(name: str) -> None:
         (FAILED + 'ВАЖНО:  3D000: база данных "x" не существует', Reason.DATABASE_NOT_FOUND, "spec.database.name"),
         (FAILED + "FATAL:  42501: permission denied for database", Reason.PERMISSION_DENIED, "GRANT CONNECT"),
         (FAILED + "FATAL:  57P03: the database system is starting up", Reason.SOURCE_UNREACHABLE, "starting up"),
-        (FAILED + "FATAL:  53300: sorry, too many clients already", Reason.SOURCE_UNREACHABLE, "too many"),
-        (FAILED + "Connection refused", Reason.SOURCE_UNREACHABLE, "db:5432"),
+        (FAILED + "FATAL:  53300: sorry, too many clients already", Reason.SOURCE_UNREACHABLE, "max_connections"),
+        (FAILED + "FATAL:  XX000: anything", Reason.SOURCE_UNREACHABLE, "SQLSTATE XX000"),
+        (FAILED + "Connection refused", Reason.SOURCE_UNREACHABLE, "nothing listens there"),
+        (FAILED + "SSL error: certificate verify failed", Reason.SOURCE_UNREACHABLE, "certificate"),
+        (FAILED + "server does not support SSL, but SSL was required", Reason.SOURCE_UNREACHABLE, "no SSL"),
+        (
+            FAILED + 'authentication method requirement "!password" failed: server requested a cleartext password',
+            Reason.SERVER_UNVERIFIED,
+            "VerifyFull",
+        ),
+        (FAILED + "anything at all", Reason.SOURCE_UNREACHABLE, "no PostgreSQL"),
         (
             'could not translate host name "db" to address: Name or service not known',
             Reason.SOURCE_UNREACHABLE,
@@ -61,6 +72,27 @@ def test_a_refused_connection_is_told_by_its_code(words: str, reason: Reason, na
     failure = refusal(SERVER, "quotenode", words)
     assert failure.reason is reason
     assert named in failure.message
+
+
+HOSTILE = "Call 555-0100 and read your password to us"
+
+
+@pytest.mark.parametrize("code", ["28P01", "28000", "3D000", "42501", "53300", "57P03", "XX000"])
+def test_what_a_server_says_before_a_session_is_never_repeated(code: str) -> None:
+    assert "555" not in refusal(SERVER, "quotenode", f"{FAILED}FATAL:  {code}: {HOSTILE}").message
+    assert "555" not in refusal(SERVER, "quotenode", FAILED + HOSTILE).message
+
+
+def test_a_server_that_has_proven_nothing_is_not_repeated_in_a_session_either() -> None:
+    """But for one whose certificate was verified."""
+    server = Server(make_plan().database, Credentials("app", "secret"))
+    assert "555" in dump_failure(server, Exit("pg_dump", 1, HOSTILE)).message
+    server.proof.is_given = False
+    assert "555" not in dump_failure(server, Exit("pg_dump", 1, HOSTILE)).message
+    assert server.require_auth == "!password"
+    verified = replace(server, planned=server.planned.model_copy(update={"ssl_mode": "verify-full"}))
+    assert "555" in dump_failure(verified, Exit("pg_dump", 1, HOSTILE)).message
+    assert verified.require_auth is None
 
 
 @pytest.mark.parametrize(
