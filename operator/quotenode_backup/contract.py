@@ -1,10 +1,11 @@
 """What the operator and the runner say to each other.
 
-The plan goes in as an annotation of the pod, the result comes out as the termination message. The two programs
+The plan goes in as an annotation of the pod, with its checksum as an argument; the result comes out as the termination message. The two programs
 can be of different releases for as long as a run takes, so a plan is read strictly (a runner that does not know a field must not
 guess) and a result leniently.
 """
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
 
@@ -231,6 +232,12 @@ class StoredComponent(BaseModel):
     size_bytes: int
     """As stored, compressed."""
     sha256: str
+
+
+def plan_digest(text: bytes) -> str:
+    """What the operator says of a plan in the arguments of its container, which, unlike the annotation that holds the plan, nobody can change:
+    its SHA-256."""
+    return hashlib.sha256(text).hexdigest()
 
 
 def to_line(result: Result) -> bytes:

@@ -4,6 +4,7 @@ The same database and the same files, once by the procedure of QuoteNode's handb
 once by the least that any of them must do.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -123,11 +124,12 @@ class Runner:
         Path("/dev/termination-log").chmod(0o666)
 
     def once(self) -> float:
-        Path("/plan/plan.json").write_text(json.dumps(plan()))
+        text = json.dumps(plan()).encode()
+        Path("/plan/plan.json").write_bytes(text)
         start = time.monotonic()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         process = subprocess.Popen(
-            ["python3", "-m", "quotenode_backup", "run"],
+            ["python3", "-m", "quotenode_backup", "run", hashlib.sha256(text).hexdigest()],
             user=RUNNER_USER,
             group=RUNNER_USER,
             env=environment | {"POD_UID": str(uuid.uuid4()), "POD_NAME": "bench", "QN_LOG_FORMAT": "text"},

@@ -100,9 +100,11 @@ class Pod:
         ca: bytes | None = None,
         tracer: Sequence[str] = (),
         command: str = "run",
+        digest: str | None = None,
     ) -> None:
         self.uid = str(uuid.uuid4())
         self._asked = command
+        self._digest = contract.plan_digest(plan) if digest is None else digest
         self._folder = folder
         self._kept(plan, secrets, ca)
         kubelet = [Mount(folder / "plan", "/plan"), Mount(folder / "secrets", "/secrets")]
@@ -128,7 +130,7 @@ class Pod:
 
     def _command(self) -> list[str]:
         pod = {"HOME": contract.PRIVATE, "TMPDIR": contract.PRIVATE, "POD_UID": self.uid, "POD_NAME": "qnb-test"}
-        return [*START[:2], *(f"{name}={value}" for name, value in pod.items()), *START[2:], self._asked]
+        return [*START[:2], *(f"{name}={value}" for name, value in pod.items()), *START[2:], self._asked, self._digest]
 
     @property
     def outermost(self) -> int:

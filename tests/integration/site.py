@@ -105,6 +105,7 @@ class Site:
         tracer: Sequence[str] = (),
         ca: bytes | None = None,
         command: str = "run",
+        digest: str | None = None,
     ) -> Pod:
         mounts = [Mount(self.folder / "source", "/source"), Mount(self.destination, "/destination", destination_mode)]
         return Pod(
@@ -115,6 +116,7 @@ class Site:
             tracer=tracer,
             ca=ca,
             command=command,
+            digest=digest,
         )
 
     def task(self, command: str, *, tracer: Sequence[str] = (), **plan: object) -> Outcome:

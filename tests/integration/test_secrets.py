@@ -98,3 +98,15 @@ def test_the_files_of_a_backup_are_for_its_user_alone(site: Site) -> None:
     site.succeeds()
     for path in site.shelf.iterdir():
         assert path.stat().st_mode & 0o007 == 0, f"{path.name} has mode {path.stat().st_mode:o}"
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 64])
+@pytest.mark.parametrize("command", ["run", "record", "remove"])
+def test_a_plan_that_somebody_changed_on_its_way_is_not_followed(site: Site, command: str, digest: str) -> None:
+    """It could send the password to another host."""
+    impostor = Impostor(ADVICE)
+    with listening(impostor) as port:
+        outcome = site.start(site.plan(database={"port": port}), command=command, digest=digest).wait()
+    outcome.failed(Reason.PLAN_INVALID, "patch pods")
+    assert not impostor.heard
+    assert not site.stored()

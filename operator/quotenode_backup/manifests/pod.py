@@ -5,7 +5,7 @@ from typing import Any
 
 from quotenode_backup.api.database import CASecretRef, CredentialsSecretRef, Database
 from quotenode_backup.api.pod import Pod
-from quotenode_backup.contract import CA_FILE, DATABASE_SECRET, PLAN_PATH, PRIVATE, RESULT_PATH
+from quotenode_backup.contract import CA_FILE, DATABASE_SECRET, PLAN_PATH, PRIVATE, RESULT_PATH, plan_digest
 from quotenode_backup.manifests import labels
 
 Manifest = dict[str, Any]
@@ -55,7 +55,12 @@ _PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory",
 
 
 def one_pod_job(namespace: str, name: str, plan: str, marks: dict[str, str], chosen: Pod, pod: Manifest) -> Manifest:
-    """A Job of one pod that gets its plan as an annotation; without owner and limits, which each kind adds."""
+    """A Job of one pod that gets its plan as an annotation; without owner and limits, which each kind adds.
+
+    Whoever may patch pods or suspended Jobs can change an annotation, but not the arguments of a container: so the plan's checksum is one.
+    """
+    container, *others = pod["containers"]
+    container = container | {"args": [*container["args"], plan_digest(plan.encode())]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -67,7 +72,7 @@ def one_pod_job(namespace: str, name: str, plan: str, marks: dict[str, str], cho
             "podReplacementPolicy": "Failed",
             "template": {
                 "metadata": {"labels": {**(chosen.labels or {}), **marks}, "annotations": {labels.PLAN: plan}},
-                "spec": pod,
+                "spec": pod | {"containers": [container, *others]},
             },
         },
     }

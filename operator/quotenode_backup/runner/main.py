@@ -10,8 +10,8 @@ from quotenode_backup.runner.program import Command
 from quotenode_backup.runner.wording import Redactor
 
 
-def main(_arguments: Sequence[str] = (), places: Places | None = None) -> int:
-    return program.run(Command(Plan, back_up, interruption.A_BACKUP, _with_row), places)
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(Plan, back_up, interruption.A_BACKUP, _with_row), arguments, places)
 
 
 def _with_row(plan: Plan, places: Places, redact: Redactor, result: Result) -> Result:

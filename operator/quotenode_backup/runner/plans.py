@@ -15,6 +15,7 @@ from quotenode_backup.contract import (
     RemovalPlan,
     Result,
     StoredBundle,
+    plan_digest,
     to_line,
 )
 from quotenode_backup.domain.errors import Reason, RunFailed
@@ -23,9 +24,12 @@ from quotenode_backup.runner.wording import sentence
 AnyPlan = TypeVar("AnyPlan", Plan, RecordPlan, RemovalPlan)
 
 
-def read_plan(path: Path, kind: type[AnyPlan]) -> AnyPlan:
+def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
+    """`digest`: what the operator said of the plan in the container's arguments."""
     try:
-        plan = kind.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        _require_unchanged(text, digest)
+        plan = kind.model_validate_json(text)
     except OSError as error:
         raise RunFailed(Reason.PLAN_INVALID, f"The plan {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -37,6 +41,15 @@ def read_plan(path: Path, kind: type[AnyPlan]) -> AnyPlan:
             "let operator and runner use the same image.",
         )
     return plan
+
+
+def _require_unchanged(text: bytes, digest: str) -> None:
+    if plan_digest(text) != digest:
+        raise RunFailed(
+            Reason.PLAN_INVALID,
+            "The plan in the pod's annotation is not the one that the operator wrote, so nothing was done: somebody changed it on its way, or "
+            "operator and runner are of different releases. Find out who may patch pods and Jobs in this namespace.",
+        )
 
 
 def _what_is_wrong(error: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -29,18 +29,20 @@ class Command(Generic[AnyPlan]):
     """Has the last word. Nothing interrupts it."""
 
 
-def run(command: Command[AnyPlan], places: Places | None = None) -> int:
+def run(command: Command[AnyPlan], arguments: Sequence[str], places: Places | None = None) -> int:
+    """`arguments`: the plan's checksum."""
     logs.set_up()
     forbid_core_dumps()
-    program = Program(command, places or Places())
+    program = Program(command, "".join(arguments), places or Places())
     result = program.ended()
     plans.write_result(program.places.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
 class Program(Generic[AnyPlan]):
-    def __init__(self, command: Command[AnyPlan], places: Places) -> None:
+    def __init__(self, command: Command[AnyPlan], digest: str, places: Places) -> None:
         self.places = places
+        self._digest = digest
         self._command: Command[AnyPlan] = command
         self._plan: AnyPlan | None = None
         self._redact = Redactor()
@@ -71,7 +73,7 @@ class Program(Generic[AnyPlan]):
 
     def _attempt(self) -> Result:
         interruption.listen(self._command.unfinished)
-        self._plan = plan = plans.read_plan(self.places.plan, self._command.plan)
+        self._plan = plan = plans.read_plan(self.places.plan, self._command.plan, self._digest)
         interruption.stop_at(plan.deadline, self._command.unfinished)
         log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
         try:

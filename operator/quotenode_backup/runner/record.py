@@ -14,8 +14,8 @@ from quotenode_backup.runner.wording import Redactor
 A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
 
 
-def main(_arguments: Sequence[str] = (), places: Places | None = None) -> int:
-    return program.run(Command(RecordPlan, record, A_ROW), places)
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(RecordPlan, record, A_ROW), arguments, places)
 
 
 def record(plan: RecordPlan, places: Places, redact: Redactor) -> Result:

@@ -28,8 +28,8 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 
 
-def main(_arguments: Sequence[str] = (), places: Places | None = None) -> int:
-    return program.run(Command(RemovalPlan, remove, A_REMOVAL), places)
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(RemovalPlan, remove, A_REMOVAL), arguments, places)
 
 
 def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:

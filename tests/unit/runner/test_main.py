@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import quotenode_backup
+from quotenode_backup.contract import plan_digest
 from quotenode_backup.domain.errors import Exit, Reason
 from quotenode_backup.runner.places import Places
 from tests.unit.runner.site import make_places, plan_fields, write_secret
@@ -23,7 +24,7 @@ import sys
 from pathlib import Path
 from quotenode_backup.runner.main import main
 from quotenode_backup.runner.places import Places
-sys.exit(main([], Places.below(Path(sys.argv[1]))))
+sys.exit(main(sys.argv[2:], Places.below(Path(sys.argv[1]))))
 """
 
 
@@ -35,11 +36,15 @@ def places(tmp_path: Path) -> Places:
     return places
 
 
-def start(places: Places, **plan: Any) -> subprocess.Popen[str]:
-    places.plan.write_text(json.dumps(plan_fields(**plan)))
+def start(places: Places, digest: str | None = None, **plan: Any) -> subprocess.Popen[str]:
+    text = json.dumps(plan_fields(**plan)).encode()
+    places.plan.write_bytes(text)
     root = places.plan.parents[1]
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, root], env={"PYTHONPATH": PACKAGE}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, root, plan_digest(text) if digest is None else digest],
+        env={"PYTHONPATH": PACKAGE},
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -54,6 +59,11 @@ def ended(places: Places, process: subprocess.Popen[str], reason: Reason, code: 
 
 def test_a_plan_with_an_unknown_field_is_refused(places: Places) -> None:
     assert "encryption" in ended(places, start(places, encryption={}), Reason.PLAN_INVALID, Exit.BAD_REQUEST)
+
+
+def test_a_plan_that_is_not_the_one_that_the_operator_wrote_is_refused(places: Places) -> None:
+    message = ended(places, start(places, digest=plan_digest(b"{}")), Reason.PLAN_INVALID, Exit.BAD_REQUEST)
+    assert "not the one that the operator wrote" in message
 
 
 def test_a_plan_of_another_version_is_refused(places: Places) -> None:
