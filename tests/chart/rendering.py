@@ -70,7 +70,7 @@ def rules_of(role: Manifest) -> set[Rule]:
 def operator_roles(objects: Iterable[Manifest]) -> list[Manifest]:
     """The roles bound to the operator's ServiceAccount for its work, one for each binding."""
     objects = list(objects)
-    return [_role_of(binding, objects) for binding in _operator_bindings(objects) if not _is_to_let_go(binding)]
+    return [_role_of(binding, objects) for binding in _operator_bindings(objects) if not _is_beside_its_work(binding)]
 
 
 def letting_go(objects: Iterable[Manifest]) -> list[Manifest]:
@@ -81,6 +81,10 @@ def letting_go(objects: Iterable[Manifest]) -> list[Manifest]:
 
 def _is_to_let_go(binding: Manifest) -> bool:
     return str(binding["metadata"]["name"]).endswith(".namespaces")
+
+
+def _is_beside_its_work(binding: Manifest) -> bool:
+    return _is_to_let_go(binding) or str(binding["metadata"]["name"]).endswith(".admission")
 
 
 def operator_rules(*sets: str) -> set[Rule]:

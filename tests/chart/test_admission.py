@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 import yaml
 
+from quotenode_backup.api import GROUP
+from quotenode_backup.cluster.rights import NEEDED_TO_JUDGE
 from quotenode_backup.manifests import labels
-from tests.chart.rendering import CHART, NAMESPACE, Manifest, of_kind, render
+from tests.chart.rendering import CHART, Manifest, of_kind, operator_rules, render, rules_of, the
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 
 
 def main(objects: list[Manifest], kind: str) -> Manifest:
     """Of the policy that asks about references."""
-    (found,) = (one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith(".labels"))
+    (found,) = (one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith((".labels", ".pods")))
     return found
 
 
@@ -133,35 +135,64 @@ def test_it_asks_on_writes_of_the_spec_only() -> None:
     (rule,) = spec["matchConstraints"]["resourceRules"]
     assert (rule["operations"], rule["resources"]) == (["CREATE", "UPDATE"], ["quotenodebackups"])
     conditions = {condition["name"]: condition["expression"] for condition in spec["matchConditions"]}
-    assert conditions["spec-changed"] == "request.operation == 'CREATE' || object.spec != oldObject.spec"
+    changed = conditions["spec-changed-or-approved"]
+    assert changed.startswith("request.operation == 'CREATE' || object.spec != oldObject.spec || ")
+    assert labels.APPROVED in changed
 
 
-def test_only_the_operators_own_account_is_exempt() -> None:
-    conditions = main(render(release="mine"), POLICY)["spec"]["matchConditions"]
-    account = f"system:serviceaccount:{NAMESPACE}:mine-quotenode-backup-operator"
-    assert f"request.userInfo.username != '{account}'" in [condition["expression"] for condition in conditions]
+def test_an_operator_is_exempt_by_a_right_that_no_wildcard_for_our_resources_grants() -> None:
+    ((group, resource, verb),) = {right for right in operator_rules() if right[1] == "exemptions"}
+    conditions = {one["name"]: one["expression"] for one in main(render(), POLICY)["spec"]["matchConditions"]}
+    asked = f"authorizer.group('{group}').resource('{resource}').namespace(request.namespace).check('{verb}').allowed()"
+    assert conditions["not-an-operator"] == f"!{asked}"
+    assert group != GROUP
 
 
-def bound_namespaces(objects: list[Manifest]) -> list[str] | None:
-    bound = main(objects, BINDING)["spec"].get("matchResources")
-    if bound is None:
-        return None
-    (expression,) = bound["namespaceSelector"]["matchExpressions"]
-    assert (expression["key"], expression["operator"]) == ("kubernetes.io/metadata.name", "In")
-    values: list[str] = expression["values"]
-    return values
+def test_the_operator_is_told_the_name_of_the_policy_and_may_see_just_that() -> None:
+    objects = render()
+    name = main(objects, POLICY)["metadata"]["name"]
+    assert main(objects, BINDING)["metadata"]["name"] == name
+    assert environment(objects)["QN_ADMISSION_POLICY"] == name
+    assert environment(render("admission.enabled=false"))["QN_ADMISSION_POLICY"] == ""
+    (role,) = (one for one in of_kind(objects, "ClusterRole") if one["metadata"]["name"].endswith(".admission"))
+    assert [rule["resourceNames"] for rule in role["rules"]] == [[name]]
+    assert rules_of(role) == {(group, kind, verb) for (group, kind), verbs in NEEDED_TO_JUDGE.items() for verb in verbs}
 
 
-@pytest.mark.parametrize(
-    ("values", "namespaces"),
-    [
-        pytest.param((), [NAMESPACE], id="default: the release namespace"),
-        pytest.param(('watch.namespaces=["b","a"]',), ["a", "b"], id="the listed ones"),
-        pytest.param(("watch.allNamespaces=true",), None, id="all: no selector"),
-    ],
-)
-def test_it_holds_in_the_watched_namespaces(values: tuple[str, ...], namespaces: list[str] | None) -> None:
-    assert bound_namespaces(render(*values)) == namespaces
+def environment(objects: list[Manifest]) -> dict[str, str]:
+    (container,) = the(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return {entry["name"]: entry.get("value", "") for entry in container["env"]}
+
+
+def test_what_ties_a_pod_to_its_backup_is_guarded() -> None:
+    (policy,) = (one for one in of_kind(render(), POLICY) if one["metadata"]["name"].endswith(".pods"))
+    asked = "".join(rule["expression"] for rule in policy["spec"]["validations"])
+    for key in (
+        labels.MANAGED_BY,
+        labels.RUN_NAME,
+        labels.RUN_UID,
+        labels.ATTEMPT,
+        labels.TASK,
+        labels.TASK_FOR,
+        labels.PLAN,
+    ):
+        assert f"'{key}'" in asked
+    assert policy["spec"]["matchConstraints"]["objectSelector"]["matchLabels"] == {labels.MANAGED_BY: labels.MANAGER}
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["UPDATE"], ["pods", "pods/ephemeralcontainers"])
+
+
+@pytest.mark.parametrize("values", [(), ('watch.namespaces=["b","a"]',), ("watch.allNamespaces=true",)])
+def test_each_policy_holds_in_all_namespaces_whatever_is_watched(values: tuple[str, ...]) -> None:
+    """What is written where nobody serves it would run, unasked, once somebody does."""
+    objects = render(*values)
+    assert len(of_kind(objects, BINDING)) == len(of_kind(objects, POLICY)) == 3
+    for binding in of_kind(objects, BINDING):
+        assert set(binding["spec"]) == {"policyName", "validationActions"}
+        assert binding["spec"]["validationActions"] == ["Deny"]
+    for policy in of_kind(objects, POLICY):
+        assert policy["spec"]["failurePolicy"] == "Fail"
+        assert "namespaceSelector" not in policy["spec"]["matchConstraints"]
 
 
 def test_it_can_be_switched_off() -> None:

@@ -85,14 +85,15 @@ def test_that_right_can_be_left_out() -> None:
 
 
 def test_only_reading_is_given_to_the_built_in_roles() -> None:
-    (view,) = of_kind(render("rbac.letNamespacesGo=false"), "ClusterRole")
+    (view,) = of_kind(render("rbac.letNamespacesGo=false", "admission.enabled=false"), "ClusterRole")
     aggregations = [label for label in view["metadata"]["labels"] if label.startswith("rbac.")]
     assert aggregations == ["rbac.authorization.k8s.io/aggregate-to-view"]
     assert rules_of(view) == {(GROUP, PLURAL, verb) for verb in ("get", "list", "watch")}
 
 
 def test_reading_by_the_built_in_roles_can_be_left_out() -> None:
-    assert not of_kind(render("rbac.aggregateToView=false", "rbac.letNamespacesGo=false"), "ClusterRole")
+    without = render("rbac.aggregateToView=false", "rbac.letNamespacesGo=false", "admission.enabled=false")
+    assert not of_kind(without, "ClusterRole")
 
 
 def test_two_releases_of_one_cluster_share_no_name() -> None:

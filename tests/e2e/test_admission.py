@@ -202,9 +202,17 @@ def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
 
 
 def test_the_operator_itself_is_not_asked(namespace: str, account: str) -> None:
-    """Where another release watches everything, that one's policy still asks."""
+    """Neither by its own policy nor by those of other releases, which hold here too."""
     grant(namespace, account, frozenset())
-    assert f"ValidatingAdmissionPolicy '{namespace}-" not in write(namespace, account).stderr
+    assert "ValidatingAdmissionPolicy" not in write(namespace, account).stderr
+
+
+def test_every_right_on_our_resources_exempts_nobody(namespace: str) -> None:
+    grant(namespace, "with-all-of-ours", frozenset())
+    everything = {"apiGroups": ["backup.quotenode.io"], "resources": ["*"], "verbs": ["*"]}
+    metadata = {"name": "with-all-of-ours", "namespace": namespace}
+    apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": [everything]})
+    assert "denied request" in write(namespace, "with-all-of-ours").stderr
 
 
 def test_a_write_that_leaves_the_spec_alone_is_not_asked_about(namespace: str) -> None:

@@ -33,3 +33,7 @@ def namespace(name: str) -> str:
 
 def core(namespace: str, plural: str, name: str = "") -> str:
     return collection("/api/v1", namespace, plural, name)
+
+
+def admission(plural: str, name: str) -> str:
+    return collection("/apis/admissionregistration.k8s.io/v1", None, plural, name)

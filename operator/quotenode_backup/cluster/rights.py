@@ -15,6 +15,9 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("apps", "deployments/scale"): frozenset({"get", "patch"}),
     ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
     ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
+    # No such resource exists: the right to it exempts from the admission policy, since the operator copies only specs whose authors were asked.
+    # A group of its own, so that no rule with a wildcard for our resources grants it by accident.
+    (f"admission.{GROUP}", "exemptions"): frozenset({"use"}),
 }
 """(API group, resource) -> verbs. At start-up the API server is asked for each."""
 
@@ -23,3 +26,9 @@ NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
     (GROUP, PLURAL): frozenset({"get", "list", "patch"}),
 }
 """What a namespace that is going away takes: its Roles may go before our resources. Without these it may have to wait for somebody."""
+
+NEEDED_TO_JUDGE: dict[tuple[str, str], frozenset[str]] = {
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): frozenset({"get"}),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): frozenset({"get"}),
+}
+"""Of the release's own policy alone: whether it is in force, and since when."""

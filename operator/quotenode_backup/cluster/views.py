@@ -37,6 +37,8 @@ class Run:
     """What does not fit, when there is no spec."""
     has_finalizer: bool = False
     """Its deletion waits until its local bundle is gone."""
+    approved: str = ""
+    """The admission policy whose judgement somebody asked for later."""
 
     @property
     def began(self) -> datetime:

@@ -48,6 +48,7 @@ def run_of(body: Json) -> Run:
         schedule_uid=marks.get(labels.SCHEDULE_UID, ""),
         initiated_by=InitiatedBy.SCHEDULER if by_clock else InitiatedBy.ADMIN,
         has_finalizer=labels.FINALIZER in meta.get("finalizers", ()),
+        approved=(meta.get("annotations") or {}).get(labels.APPROVED, ""),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kubernetes.aio.client import Configuration
 
+from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.connection import Connection, configuration
 from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.faults import CrashPoint
@@ -18,7 +19,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.controller import logs
-from quotenode_backup.controller.health import Health, Metrics, beat
+from quotenode_backup.controller.health import Health, Metrics, beat, watch_policy
 from quotenode_backup.controller.http import serve
 from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.resync import Resync
@@ -74,11 +75,13 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     metrics.passes.labels(FAULT)
     cluster = Cluster(connection)
     room = Room(chosen.max_concurrent_runs, chosen.scopes)
-    reconciler = Reconciler(cluster, chosen.runner, chosen.identity, room=room, readings=metrics.schedules)
+    policy = AdmissionPolicy(connection, chosen.admission_policy)
+    reconciler = Reconciler(cluster, chosen.runner, chosen.identity, None, room, metrics.schedules, policy)
     server = serve(chosen.http_port, health, metrics)
     helpers = [
         asyncio.create_task(beat(health, metrics)),
         asyncio.create_task(Resync(cluster, chosen.scopes, queue, health, metrics.applications).go_on()),
+        *([asyncio.create_task(watch_policy(policy, metrics, chosen.resync_seconds))] if policy.name else []),
         *([asyncio.create_task(until_granted(connection, left_out, chosen.resync_seconds))] if left_out else []),
         *(asyncio.create_task(_work(queue, reconciler, metrics)) for _ in range(WORKERS)),
     ]

@@ -1,15 +1,21 @@
 """How the operator itself is doing: the loop's heartbeat and the last resync, as probes and metrics see them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from quotenode_backup.cluster.admission import AdmissionPolicy
+from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.controller.metrics import ApplicationCollector, ScheduleCollector
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.reconcile.reading import Readings, ServeBy
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 LOOP_STUCK_SECONDS = 30.0
@@ -38,6 +44,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._enforced: Gauge | None = None
         self.schedules: Readings = {}
         self.applications: ServeBy = {}
         self.registry.register(ScheduleCollector(self.schedules))
@@ -66,6 +73,16 @@ class Metrics:
             "quotenode_backup_resync_interval_seconds", "How often everything is listed", registry=self.registry
         )
 
+    def tell_enforced(self, is_enforced: bool) -> None:
+        """Only where there is to be a policy: elsewhere the metric has no sample."""
+        if self._enforced is None:
+            self._enforced = Gauge(
+                "quotenode_backup_admission_enforced",
+                "Whether the admission policy that asks the authors of resources is in force",
+                registry=self.registry,
+            )
+        self._enforced.set(is_enforced)
+
     def tell_served(self, namespaces: Iterable[str], left_out: Iterable[str]) -> None:
         for namespace in namespaces:
             self.served.labels(namespace).set(1)
@@ -87,3 +104,18 @@ async def beat(health: Health, metrics: Metrics) -> None:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         health.heartbeat = time.monotonic()
         metrics.lag.set(max(0.0, health.heartbeat - before - HEARTBEAT_SECONDS))
+
+
+async def watch_policy(policy: AdmissionPolicy, metrics: Metrics, every_seconds: float) -> None:
+    """Tell, and go on telling, whether the admission policy is in force. It can't be watched: who may get it need not be allowed to list."""
+    was_enforced = True
+    while True:
+        with suppress(ApiError):
+            is_enforced = await policy.enforcement() is not None
+            metrics.tell_enforced(is_enforced)
+            if was_enforced and not is_enforced:
+                logger.error(
+                    "The admission policy %s is not in force: nothing new is accepted until it is", policy.name
+                )
+            was_enforced = is_enforced
+        await asyncio.sleep(every_seconds)

@@ -27,6 +27,8 @@ class Settings:
     http_port: int
     crash_at: str
     identity: str
+    admission_policy: str = ""
+    """Name of the admission policy that asks the authors of resources; empty when there is none."""
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
@@ -62,6 +64,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         http_port=_number(environment, "QN_HTTP_PORT", 8080, most=65535),
         crash_at=environment.get("QN_CRASH_AT", ""),
         identity=environment.get("POD_NAME") or socket.gethostname(),
+        admission_policy=environment.get("QN_ADMISSION_POLICY", ""),
     )
 
 

@@ -92,6 +92,8 @@ class Reason(StrEnum):
     CLAIMS_APART = "ClaimsApart"
     CLAIM_IN_USE = "ClaimInUse"
     SPEC_INVALID = "SpecInvalid"
+    OLDER_THAN_POLICY = "OlderThanPolicy"
+    POLICY_NOT_ENFORCED = "PolicyNotEnforced"
     RUN_AS_USER_NEEDED = "RunAsUserNeeded"
     IMAGE_PULL = "ImagePull"
     POD_REJECTED = "PodRejected"

@@ -10,8 +10,9 @@ from quotenode_backup.domain.naming import digest
 from quotenode_backup.manifests.pod import Placement
 from quotenode_backup.reconcile import locks
 from quotenode_backup.reconcile import status as next_status
+from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.desk import Desk, Pass
-from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
+from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, REFUSED_TICK
 
 SPREAD_SECONDS = 24
 ASKED_PER_SECOND = 20
@@ -25,8 +26,9 @@ def spread(uid: str, crowd: int) -> timedelta:
 
 
 class Admittance:
-    def __init__(self, desk: Desk, room: locks.Room) -> None:
+    def __init__(self, desk: Desk, room: locks.Room, admission: Admission) -> None:
         self._desk = desk
+        self._admission = admission
         self._cluster = desk.cluster
         self._room = room
         self._taking = asyncio.Lock()
@@ -35,13 +37,16 @@ class Admittance:
 
     async def accept(self, run: Run, now: datetime) -> Pass:
         desk = self._desk
+        judged = await self._admission.judge(run)
+        if isinstance(judged, NotAdmitted):
+            return await self._not_admitted(run, judged, now)
         before = await self._before(run, now)
         if before:
             return await desk.wait_for(run, Reason.WAITING_FOR_TARGET, before, now, LOCK_TICK)
         placement = await desk.placement(run)
         if isinstance(placement, Placement):
             desk.patience.renew(run.namespace, run.name)
-            return await desk.write(run, next_status.accepted(run, now))
+            return await desk.write(run, next_status.accepted(run, judged.policy, now))
         stopper = await locks.stopper(self._cluster, run) if placement.reason is Reason.RUN_AS_USER_NEEDED else ""
         if stopper:
             words = f"Waiting for {stopper}, which has the application stopped: its pods show who can read the files"
@@ -50,6 +55,11 @@ class Admittance:
             status = next_status.waiting(run, placement.reason, placement.message, now)
             return await desk.write(run, status, LOCK_TICK)
         return await desk.fail(run, placement.reason, placement.message, now)
+
+    async def _not_admitted(self, run: Run, found: NotAdmitted, now: datetime) -> Pass:
+        if found.may_pass:
+            return await self._desk.wait_for(run, found.reason, found.message, now, REFUSED_TICK)
+        return await self._desk.fail(run, found.reason, found.message, now)
 
     async def _before(self, run: Run, now: datetime) -> str:
         """What has to be over first; empty when nothing has."""

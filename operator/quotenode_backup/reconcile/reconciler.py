@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile import locks
+from quotenode_backup.reconcile.admission import Admission
 from quotenode_backup.reconcile.afterwards import Afterwards
 from quotenode_backup.reconcile.desk import Pass
 from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
@@ -24,14 +26,17 @@ class Reconciler:
         clock: Callable[[], datetime] | None = None,
         room: locks.Room = locks.ANY_NUMBER,
         readings: Readings | None = None,
+        policy: AdmissionPolicy | None = None,
     ) -> None:
-        """`reporter`: who Events are by. `readings`: kept up for the metrics."""
+        """`reporter`: who Events are by. `readings`: kept up for the metrics. `policy`: what asks the authors of resources, if anything is to."""
         self._cluster = cluster
         self._clock = clock or (lambda: datetime.now(UTC))
-        tell = Teller(cluster, reporter)
-        self._runs = RunReconciler(cluster, settings, tell, self._clock, room)
+        tell, admission = Teller(cluster, reporter), Admission(policy)
+        self._runs = RunReconciler(cluster, settings, tell, self._clock, room, admission)
         self._afterwards = Afterwards(cluster, settings, tell, self._clock)
-        self._schedules = ScheduleReconciler(cluster, tell, self._clock, {} if readings is None else readings)
+        self._schedules = ScheduleReconciler(
+            cluster, tell, self._clock, {} if readings is None else readings, admission
+        )
 
     async def reconcile(self, namespace: str, name: str) -> Pass:
         """Raises an ApiError when the pass has to be made again."""

@@ -20,6 +20,7 @@ from quotenode_backup.manifests.job import backup_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.reconcile import application, locks
 from quotenode_backup.reconcile import status as next_status
+from quotenode_backup.reconcile.admission import Admission
 from quotenode_backup.reconcile.admittance import Admittance
 from quotenode_backup.reconcile.application_steps import ApplicationSteps
 from quotenode_backup.reconcile.decisions import Seen, next_step
@@ -59,12 +60,13 @@ class RunReconciler:
         tell: Teller,
         clock: Callable[[], datetime],
         room: locks.Room,
+        admission: Admission,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
         self._desk = Desk(cluster, tell)
-        self._admittance = Admittance(self._desk, room)
+        self._admittance = Admittance(self._desk, room, admission)
         self._application = ApplicationSteps(self._desk)
 
     async def reconcile(self, run: Run) -> Pass:

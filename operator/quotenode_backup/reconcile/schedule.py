@@ -1,6 +1,6 @@
 """One pass over a schedule: look at it and its runs, decide, tell, make the run, remember, let old runs go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
@@ -9,8 +9,10 @@ from quotenode_backup.cluster.gateway import Cluster, NameTaken
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.scheduled_run import scheduled_run
+from quotenode_backup.reconcile.admission import Admission, NotAdmitted
+from quotenode_backup.reconcile.pace import REFUSED_TICK
 from quotenode_backup.reconcile.reading import Readings, reading
-from quotenode_backup.reconcile.slots import NewRun, Notice, decide, without_run
+from quotenode_backup.reconcile.slots import Decision, NewRun, Notice, admitted, decide, refused, without_run
 from quotenode_backup.reconcile.telling import Teller
 
 SOON_ENOUGH = timedelta(minutes=1)
@@ -18,11 +20,14 @@ SOON_ENOUGH = timedelta(minutes=1)
 
 
 class ScheduleReconciler:
-    def __init__(self, cluster: Cluster, tell: Teller, clock: Callable[[], datetime], readings: Readings) -> None:
+    def __init__(
+        self, cluster: Cluster, tell: Teller, clock: Callable[[], datetime], readings: Readings, admission: Admission
+    ) -> None:
         self._cluster = cluster
         self._teller = tell
         self._clock = clock
         self._readings = readings
+        self._admission = admission
 
     async def reconcile(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""
@@ -32,7 +37,7 @@ class ScheduleReconciler:
             return None
         now = self._clock()
         runs = await self._cluster.runs_of_schedule(run.namespace, run.uid)
-        decision = decide(run, runs, now)
+        decision = await self._decision(run, runs, now)
         self._readings[run.namespace, run.name] = reading(run, decision.status, runs)
         for notice in decision.notices:
             await self._tell(run, notice, now)
@@ -42,6 +47,12 @@ class ScheduleReconciler:
         for old in decision.removed:
             await self._cluster.delete_run(old)
         return decision.again
+
+    async def _decision(self, run: Run, runs: Sequence[Run], now: datetime) -> Decision:
+        judged = await self._admission.judge(run)
+        if isinstance(judged, NotAdmitted):
+            return refused(run, runs, judged.reason, judged.message, now, REFUSED_TICK if judged.may_pass else None)
+        return admitted(decide(run, runs, now), judged.policy)
 
     def forget(self, namespace: str, name: str) -> None:
         """There is no schedule of this name."""

@@ -108,24 +108,32 @@ def without_run(run: Run, decision: Decision) -> Decision:
     return replace(decision, status=decision.status.model_copy(update=known), new_run=None)
 
 
+def admitted(decision: Decision, policy: str) -> Decision:
+    """`policy`: UID of the one that judged the schedule, if there was to be one."""
+    return replace(decision, status=decision.status.model_copy(update={"admission_policy": policy or None}))
+
+
 def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Decision:
-    refused = Finding(False, Reason.SCHEDULE_INVALID, message)
+    return refused(run, runs, Reason.SCHEDULE_INVALID, message, now)
+
+
+def refused(
+    run: Run, runs: Sequence[Run], reason: Reason, message: str, now: datetime, again: timedelta | None = None
+) -> Decision:
+    """Nothing is made for it until it is changed, or looked at again."""
     remembered = with_runs(run.status, runs)
     stale_at = _stale_at(run, remembered)
-    found = {ConditionType.ACCEPTED: refused, ConditionType.STALE: _staleness(remembered, stale_at, now)}
-    status = with_conditions(run, remembered, found, now)
-    update: dict[str, Any] = {
-        "phase": Phase.FAILED,
-        "reason": Reason.SCHEDULE_INVALID,
-        "message": shortened(message, MESSAGE_LIMIT),
-    }
-    notice = Notice(Reason.SCHEDULE_INVALID, message, run.generation, warning=True)
-    is_told = run.status.reason == Reason.SCHEDULE_INVALID and run.status.observed_generation == run.generation
+    staleness = _staleness(remembered, stale_at, now)
+    found = {ConditionType.ACCEPTED: Finding(False, reason, message), ConditionType.STALE: staleness}
+    update: dict[str, Any] = {"phase": Phase.FAILED, "reason": reason, "message": shortened(message, MESSAGE_LIMIT)}
     # Once it can be read again, its slots count from then: nobody missed those in between.
     update |= {"next_schedule_time": None, "observed_generation": run.generation, "observed_schedule": INVALID}
-    again = stale_at - now if stale_at and stale_at > now else None
-    told = status.model_copy(update=update)
-    return Decision(told, again, notices=(*(() if is_told else (notice,)), *_stale_notices(run, told)))
+    told = with_conditions(run, remembered, found, now).model_copy(update=update)
+    is_told = run.status.reason == reason and run.status.observed_generation == run.generation
+    notice = Notice(reason, message, run.generation, warning=True)
+    waits = [*([again] if again else []), *([stale_at - now] if stale_at and stale_at > now else [])]
+    notices = (*(() if is_told else (notice,)), *_stale_notices(run, told))
+    return Decision(told, min(waits, default=None), notices=notices)
 
 
 def _has_changed(look: _Look) -> bool:

@@ -58,9 +58,11 @@ def with_conditions(
     return status.model_copy(update={"conditions": list(conditions.values())})
 
 
-def accepted(run: Run, now: datetime) -> BackupStatus:
+def accepted(run: Run, policy: str, now: datetime) -> BackupStatus:
+    """`policy`: UID of the one that judged it, if there was to be one."""
     changes = {ConditionType.ACCEPTED: True, ConditionType.PROGRESSING: False}
-    return _summarized(run, run.status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
+    status = run.status.model_copy(update={"admission_policy": policy or None})
+    return _summarized(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
 
 
 def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.resync import Found, look
@@ -26,7 +27,14 @@ _operators: WeakKeyDictionary[Client, Reconciler] = WeakKeyDictionary()
 def reconciler(world: World, client: Client) -> Reconciler:
     """The one of this client: the next operator has a connection, and a memory, of its own."""
     if client not in _operators:
-        _operators[client] = Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now)  # type: ignore[arg-type]
+        policy = AdmissionPolicy(client, client.policy)
+        _operators[client] = Reconciler(
+            Cluster(client),  # type: ignore[arg-type]
+            RUNNER,
+            "operator",
+            clock=lambda: world.now,
+            policy=policy,
+        )
     return _operators[client]
 
 

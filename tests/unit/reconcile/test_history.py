@@ -13,6 +13,7 @@ from quotenode_backup.cluster.views import Run
 from quotenode_backup.cluster.wire import run_of
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
+from quotenode_backup.reconcile.admission import Admission
 from quotenode_backup.reconcile.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 from quotenode_backup.reconcile.reading import Readings
 from quotenode_backup.reconcile.schedule import ScheduleReconciler
@@ -119,6 +120,7 @@ class Site:
             Teller(cluster, "tests"),
             lambda: self.world.now,
             self.readings,
+            Admission(None),
         )
 
     def had(self, count: int, *, bundle: bool = False) -> None:

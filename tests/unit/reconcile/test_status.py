@@ -19,14 +19,14 @@ def holding(said: BackupStatus) -> dict[str, bool]:
 
 
 def test_acceptance_is_pending() -> None:
-    said = told.accepted(run(generation=4), START)
+    said = told.accepted(run(generation=4), "", START)
     assert (said.phase, said.reason, said.initiated_by) == ("Pending", "Accepted", "Admin")
     assert holding(said) == {"Accepted": True, "Progressing": False}
     assert (said.observed_generation, said.conditions[0].observed_generation) == (4, 4)
 
 
 def test_who_started_a_run_is_never_rewritten() -> None:
-    assert told.accepted(run(BackupStatus(initiated_by="Scheduler")), START).initiated_by == "Scheduler"
+    assert told.accepted(run(BackupStatus(initiated_by="Scheduler")), "", START).initiated_by == "Scheduler"
 
 
 def test_waiting_is_pending_with_its_reason() -> None:
@@ -103,7 +103,7 @@ def test_a_failure_after_acceptance_leaves_it_accepted() -> None:
 
 @pytest.mark.parametrize(("was", "since"), [(True, START), (False, LATER)])
 def test_a_condition_changes_its_time_only_with_its_status(was: bool, since: datetime) -> None:
-    before = told.observed(run(), Reason.JOB_RUNNING, "x", START) if was else told.accepted(run(), START)
+    before = told.observed(run(), Reason.JOB_RUNNING, "x", START) if was else told.accepted(run(), "", START)
     said = told.observed(run(before), Reason.JOB_CREATED, "y", LATER)
     progressing = said.condition(ConditionType.PROGRESSING)
     assert progressing is not None

@@ -34,6 +34,8 @@ NAMESPACE = "/api/v1/namespaces/shop"
 CLAIMS = "/api/v1/namespaces/shop/persistentvolumeclaims"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/shop/events"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/shop/deployments"
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 AUTOSCALERS = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
 
 Script = Callable[[Plan], Reason]
@@ -70,6 +72,12 @@ class World:
         database = {"host": "db", "port": 5432, "name": "shop", "credentialsSecretRef": {"name": "login"}}
         whole = {"database": database, "storage": {"local": {"claimName": "bundles"}}, "auditLog": "Disabled"} | spec
         return str(self.put(RUNS, name, {"spec": whole})["metadata"]["uid"])
+
+    def enforce(self, name: str, *actions: str) -> str:
+        """An admission policy of this name, bound now. Gives the UID of its binding."""
+        self.put(POLICIES, name, {"spec": {}})
+        body = {"spec": {"policyName": name, "validationActions": list(actions or ("Deny",))}}
+        return str(self.put(BINDINGS, name, body)["metadata"]["uid"])
 
     def delete(self, name: str) -> None:
         """As the API server does it: at once unless there is a finalizer, and the garbage collector takes the children."""
@@ -249,9 +257,11 @@ def _of_task(plan: RecordPlan | RemovalPlan, said: AuditOutcome) -> Result:
 class Client:
     """One operator's connection to the world. `interrupt` is called around every request, and may raise `Killed`."""
 
-    def __init__(self, world: World, interrupt: Callable[[str, str], None] = lambda *_: None) -> None:
+    def __init__(self, world: World, interrupt: Callable[[str, str], None] = lambda *_: None, policy: str = "") -> None:
+        """`policy`: name of the admission policy that the operator is told of."""
         self.world = world
         self.writes: list[str] = []
+        self.policy = policy
         self._interrupt = interrupt
 
     async def read(self, path: str, query: Mapping[str, str] | None = None) -> Json:

@@ -1,0 +1,150 @@
+"""What nobody asked the author about is not run: neither what is older than the admission policy, nor what is written while there is none."""
+
+from datetime import timedelta
+
+import pytest
+
+from quotenode_backup.cluster.admission import Enforcement
+from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests import labels
+from quotenode_backup.reconcile.admission import TAKES_EFFECT, Admitted, NotAdmitted, judgement
+from tests.unit.given import START, run
+from tests.unit.reconcile.lives import finished, one_round, reconciler, to_rest
+from tests.unit.reconcile.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
+
+POLICY = "backups"
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "is_admitted"),
+    [(-SECOND, False), (0 * SECOND, False), (TAKES_EFFECT - SECOND, False), (TAKES_EFFECT, True), (99 * SECOND, True)],
+)
+def test_only_what_is_younger_than_the_policy_was_judged_by_it(age: timedelta, is_admitted: bool) -> None:
+    judged = judgement(run(created=START + age), Enforcement("uid", START), POLICY)
+    assert judged == Admitted("uid") if is_admitted else isinstance(judged, NotAdmitted)
+
+
+def test_an_approval_counts_for_the_policy_that_it_names_alone() -> None:
+    old = START - SECOND
+    assert judgement(run(created=old, approved="uid"), Enforcement("uid", START), POLICY) == Admitted("uid")
+    assert isinstance(judgement(run(created=old, approved="uid"), Enforcement("new", START), POLICY), NotAdmitted)
+    assert isinstance(judgement(run(created=old), Enforcement("uid", START), POLICY), NotAdmitted)
+
+
+def passes(client: Client, count: int = 5) -> None:
+    for _ in range(count):
+        finished(one_round(client))
+        client.world.tick()
+
+
+def later(world: World) -> None:
+    world.now += TAKES_EFFECT
+
+
+def test_a_backup_from_before_the_policy_is_refused_and_mounts_nothing() -> None:
+    world = World()
+    world.apply("night")
+    world.enforce(POLICY)
+    later(world)
+    to_rest(world, Client(world, policy=POLICY))
+    status = world.status("night")
+    assert (status["phase"], status["reason"]) == ("Failed", "OlderThanPolicy")
+    assert "make it anew" in status["message"]
+    assert not world.in_(JOBS)
+
+
+def test_a_backup_that_the_policy_has_judged_is_made() -> None:
+    world = World()
+    uid = world.enforce(POLICY)
+    later(world)
+    world.apply("night")
+    to_rest(world, Client(world, policy=POLICY))
+    assert (world.status("night")["phase"], world.status("night")["admissionPolicy"]) == ("Completed", uid)
+
+
+@pytest.mark.parametrize("missing", [POLICIES, BINDINGS])
+def test_without_the_policy_a_backup_waits_and_what_came_meanwhile_is_refused_then(missing: str) -> None:
+    world = World()
+    world.enforce(POLICY)
+    later(world)
+    gone = world.objects.pop(f"{missing}/{POLICY}")
+    world.apply("night")
+    client = Client(world, policy=POLICY)
+    passes(client)
+    assert (world.status("night")["phase"], world.status("night")["reason"]) == ("Pending", "PolicyNotEnforced")
+    world.put(missing, POLICY, {"spec": gone["spec"]})
+    to_rest(world, client)
+    assert world.status("night")["reason"] == "OlderThanPolicy"
+
+
+@pytest.mark.parametrize("actions", [("Warn",), ("Audit", "Warn")])
+def test_a_policy_that_does_not_deny_is_none(actions: tuple[str, ...]) -> None:
+    world = World()
+    world.enforce(POLICY, *actions)
+    later(world)
+    world.apply("night")
+    passes(Client(world, policy=POLICY))
+    assert world.status("night")["reason"] == "PolicyNotEnforced"
+
+
+def test_where_there_is_to_be_no_policy_nothing_is_asked() -> None:
+    world = World()
+    world.apply("night")
+    to_rest(world)
+    assert world.status("night")["phase"] == "Completed"
+
+
+def schedule(world: World, client: Client) -> dict[str, object]:
+    """The schedule's status after a pass."""
+    finished(reconciler(world, client).reconcile("shop", "nightly"))
+    finished(reconciler(world, client).reconcile("shop", "nightly"))
+    return world.status("nightly")
+
+
+def test_a_schedule_from_before_the_policy_is_refused_with_the_command_that_has_somebody_asked() -> None:
+    world = World()
+    world.apply("nightly", schedule="* * * * *")
+    uid = world.enforce(POLICY)
+    later(world)
+    client = Client(world, policy=POLICY)
+    status = schedule(world, client)
+    assert (status["phase"], status["reason"]) == ("Failed", "OlderThanPolicy")
+    command = f"kubectl annotate qnb -n shop nightly --overwrite {labels.APPROVED}={uid}"
+    assert command in str(status["message"])
+
+    meta = world.objects[f"{RUNS}/nightly"]["metadata"]
+    world.change(f"{RUNS}/nightly", metadata=meta | {"annotations": {labels.APPROVED: uid}})
+    assert schedule(world, client)["phase"] == "Scheduled"
+    world.now += timedelta(minutes=2)
+    schedule(world, client)
+    assert [one for one in world.in_(RUNS) if one["metadata"]["name"] != "nightly"]
+
+
+def test_a_schedule_that_was_judged_goes_on_under_a_release_that_is_installed_anew() -> None:
+    world = World()
+    world.enforce(POLICY)
+    later(world)
+    world.apply("nightly", schedule="0 2 * * *")
+    client = Client(world, policy=POLICY)
+    assert schedule(world, client)["phase"] == "Scheduled"
+    for path in (POLICIES, BINDINGS):
+        del world.objects[f"{path}/{POLICY}"]
+    assert schedule(world, client)["phase"] == "Scheduled"
+    world.now += timedelta(hours=1)
+    world.enforce(POLICY)
+    later(world)
+    assert schedule(world, client)["phase"] == "Scheduled"
+
+    meta = world.objects[f"{RUNS}/nightly"]["metadata"]
+    world.change(f"{RUNS}/nightly", metadata=meta | {"generation": 2})
+    assert schedule(world, client)["reason"] == Reason.OLDER_THAN_POLICY, "edited, perhaps while there was no policy"
+
+
+def test_what_was_accepted_while_the_policy_was_switched_off_is_judged_once_it_is_on() -> None:
+    world = World()
+    world.apply("nightly", schedule="0 2 * * *")
+    assert schedule(world, Client(world))["phase"] == "Scheduled"
+    world.enforce(POLICY)
+    later(world)
+    assert schedule(world, Client(world, policy=POLICY))["reason"] == Reason.OLDER_THAN_POLICY
