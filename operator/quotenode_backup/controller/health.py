@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.errors import ApiError
-from quotenode_backup.controller.metrics import ApplicationCollector, ScheduleCollector
+from quotenode_backup.controller.metrics import NAMESPACE, ApplicationCollector, ScheduleCollector, in_namespace
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.reconcile.reading import Readings, ServeBy
 
@@ -66,7 +66,7 @@ class Metrics:
         self.served = Gauge(
             "quotenode_backup_namespace_served",
             "Whether a namespace of watch.namespaces can be served",
-            ["namespace"],
+            NAMESPACE,
             registry=self.registry,
         )
         self.resync_interval = Gauge(
@@ -85,9 +85,9 @@ class Metrics:
 
     def tell_served(self, namespaces: Iterable[str], left_out: Iterable[str]) -> None:
         for namespace in namespaces:
-            self.served.labels(namespace).set(1)
+            self.served.labels(*in_namespace(namespace)).set(1)
         for namespace in left_out:
-            self.served.labels(namespace).set(0)
+            self.served.labels(*in_namespace(namespace)).set(0)
 
     def observe(self, queue: KeyQueue, health: Health) -> None:
         """Ask for these values at each scrape."""

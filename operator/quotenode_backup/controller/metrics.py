@@ -8,8 +8,16 @@ from prometheus_client.registry import Collector
 
 from quotenode_backup.reconcile.reading import Reading, Readings, ServeBy
 
-LABELS = ("namespace", "name")
+NAMESPACE = ("resource_namespace", "namespace")
+"""The namespace of what a sample is about, under two labels. A Prometheus that does not honour our labels puts the operator's own namespace
+into `namespace`, so that namesakes of two namespaces become one: whatever tells resources apart goes by the first."""
+SCHEDULE = (*NAMESPACE, "name")
 Value = Callable[[Reading], float | None]
+
+
+def in_namespace(namespace: str, *rest: str) -> tuple[str, ...]:
+    """The values of the labels NAMESPACE, and of those behind them."""
+    return (namespace, namespace, *rest)
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -52,9 +60,9 @@ class ScheduleCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         seen = self._readings.copy()  # passes go on in another thread
         for name, (words, value) in GAUGES.items():
-            yield _filled(GaugeMetricFamily(f"quotenode_backup_{name}", words, labels=LABELS), value, seen)
+            yield _filled(GaugeMetricFamily(f"quotenode_backup_{name}", words, labels=SCHEDULE), value, seen)
         for name, (words, value) in COUNTERS.items():
-            yield _filled(CounterMetricFamily(f"quotenode_backup_{name}", words, labels=LABELS), value, seen)
+            yield _filled(CounterMetricFamily(f"quotenode_backup_{name}", words, labels=SCHEDULE), value, seen)
 
 
 class ApplicationCollector(Collector):
@@ -70,10 +78,10 @@ class ApplicationCollector(Collector):
         family = GaugeMetricFamily(
             "quotenode_backup_application_serve_by_timestamp_seconds",
             "When the application that an offline run stopped must serve again",
-            labels=("namespace", "database"),
+            labels=(*NAMESPACE, "database"),
         )
         for key, moment in sorted(self._serve_by.copy().items()):
-            family.add_metric(key, moment.timestamp())
+            family.add_metric(in_namespace(*key), moment.timestamp())
         yield family
 
 
@@ -83,5 +91,5 @@ def _filled(
     for key, reading in sorted(seen.items(), key=lambda item: item[0]):
         known = value(reading)
         if known is not None:
-            family.add_metric(key, known)
+            family.add_metric(in_namespace(*key), known)
     return family

@@ -12,7 +12,7 @@ from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.reconciler import Reconciler
 from tests.unit.reconcile.world import RUNS, Client, World
 
-NIGHT = '{name="night",namespace="shop"}'
+NIGHT = '{name="night",namespace="shop",resource_namespace="shop"}'
 SETTINGS = RunnerSettings(image="image", image_pull_policy="Never", service_account="default", log_format="json")
 
 
@@ -21,15 +21,15 @@ class Site:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._metrics = Metrics()
+        self.metrics = Metrics()
         health = Health(300)
-        self._metrics.observe(KeyQueue(), health)
+        self.metrics.observe(KeyQueue(), health)
         self._reconciler = Reconciler(
             Cluster(Client(world)),  # type: ignore[arg-type]
             SETTINGS,
             "tests",
             lambda: self.world.now,
-            readings=self._metrics.schedules,
+            readings=self.metrics.schedules,
         )
 
     def look_at(self, name: str, passes: int = 3) -> None:
@@ -39,7 +39,7 @@ class Site:
     @property
     def page(self) -> dict[str, float]:
         """Each sample but those of the process."""
-        lines = generate_latest(self._metrics.registry).decode().splitlines()
+        lines = generate_latest(self.metrics.registry).decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if line.startswith("quotenode_"))
         return {sample: float(value) for sample, value in samples}
 
@@ -110,6 +110,18 @@ def test_a_run_that_waits_has_waited_since_it_was_made(site: Site) -> None:
     site.look_at("night")
     assert value(site, "waiting_since_timestamp_seconds") == site.world.now.timestamp()
     assert value(site, "running_since_timestamp_seconds") is None
+
+
+def test_each_sample_about_a_namespace_names_it_twice(site: Site) -> None:
+    """A scraper may put another value into `namespace`, and into that alone."""
+    site.world.apply("night", schedule="0 3 * * *")
+    site.look_at("night")
+    site.metrics.tell_served(["shop"], [])
+    site.metrics.applications["shop", "quotenode at postgres:5432"] = site.world.now
+    about = [sample for sample in site.page if "namespace=" in sample]
+    of = {sample.partition("{")[0].removeprefix("quotenode_backup_") for sample in about}
+    assert {"suspended", "application_serve_by_timestamp_seconds", "namespace_served"} <= of
+    assert [one for one in about if not one.endswith('namespace="shop",resource_namespace="shop"}')] == []
 
 
 def test_how_often_everything_is_listed_is_told_beside_how_long_ago_it_was(site: Site) -> None:
