@@ -9,8 +9,8 @@ from prometheus_client.registry import Collector
 from quotenode_backup.reconcile.reading import Reading, Readings, ServeBy
 
 NAMESPACE = ("resource_namespace", "namespace")
-"""The namespace of what a sample is about, under two labels. A Prometheus that does not honour our labels puts the operator's own namespace
-into `namespace`, so that namesakes of two namespaces become one: whatever tells resources apart goes by the first."""
+"""The namespace of the resource that a sample is about, under two labels. A Prometheus that does not honour our labels replaces the value of
+`namespace` by the operator's own, and resources of one name in two namespaces become one. So alerts go by `resource_namespace`."""
 SCHEDULE = (*NAMESPACE, "name")
 Value = Callable[[Reading], float | None]
 
