@@ -1,9 +1,10 @@
-"""A real Prometheus scrapes an operator with our own rules: what fires, what clears, and what stays silent."""
+"""Real Prometheuses scrape an operator with our own rules: what fires, what clears, and what stays silent."""
 
 import json
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ class Prometheus:
     """Looks once a second at the operator it is told of. An alert fires as soon as its condition holds, and outlives its operator by
     ten seconds in place of a quarter of an hour."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, honor_labels: bool) -> None:
+        self._honor_labels = honor_labels
         self._address = f"127.0.0.1:{free_port()}"
         self._targets = folder / "targets.json"
         self._targets.write_text("[]")
@@ -45,13 +47,14 @@ class Prometheus:
 
     def _config(self) -> dict[str, Any]:
         discovery = {"files": [self._targets.name], "refresh_interval": "1s"}
-        job = {"job_name": "operator", "honor_labels": True, "file_sd_configs": [discovery]}
+        job = {"job_name": "operator", "honor_labels": self._honor_labels, "file_sd_configs": [discovery]}
         pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         return {"global": pace, "scrape_configs": [job], "rule_files": ["rules.yaml"]}
 
     def scrapes(self, operator: OperatorProcess) -> None:
         fresh = self._targets.with_suffix(".new")
-        fresh.write_text(json.dumps([{"targets": [f"127.0.0.1:{operator.port}"]}]))
+        target = {"targets": [f"127.0.0.1:{operator.port}"], "labels": {"namespace": "quotenode-system"}}
+        fresh.write_text(json.dumps([target]))
         fresh.rename(self._targets)
 
     def firing(self) -> set[tuple[str, str]]:
@@ -63,14 +66,12 @@ class Prometheus:
             return {("none", "")}
         for alert in alerts:
             assert "error" not in json.dumps(alert["annotations"]), alert
+            labels = alert["labels"]
+            assert "name" not in labels or labels["namespace"] == labels["resource_namespace"], alert
         return {
             (one["labels"]["alertname"].removeprefix("QuoteNodeBackup"), one["labels"].get("name", ""))
             for one in alerts
         }
-
-    def fires(self, *expected: tuple[str, str], within: float = 30) -> None:
-        """Exactly these."""
-        eventually(lambda: self.firing() == set(expected), f"exactly {expected} fire", within)
 
     def stop(self) -> None:
         self._process.terminate()
@@ -86,12 +87,25 @@ def _at_once(rules: Any) -> Any:
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
-    folder = tmp_path / "prometheus"
-    folder.mkdir()
-    one = Prometheus(folder)
-    yield one
-    one.stop()
+def prometheuses(tmp_path: Path) -> Iterator[list[Prometheus]]:
+    """One that takes our label `namespace` as it is, and one that replaces its value, as managed ones do."""
+    with ExitStack() as stack:
+        started = []
+        for honor_labels in (True, False):
+            folder = tmp_path / f"prometheus-{honor_labels}"
+            folder.mkdir()
+            started.append(Prometheus(folder, honor_labels))
+            stack.callback(started[-1].stop)
+        yield started
+
+
+def all_tell(prometheuses: list[Prometheus], *expected: tuple[str, str], within: float = 30) -> None:
+    """Exactly these alerts."""
+    eventually(
+        lambda: [one.firing() for one in prometheuses] == [set(expected)] * len(prometheuses),
+        f"exactly {expected} fire",
+        within,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +148,11 @@ def metrics(operator: OperatorProcess, schedule: str) -> dict[str, float]:
 
 
 def test_a_stale_backup_alarms_until_a_success_and_a_suspended_or_weekly_schedule_does_not(
-    namespace: Namespace, prometheus: Prometheus, tmp_path: Path
+    namespace: Namespace, prometheuses: list[Prometheus], tmp_path: Path
 ) -> None:
     with OperatorProcess(namespace.name, tmp_path / "operator.log") as operator:
-        prometheus.scrapes(operator)
+        for one in prometheuses:
+            one.scrapes(operator)
         namespace.apply(
             a_schedule("night", trigger="first"),
             a_schedule("paused", trigger="first", suspend=True),
@@ -150,19 +165,19 @@ def test_a_stale_backup_alarms_until_a_success_and_a_suspended_or_weekly_schedul
             "the first runs complete",
             120,
         )
-        prometheus.fires(("Stale", "night"), ("NeverSucceeded", "never"), within=SHORTEST_SECONDS + 30)
+        all_tell(prometheuses, ("Stale", "night"), ("NeverSucceeded", "never"), within=SHORTEST_SECONDS + 30)
         eventually(lambda: staleness(namespace, "night") == "True", "the resource says it too", 15)
         assert staleness(namespace, "paused") == "False"
 
         first = last_success(namespace, "night")
         trigger(namespace, "night", "second")
         eventually(lambda: last_success(namespace, "night") != first, "the second run completes", 120)
-        prometheus.fires(("NeverSucceeded", "never"))
+        all_tell(prometheuses, ("NeverSucceeded", "never"))
         eventually(lambda: staleness(namespace, "night") == "False", "the resource says that it is fresh", 15)
         namespace.delete("quotenodebackup", "never")
-        prometheus.fires()
+        all_tell(prometheuses)
 
-    prometheus.fires(("OperatorDown", ""))
+    all_tell(prometheuses, ("OperatorDown", ""))
 
 
 def test_a_restart_and_the_loss_of_every_run_forget_nothing(namespace: Namespace, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from quotenode_backup.reconcile.reading import Reading, Readings, ServeBy
 
 NAMESPACE = ("resource_namespace", "namespace")
 """The namespace of the resource that a sample is about, under two labels. A Prometheus that does not honour our labels replaces the value of
-`namespace` by the operator's own, and resources of one name in two namespaces become one. So alerts go by `resource_namespace`."""
+`namespace` with the operator's own, and resources of one name in two namespaces become one. So alerts go by `resource_namespace`."""
 SCHEDULE = (*NAMESPACE, "name")
 Value = Callable[[Reading], float | None]
 
