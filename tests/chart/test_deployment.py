@@ -76,6 +76,7 @@ def test_the_service_finds_the_pod() -> None:
 
 def test_the_settings_are_these() -> None:
     assert environment() == {
+        "QN_OPERATOR": f"{NAMESPACE}/{RELEASE}",
         "QN_WATCH_NAMESPACES": NAMESPACE,
         "QN_RUNNER_IMAGE": f"localhost/quotenode-backup-operator:{APP_VERSION}",
         "QN_RUNNER_IMAGE_PULL_POLICY": "IfNotPresent",

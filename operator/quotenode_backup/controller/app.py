@@ -69,7 +69,7 @@ async def _operate(chosen: Settings) -> None:
 
 async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connection, config: Configuration) -> None:
     """Until something ends, which nothing should but a SIGTERM. `left_out`: what is to be served and can't be yet."""
-    queue, metrics, health = KeyQueue(), Metrics(), Health(chosen.resync_seconds)
+    queue, metrics, health = KeyQueue(), Metrics(chosen.operator), Health(chosen.resync_seconds)
     metrics.observe(queue, health)
     metrics.tell_served(chosen.namespaces, left_out)
     metrics.passes.labels(FAULT)

@@ -41,7 +41,9 @@ class Health:
 
 
 class Metrics:
-    def __init__(self) -> None:
+    """`operator`: which one this is, of those that one Prometheus may scrape as a single job."""
+
+    def __init__(self, operator: str = "") -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._enforced: Gauge | None = None
@@ -61,8 +63,11 @@ class Metrics:
             "quotenode_backup_loop_lag_seconds", "How late the event loop was last", registry=self.registry
         )
         self.resync_age = Gauge(
-            "quotenode_backup_resync_age_seconds", "Time since everything was listed", registry=self.registry
-        )
+            "quotenode_backup_resync_age_seconds",
+            "Time since everything was listed",
+            ["operator"],
+            registry=self.registry,
+        ).labels(operator)
         self.served = Gauge(
             "quotenode_backup_namespace_served",
             "Whether a namespace of watch.namespaces can be served",

@@ -27,6 +27,9 @@ class Settings:
     http_port: int
     crash_at: str
     identity: str
+    """The pod's name."""
+    operator: str
+    """The Deployment as `namespace/name`, which stays the same when the pod is another."""
     admission_policy: str = ""
     """Name of the admission policy that asks the authors of resources; empty when there is none."""
 
@@ -65,6 +68,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         crash_at=environment.get("QN_CRASH_AT", ""),
         identity=environment.get("POD_NAME") or socket.gethostname(),
         admission_policy=environment.get("QN_ADMISSION_POLICY", ""),
+        operator=environment.get("QN_OPERATOR", ""),
     )
 
 

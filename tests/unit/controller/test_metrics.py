@@ -21,7 +21,7 @@ class Site:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.metrics = Metrics()
+        self.metrics = Metrics("quotenode-system/operator")
         health = Health(300)
         self.metrics.observe(KeyQueue(), health)
         self._reconciler = Reconciler(
@@ -126,4 +126,4 @@ def test_each_sample_about_a_namespace_names_it_twice(site: Site) -> None:
 
 def test_how_often_everything_is_listed_is_told_beside_how_long_ago_it_was(site: Site) -> None:
     assert site.page["quotenode_backup_resync_interval_seconds"] == 300
-    assert site.page["quotenode_backup_resync_age_seconds"] < 60
+    assert site.page['quotenode_backup_resync_age_seconds{operator="quotenode-system/operator"}'] < 60
