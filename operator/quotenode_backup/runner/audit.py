@@ -131,6 +131,7 @@ def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutc
             _set_up(connection)
             table = audit_table.require(connection)
             work(Writer(connection, table))
+            audit_table.let_go(connection, table)
     except Unfit as unfit:
         raise _unfit(server, unfit) from unfit
     except psycopg.Error as error:
@@ -195,17 +196,21 @@ class Writer:
 
     def _execute(self, statement: str, values: dict[str, Any]) -> int:
         """How many rows it touched. The table's name may hold a percent sign."""
-        return self._connection.execute(statement.format(self._table.name.replace("%", "%%")).encode(), values).rowcount
+        return self._connection.execute(
+            statement.format(self._table.target.replace("%", "%%")).encode(), values
+        ).rowcount
 
 
 def _unfit(server: Server, unfit: Unfit) -> RunFailed:
+    """It names things of the database, and what they are called might well be a word that is secret here."""
+    words = server.redact(str(unfit))
     if unfit.lacks_rights:
         return RunFailed(
             Reason.PERMISSION_DENIED,
-            f"Role {server.role} may not write into backup_logs of {_database(server)}: {unfit}, {_OR_SWITCH_OFF}",
+            f"Role {server.role} may not write into backup_logs of {_database(server)}: {words}, {_OR_SWITCH_OFF}",
         )
     return RunFailed(
-        Reason.AUDIT_TABLE_UNFIT, f"Table backup_logs of {_database(server)} was left alone: {unfit}, {_OR_SWITCH_OFF}"
+        Reason.AUDIT_TABLE_UNFIT, f"Table backup_logs of {_database(server)} was left alone: {words}, {_OR_SWITCH_OFF}"
     )
 
 

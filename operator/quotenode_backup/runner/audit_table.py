@@ -1,9 +1,10 @@
-"""Whether backup_logs is what is expected of it. Only looks."""
+"""Whether backup_logs is what is expected of it, and safe for this role to write into. Never alters it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quotenode_backup.runner import audit_code
 from quotenode_backup.runner.connection import Connection
 from quotenode_backup.runner.wording import shown
 
@@ -67,6 +68,12 @@ class Table:
     name: str
     """Qualified and quoted."""
     columns: Mapping[str, Column]
+    is_bound: bool = False
+    """Written into through our temporary view: see `_bind`."""
+
+    @property
+    def target(self) -> str:
+        return _VIEW if self.is_bound else self.name
 
     def fitting(self, error: str) -> str:
         return error[: self.columns["error_message"].length]
@@ -81,24 +88,95 @@ class Table:
             values["size_bytes"] = None
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    oid: int
+    name: str
+    """Qualified and quoted."""
+    kind: str
+    may_use_schema: bool
+    missing_rights: str | None
+    owner: str
+    is_owner_super: bool
+    is_owned: bool
+    """The role that signed in owns the table with every partition and child, and did not become the owner by a setting: the owner's
+    code could undo that with RESET ROLE."""
+
+    @property
+    def is_at_home(self) -> bool:
+        """The table's code is this role's own. That is not certain of a superuser's table: the right to put triggers on it may have
+        been granted to others, who would gain much by them."""
+        return self.is_owned and not self.is_owner_super
+
+
 def require(connection: Connection) -> Table:
-    """The table, wherever it is, if it takes our rows."""
-    oid = _oid(connection)
-    found = connection.execute(_ABOUT, (oid,)).fetchone() if oid else None
-    if not found:
-        where = "in schema public or on the search_path of the role"
-        raise Unfit(f"there is no such table {where}", "let QuoteNode create it")
-    name, kind, may_use, missing_rights = found
-    if kind not in ("r", "p"):
-        raise Unfit(f"{shown(name, 80)} is a {_KINDS.get(kind, 'relation')}, not a table", "put a table in its place")
-    if not may_use or missing_rights:
-        rights = missing_rights or "SELECT, INSERT, UPDATE"
-        schema = "" if may_use else " and USAGE on its schema"
-        raise Unfit("", f"GRANT {rights} ON {shown(name, 80)}{schema} to it", lacks_rights=True)
-    columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (oid,))}
+    """The table, wherever it is, if it takes our rows and writing them runs nobody else's code with our rights."""
+    found = _usable(connection, _oid(connection))
+    is_bound = not found.is_at_home
+    if is_bound:
+        found = _usable(connection, _bind(connection, found))
+        _require_harmless(connection, found)
+    columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (found.oid,))}
     for fault, remedy in faults(columns):
         raise Unfit(fault, remedy)
-    return Table(name, columns)
+    return Table(found.name, columns, is_bound)
+
+
+def let_go(connection: Connection, table: Table) -> None:
+    """Drops the view within the transaction that created it, so that no other session ever sees it."""
+    if table.is_bound:
+        connection.execute(f"DROP VIEW {_VIEW}".encode())
+
+
+def _usable(connection: Connection, oid: int | None) -> About:
+    row = connection.execute(_ABOUT, {"oid": oid}).fetchone() if oid else None
+    if not row:
+        where = "in schema public or on the search_path of the role"
+        raise Unfit(f"there is no such table {where}", "let QuoteNode create it")
+    found = About(*row)
+    name = shown(found.name, 80)
+    if found.kind not in ("r", "p"):
+        raise Unfit(f"{name} is a {_KINDS.get(found.kind, 'relation')}, not a table", "put a table in its place")
+    if not found.may_use_schema or found.missing_rights:
+        rights = found.missing_rights or "SELECT, INSERT, UPDATE"
+        schema = "" if found.may_use_schema else " and USAGE on its schema"
+        raise Unfit("", f"GRANT {rights} ON {name}{schema} to it", lacks_rights=True)
+    return found
+
+
+def _bind(connection: Connection, found: About) -> int:
+    """Fixes which table is meant, locks it until the transaction ends, and gives its oid.
+
+    Each statement looks names up anew, and whoever owns the schema can rename it and put another in its place between our look and our
+    write: no lock on a table prevents that. A view refers to its table by oid, and nobody else can change our temporary schema. The lock
+    reaches through the view to the table, its partitions and its children. It keeps triggers, constraints, indexes and partitions from
+    being added, and SELECT, INSERT and UPDATE are rights enough to take it.
+    """
+    if connection.info.server_version < audit_code.OLDEST_SERVER * 10_000:
+        fault = f"only since PostgreSQL {audit_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
+        raise Unfit(fault, _use_owner(found))
+    database = connection.execute(_LACKS_TEMPORARY).fetchone()
+    if database:
+        raise Unfit("", f"GRANT TEMPORARY ON DATABASE {shown(database[0], 80)} to it", lacks_rights=True)
+    name = found.name.replace("%", "%%")
+    connection.execute(f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT * FROM {name}".encode(), ())
+    connection.execute(f"LOCK TABLE {_VIEW} IN SHARE ROW EXCLUSIVE MODE".encode())
+    row = connection.execute(_BEHIND_THE_VIEW).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _require_harmless(connection: Connection, found: About) -> None:
+    try:
+        audit_code.require_harmless(connection, found.oid, COLUMNS, "id", is_owned=found.is_owned)
+    except audit_code.Danger as danger:
+        role = shown(connection.info.user, 63)
+        raise Unfit(f"{danger} can run somebody else's code as role {role}", _use_owner(found)) from danger
+
+
+def _use_owner(found: About) -> str:
+    if found.is_owner_super:
+        return "remove that, make an ordinary role the owner of the table and put it into the Secret"
+    return f"put the table's owner, role {shown(found.owner, 63)}, into the Secret"
 
 
 def _column(
@@ -153,11 +231,28 @@ _IN_PUBLIC = """
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'public' AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
+_VIEW = "pg_temp.backup_logs"
+_BEHIND_THE_VIEW = f"""
+    SELECT d.refobjid FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+    WHERE w.ev_class = '{_VIEW}'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
+    LIMIT 1
+"""
+_LACKS_TEMPORARY = """
+    SELECT format('%I', current_database()) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
 _ABOUT = """
-    SELECT format('%%I.%%I', n.nspname, c.relname), c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
+    WITH RECURSIVE tree AS (
+        SELECT %(oid)s::oid AS relid
+        UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid
+    )
+    SELECT c.oid, format('%%I.%%I', n.nspname, c.relname), c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
            (SELECT string_agg(right_, ', ') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS right_
-            WHERE NOT has_table_privilege(c.oid, right_))
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s
+            WHERE NOT has_table_privilege(c.oid, right_)),
+           o.rolname, o.rolsuper,
+           o.rolname = session_user AND o.rolname = current_user
+               AND NOT EXISTS (SELECT FROM tree JOIN pg_class child ON child.oid = tree.relid WHERE child.relowner <> c.relowner)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
+    WHERE c.oid = %(oid)s
 """
 _COLUMNS = """
     SELECT a.attname, t.typname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND m.typmod > 4 THEN m.typmod - 4 END,
