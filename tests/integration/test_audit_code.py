@@ -36,6 +36,8 @@ TAKERS = (
     "CREATE DOMAIN checked AS text CHECK (evil(VALUE))",
     "CREATE EXTENSION citext",
     *TYPES,
+    "CREATE FUNCTION as_text(backup_status) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN"
+    " PERFORM public.seize(); RETURN concat($1); END $$",
     "CREATE FUNCTION as_number(backup_status) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN"
     " PERFORM public.seize(); RETURN length(concat($1)); END $$",
 )
@@ -205,6 +207,20 @@ def test_a_backup_is_completed_where_a_trigger_keeps_its_row_from_being_written(
     not_logged(outcome, Reason.AUDIT_TABLE_UNFIT, "trigger taker can run", f"owner, role {OWNER},", "spec.auditLog")
     attacked.assert_not_seized()
     assert not rows(attacked.site)
+
+
+def test_a_cast_of_the_applications_own_type_is_not_called(attacked: Attacked) -> None:
+    """It would be chosen for status = 'RUNNING', when rows of dead runs are looked for."""
+    attacked.prepare(Attack("", columns={"status": "backup_status NOT NULL"}))
+    as_owner(
+        attacked.site.database,
+        f"INSERT INTO backup_logs VALUES ('{uuid.uuid4()}', 'RUNNING', 'ADMIN', now(), NULL, NULL, 'pvc://x/')",
+        "CREATE CAST (backup_status AS text) WITH FUNCTION as_text(backup_status) AS IMPLICIT",
+    )
+    logged(attacked.site.backup(audited(attacked.site)))
+    attacked.assert_not_seized()
+    statuses = attacked.site.database.execute("SELECT status::varchar FROM backup_logs ORDER BY 1")
+    assert statuses == [("COMPLETED",), ("FAILED",)]
 
 
 def test_a_policy_does_not_run_as_another_role(attacked: Attacked) -> None:

@@ -163,7 +163,7 @@ class Writer:
         words = {"now": datetime.now(UTC), "error": self._table.fitting(INTERRUPTED), "id": run_uid}
         closed = self._execute(
             "UPDATE {} SET status = 'FAILED', completed_at = %(now)s, error_message = %(error)s "
-            "WHERE status = 'RUNNING' AND destination LIKE 'pvc://%%' AND id <> %(id)s",
+            f"WHERE {_STATUS} = 'RUNNING' AND destination LIKE 'pvc://%%' AND id <> %(id)s",
             words,
         )
         if closed:
@@ -233,6 +233,8 @@ def _database(server: Server) -> str:
     return f"database {shown(server.planned.name, 80)} on {server.address}"
 
 
+_STATUS = "pg_catalog.rtrim(pg_catalog.concat(status))"
+"""As text, by its type's output function. Compared as it is, an enum may be cast to text, by a cast that the enum's owner wrote."""
 _OR_SWITCH_OFF = "or set spec.auditLog to Disabled."
 _LOCKED = {"55P03", "57014", "40P01", "40001"}
 _DATA_REFUSED = {"09", "0A", "22", "23", "25", "27", "42", "44", "P0"}
