@@ -100,6 +100,13 @@ class Connection:
         return json.loads(answer)  # type: ignore[no-any-return] # every answer of the API server is an object
 
 
+async def each_item(connection: Connection, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
+    """All that a collection holds, page by page."""
+    async for page in connection.pages(path, query):
+        for item in page["items"]:
+            yield item
+
+
 def watching_session(config: Configuration, connections: int) -> aiohttp.ClientSession:
     """A session for kopf's streams. The token is asked for at each request, so that renewing it drops no stream."""
 

@@ -3,13 +3,12 @@
 import logging
 import re
 from collections.abc import AsyncIterator
-from typing import Literal
 
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
+from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
 from quotenode_backup.cluster.errors import AlreadyExists, NotFound, Refused
-from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Scale
+from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run
 from quotenode_backup.cluster.wire import (
     claim_of,
     is_at_rest,
@@ -23,10 +22,10 @@ from quotenode_backup.cluster.wire import (
     pod_of,
     readable,
     run_of,
-    scale_of,
     status_patch,
     time_of_event,
 )
+from quotenode_backup.cluster.workloads import Workloads
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
 
@@ -42,6 +41,7 @@ class NameTaken(Exception):
 class Cluster:
     def __init__(self, connection: Connection) -> None:
         self._api = connection
+        self.workloads = Workloads(connection)
 
     async def read_run(self, namespace: str, name: str) -> Run | None:
         """None when there is none, and for what can't be a name: it may come from a Lease that anybody wrote."""
@@ -183,29 +183,6 @@ class Cluster:
             if job.run_uid != manifest["metadata"]["labels"][labels.TASK_FOR]:
                 raise NameTaken(f"Job {name} exists and is not this backup's") from None
 
-    async def read_scale(self, namespace: str, kind: Literal["Deployment", "StatefulSet"], name: str) -> Scale | None:
-        try:
-            return scale_of(await self._api.read(paths.scale(namespace, kind, name)), kind)
-        except NotFound:
-            return None
-
-    async def set_replicas(self, namespace: str, seen: Scale, replicas: int) -> None:
-        """Compare-and-swap: raises Conflict when somebody else has changed the workload."""
-        body = {"metadata": {"resourceVersion": seen.resource_version}, "spec": {"replicas": replicas}}
-        await self._api.write("PATCH", paths.scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
-
-    async def autoscaled(self, namespace: str) -> set[tuple[str, str]]:
-        """Kind and name of whatever a HorizontalPodAutoscaler scales."""
-        path = paths.collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
-        targets = [item["spec"]["scaleTargetRef"] async for item in self._items(path, {})]
-        return {(target["kind"], target["name"]) for target in targets}
-
-    async def live_pods(self, namespace: str, selector: str) -> list[str]:
-        """Names of the pods that are selected and not over; terminating ones still work."""
-        query = {"labelSelector": selector}
-        found = [pod_of(item) async for item in self._items(paths.core(namespace, "pods"), query)]
-        return [pod.name for pod in found if not pod.is_over]
-
     async def delete_job(self, namespace: str, job: Job) -> None:
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": job.uid}}
         try:
@@ -277,7 +254,5 @@ class Cluster:
         path = paths.leases(meta["namespace"], seen.name)
         return lease_of(await self._api.write("PUT", path, manifest | {"metadata": meta}))
 
-    async def _items(self, path: str, query: dict[str, str]) -> AsyncIterator[Json]:
-        async for page in self._api.pages(path, query):
-            for item in page["items"]:
-                yield item
+    def _items(self, path: str, query: dict[str, str]) -> AsyncIterator[Json]:
+        return each_item(self._api, path, query)

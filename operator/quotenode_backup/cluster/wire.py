@@ -2,14 +2,14 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.errors import Unreadable
-from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Scale, Stopped
+from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Stopped
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
@@ -234,18 +234,6 @@ def _stopped(text: str) -> Stopped | None:
         return Stopped.model_validate_json(text) if text else None
     except ValidationError:
         return None
-
-
-def scale_of(body: Json, kind: Literal["Deployment", "StatefulSet"]) -> Scale:
-    meta = body["metadata"]
-    return Scale(
-        kind=kind,
-        name=meta["name"],
-        uid=meta["uid"],
-        resource_version=meta["resourceVersion"],
-        replicas=body.get("spec", {}).get("replicas", 0),
-        selector=body.get("status", {}).get("selector", ""),
-    )
 
 
 def _time(text: str) -> datetime:

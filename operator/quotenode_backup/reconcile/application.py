@@ -45,10 +45,15 @@ async def look(cluster: Cluster, run: Run, lease: Lease | None) -> Application |
     if run.spec is None or run.spec.mode is not Mode.OFFLINE or run.spec.application is None:
         return None
     named = [(workload.kind, workload.name) for workload in run.spec.application.workloads]
-    scales = {key: await cluster.read_scale(run.namespace, *key) for key in named}
+    scales = {key: await cluster.workloads.read_scale(run.namespace, *key) for key in named}
     there = tuple(scale for scale in scales.values() if scale)
-    autoscaled = await cluster.autoscaled(run.namespace)
-    pods = [pod for scale in there if scale.selector for pod in await cluster.live_pods(run.namespace, scale.selector)]
+    autoscaled = await cluster.workloads.autoscaled(run.namespace)
+    pods = [
+        pod
+        for scale in there
+        if scale.selector
+        for pod in await cluster.workloads.live_pods(run.namespace, scale.selector)
+    ]
     return Application(
         scales=there,
         missing=tuple(f"{kind} {name}" for (kind, name), scale in scales.items() if scale is None),
@@ -91,9 +96,9 @@ async def start(cluster: Cluster, namespace: str, stopped: Stopped) -> None:
 
 
 async def _start_one(cluster: Cluster, namespace: str, workload: StoppedWorkload) -> None:
-    scale = await cluster.read_scale(namespace, workload.kind, workload.name)
+    scale = await cluster.workloads.read_scale(namespace, workload.kind, workload.name)
     if scale and scale.uid == workload.uid and scale.replicas == 0 and workload.replicas:
-        await cluster.set_replicas(namespace, scale, workload.replicas)
+        await cluster.workloads.set_replicas(namespace, scale, workload.replicas)
 
 
 async def undo(cluster: Cluster, namespace: str, before: Scale) -> None:

@@ -48,7 +48,7 @@ class ApplicationSteps:
 
     async def _scale_down(self, run: Run, scale: Scale, now: datetime) -> Pass:
         try:
-            await self._cluster.set_replicas(run.namespace, scale, 0)
+            await self._cluster.workloads.set_replicas(run.namespace, scale, 0)
         except Refused as exc:
             message = f"The cluster refuses to stop {scale.title}: {exc}. Allow it, or use mode Online"
             return await self._desk.fail(run, Reason.WORKLOAD_NOT_SCALED, message, now)

@@ -1,0 +1,49 @@
+"""What the operator asks of the API server about the application's workloads. A verb that is new here belongs in `rights`."""
+
+from typing import Literal
+
+from quotenode_backup.cluster import paths
+from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
+from quotenode_backup.cluster.errors import NotFound
+from quotenode_backup.cluster.views import Scale
+from quotenode_backup.cluster.wire import pod_of
+
+
+class Workloads:
+    def __init__(self, connection: Connection) -> None:
+        self._api = connection
+
+    async def read_scale(self, namespace: str, kind: Literal["Deployment", "StatefulSet"], name: str) -> Scale | None:
+        try:
+            return _scale_of(await self._api.read(paths.scale(namespace, kind, name)), kind)
+        except NotFound:
+            return None
+
+    async def set_replicas(self, namespace: str, seen: Scale, replicas: int) -> None:
+        """Compare-and-swap: raises Conflict when somebody else has changed the workload."""
+        body = {"metadata": {"resourceVersion": seen.resource_version}, "spec": {"replicas": replicas}}
+        await self._api.write("PATCH", paths.scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
+
+    async def autoscaled(self, namespace: str) -> set[tuple[str, str]]:
+        """Kind and name of whatever a HorizontalPodAutoscaler scales."""
+        path = paths.collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
+        targets = [item["spec"]["scaleTargetRef"] async for item in each_item(self._api, path, {})]
+        return {(target["kind"], target["name"]) for target in targets}
+
+    async def live_pods(self, namespace: str, selector: str) -> list[str]:
+        """Names of the pods that are selected and not over; terminating ones still work."""
+        query = {"labelSelector": selector}
+        found = [pod_of(item) async for item in each_item(self._api, paths.core(namespace, "pods"), query)]
+        return [pod.name for pod in found if not pod.is_over]
+
+
+def _scale_of(body: Json, kind: Literal["Deployment", "StatefulSet"]) -> Scale:
+    meta = body["metadata"]
+    return Scale(
+        kind=kind,
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        replicas=body.get("spec", {}).get("replicas", 0),
+        selector=body.get("status", {}).get("selector", ""),
+    )
