@@ -70,10 +70,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, list, create, update]
-# Offline backups stop and start the application: nothing else of a workload can be touched.
+# Offline backups stop and start the application: nothing else of a workload can be changed.
 - apiGroups: [apps]
   resources: [deployments/scale, statefulsets/scale]
   verbs: [get, patch]
+# Only the StatefulSet itself says whether its claims are deleted when it is scaled down.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list]

@@ -220,6 +220,11 @@ class BackupSpec(SpecModel):
     """The few things about the runner's pod that can be chosen."""
 
     @property
+    def claim_names(self) -> set[str]:
+        """The claims that a backup reads or writes."""
+        return {files.claim_name for files in self.files} | {self.storage.local.claim_name}
+
+    @property
     def zone(self) -> str:
         return self.time_zone or ZONE
 

@@ -27,6 +27,10 @@ def scale(namespace: str, kind: str, name: str) -> str:
     return f"{collection('/apis/apps/v1', namespace, f'{kind.lower()}s', name)}/scale"
 
 
+def stateful_set(namespace: str, name: str) -> str:
+    return collection("/apis/apps/v1", namespace, "statefulsets", name)
+
+
 def namespace(name: str) -> str:
     return f"/api/v1/namespaces/{quote(name)}"
 

@@ -14,6 +14,7 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("coordination.k8s.io", "leases"): frozenset({"get", "list", "create", "update"}),
     ("apps", "deployments/scale"): frozenset({"get", "patch"}),
     ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
+    ("apps", "statefulsets"): frozenset({"get"}),
     ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
     # No such resource exists: the right to it exempts from the admission policy, since the operator copies only specs whose authors were asked.
     # A group of its own, so that no rule with a wildcard for our resources grants it by accident.

@@ -119,6 +119,10 @@ class Mounter:
 class Claim:
     name: str
     access_modes: frozenset[str]
+    deleting: bool = False
+    """It is only kept by the pods that have it mounted, and is gone after the last of them."""
+    owner_uids: frozenset[str] = frozenset()
+    """The garbage collector deletes it together with its owner."""
 
     @property
     def is_shared(self) -> bool:
@@ -128,6 +132,15 @@ class Claim:
     @property
     def is_single_pod(self) -> bool:
         return self.access_modes == {"ReadWriteOncePod"}
+
+
+@dataclass(frozen=True, slots=True)
+class PodClaims:
+    """The claims that a pod mounts. An ephemeral volume is not among them: its claim is part of the pod."""
+
+    pod: str
+    uid: str
+    claims: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +177,13 @@ class Scale:
     @property
     def title(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StatefulSet:
+    """What of a StatefulSet decides whether it can be scaled down and up again without a loss."""
+
+    name: str
+    deleting: bool
+    deletes_claims: bool
+    """`persistentVolumeClaimRetentionPolicy.whenScaled` deletes the claim of each pod that is scaled away."""

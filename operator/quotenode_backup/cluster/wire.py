@@ -210,7 +210,13 @@ def _user(body: Json, container: Json) -> int | None:
 
 
 def claim_of(body: Json) -> Claim:
-    return Claim(name=body["metadata"]["name"], access_modes=frozenset(body["spec"].get("accessModes", ())))
+    meta = body["metadata"]
+    return Claim(
+        name=meta["name"],
+        access_modes=frozenset(body["spec"].get("accessModes", ())),
+        deleting="deletionTimestamp" in meta,
+        owner_uids=frozenset(owner["uid"] for owner in meta.get("ownerReferences", ())),
+    )
 
 
 def lease_of(body: Json) -> Lease:

@@ -5,7 +5,7 @@ from typing import Literal
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
 from quotenode_backup.cluster.errors import NotFound
-from quotenode_backup.cluster.views import Scale
+from quotenode_backup.cluster.views import PodClaims, Scale, StatefulSet
 from quotenode_backup.cluster.wire import pod_of
 
 
@@ -24,6 +24,12 @@ class Workloads:
         body = {"metadata": {"resourceVersion": seen.resource_version}, "spec": {"replicas": replicas}}
         await self._api.write("PATCH", paths.scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
 
+    async def read_stateful_set(self, namespace: str, name: str) -> StatefulSet | None:
+        try:
+            return _stateful_set_of(await self._api.read(paths.stateful_set(namespace, name)))
+        except NotFound:
+            return None
+
     async def autoscaled(self, namespace: str) -> set[tuple[str, str]]:
         """Kind and name of whatever a HorizontalPodAutoscaler scales."""
         path = paths.collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
@@ -36,6 +42,11 @@ class Workloads:
         found = [pod_of(item) async for item in each_item(self._api, paths.core(namespace, "pods"), query)]
         return [pod.name for pod in found if not pod.is_over]
 
+    async def claims_of_pods(self, namespace: str, selector: str) -> list[PodClaims]:
+        """Of all pods that are selected: one that is over still keeps a claim from being deleted."""
+        query = {"labelSelector": selector}
+        return [_pod_claims_of(item) async for item in each_item(self._api, paths.core(namespace, "pods"), query)]
+
 
 def _scale_of(body: Json, kind: Literal["Deployment", "StatefulSet"]) -> Scale:
     meta = body["metadata"]
@@ -47,3 +58,20 @@ def _scale_of(body: Json, kind: Literal["Deployment", "StatefulSet"]) -> Scale:
         replicas=body.get("spec", {}).get("replicas", 0),
         selector=body.get("status", {}).get("selector", ""),
     )
+
+
+def _stateful_set_of(body: Json) -> StatefulSet:
+    """The policy concerns only claims made from templates. A word that is not known is taken for the worst."""
+    spec = body["spec"]
+    policy = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    return StatefulSet(
+        name=body["metadata"]["name"],
+        deleting="deletionTimestamp" in body["metadata"],
+        deletes_claims=bool(spec.get("volumeClaimTemplates")) and policy.get("whenScaled", "Retain") != "Retain",
+    )
+
+
+def _pod_claims_of(body: Json) -> PodClaims:
+    volumes = body["spec"].get("volumes", ())
+    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+    return PodClaims(pod=body["metadata"]["name"], uid=body["metadata"]["uid"], claims=frozenset(claims))

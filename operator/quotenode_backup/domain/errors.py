@@ -105,6 +105,7 @@ class Reason(StrEnum):
     NAME_COLLISION = "NameCollision"
     WORKLOAD_MISSING = "WorkloadMissing"
     WORKLOAD_AUTOSCALED = "WorkloadAutoscaled"
+    WORKLOAD_DELETES_DATA = "WorkloadDeletesData"
     WORKLOAD_SCALED_UP = "WorkloadScaledUp"
     WORKLOAD_NOT_SCALED = "WorkloadNotScaled"
 

@@ -1,16 +1,17 @@
 """The application of an offline run: looked at, stopped before an attempt, and started again on every way out.
 
-Only the `scale` subresource is touched. What was stopped stands on the Lease from before the first workload is scaled down (see `locks`),
+Only the `scale` subresource is written. What was stopped stands on the Lease from before the first workload is scaled down (see `locks`),
 and in the run's status.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quotenode_backup.api.backup import BackupSpec, Mode
 from quotenode_backup.api.status import StoppedWorkload
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.views import Lease, Run, Scale, Stopped
+from quotenode_backup.cluster.views import Claim, Lease, PodClaims, Run, Scale, StatefulSet, Stopped
 from quotenode_backup.domain import timing
 
 
@@ -40,6 +41,17 @@ class Application:
         return tuple(scale for scale in self.scales if scale.replicas)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldData:
+    """What could be lost when some workloads are stopped."""
+
+    stateful_sets: tuple[StatefulSet, ...]
+    pods: tuple[PodClaims, ...]
+    """Of the workloads."""
+    claims: tuple[Claim, ...]
+    """Those that the pods mount, and those that the backup names."""
+
+
 async def look(cluster: Cluster, run: Run, lease: Lease | None) -> Application | None:
     """None for an online run."""
     if run.spec is None or run.spec.mode is not Mode.OFFLINE or run.spec.application is None:
@@ -60,6 +72,24 @@ async def look(cluster: Cluster, run: Run, lease: Lease | None) -> Application |
         autoscaled=tuple(f"{kind} {name}" for kind, name in named if (kind, name) in autoscaled),
         live_pods=tuple(pods),
         stopped=lease.stopped if lease and lease.holder_uid == run.uid else None,
+    )
+
+
+async def held_data(cluster: Cluster, run: Run, scales: Sequence[Scale]) -> HeldData:
+    """What these workloads hold, read after their scales: `set_replicas` changes only the version whose scale was read, so no policy can
+    come in between unseen."""
+    workloads = cluster.workloads
+    names = [scale.name for scale in scales if scale.kind == "StatefulSet"]
+    sets = [await workloads.read_stateful_set(run.namespace, name) for name in names]
+    selectors = [scale.selector for scale in scales if scale.selector]
+    pods = [pod for one in selectors for pod in await workloads.claims_of_pods(run.namespace, one)]
+    named = run.spec.claim_names if run.spec else set()
+    mounted = named.union(*(pod.claims for pod in pods))
+    claims = [await cluster.read_claim(run.namespace, name) for name in sorted(mounted)]
+    return HeldData(
+        stateful_sets=tuple(found for found in sets if found),
+        pods=tuple(pods),
+        claims=tuple(found for found in claims if found),
     )
 
 

@@ -1,5 +1,6 @@
 """The application of an offline run is stopped and started again, one write at a time."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from quotenode_backup.cluster.errors import Refused
@@ -11,7 +12,8 @@ from quotenode_backup.reconcile import status as next_status
 from quotenode_backup.reconcile.desk import Desk, Pass, spec_of
 from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, REFUSED_TICK
 from quotenode_backup.reconcile.placement import Misplaced
-from quotenode_backup.reconcile.steps import BeginStop, RememberStopped, ScaleDown, StartApplication, Stopping
+from quotenode_backup.reconcile.steps import BeginStop, Fail, RememberStopped, ScaleDown, StartApplication, Stopping
+from quotenode_backup.reconcile.stopping import loss
 
 
 class ApplicationSteps:
@@ -20,6 +22,9 @@ class ApplicationSteps:
         self._cluster = desk.cluster
 
     async def carry_out(self, step: Stopping, run: Run, now: datetime) -> Pass:
+        obstacle = await self._obstacle(run, _to_be_stopped(step))
+        if obstacle:
+            return await self._desk.fail(run, obstacle.reason, obstacle.message, now)
         match step:
             case BeginStop(message):
                 await self._desk.tell(run, Reason.STOPPING_APPLICATION, message, now, warning=False)
@@ -30,6 +35,20 @@ class ApplicationSteps:
                 return await self._scale_down(run, scale, now)
             case StartApplication():
                 return await self._start(run, now)
+
+    async def _obstacle(self, run: Run, scales: Sequence[Scale]) -> Fail | None:
+        """Looked for anew right before each workload is stopped: a policy can change, and a claim be deleted, at any time."""
+        if not scales:
+            return None
+        try:
+            return loss(await application.held_data(self._cluster, run, scales))
+        except Refused as exc:
+            titles = " and ".join(scale.title for scale in scales)
+            message = (
+                f"The operator can't see whether stopping {titles} would delete data, so it does not: {exc}."
+                " Allow it, or use mode Online"
+            )
+            return Fail(Reason.WORKLOAD_NOT_SCALED, message)
 
     async def _remember(self, run: Run, running: application.Application, now: datetime) -> Pass:
         placement = await self._desk.placement(run)
@@ -71,3 +90,13 @@ class ApplicationSteps:
             return Pass(REFUSED_TICK)
         await self._cluster.write_status(run, next_status.serving(run))
         return Pass(NOW)
+
+
+def _to_be_stopped(step: Stopping) -> tuple[Scale, ...]:
+    match step:
+        case BeginStop(application=running) | RememberStopped(application=running):
+            return running.up
+        case ScaleDown(scale):
+            return (scale,)
+        case StartApplication():
+            return ()

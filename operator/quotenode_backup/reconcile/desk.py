@@ -34,11 +34,10 @@ class Desk:
 
     async def placement(self, run: Run, stopped: Stopped | None = None) -> Placement | Misplaced:
         spec = application.with_known_user(spec_of(run), stopped)
-        names = {files.claim_name for files in spec.files} | {spec.storage.local.claim_name}
         claims: dict[str, Claim | None] = {
-            name: await self.cluster.read_claim(run.namespace, name) for name in sorted(names)
+            name: await self.cluster.read_claim(run.namespace, name) for name in sorted(spec.claim_names)
         }
-        return place(spec, claims, await self.cluster.mounters_of(run.namespace, names))
+        return place(spec, claims, await self.cluster.mounters_of(run.namespace, spec.claim_names))
 
     async def write(self, run: Run, status: BackupStatus, again: timedelta = NOW) -> Pass:
         await self.cluster.write_status(run, status)

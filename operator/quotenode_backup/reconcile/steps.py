@@ -33,6 +33,7 @@ class BeginStop:
     """Say that the application is being stopped; the deadline counts from here."""
 
     message: str
+    application: Application
 
 
 @dataclass(frozen=True, slots=True)

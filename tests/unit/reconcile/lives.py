@@ -105,6 +105,9 @@ def ends_with(*reasons: Reason) -> Script:
     return lambda plan: reasons[min(plan.attempt, len(reasons)) - 1]
 
 
+GOES_WELL = ends_with(Reason.COMPLETED)
+
+
 def told(world: World) -> list[str]:
     return [event["reason"] for event in world.in_(EVENTS)]
 

@@ -15,6 +15,7 @@ from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.reading import ServeBy
 from tests.unit.reconcile.lives import (
+    GOES_WELL,
     assert_settled,
     ends_with,
     finished,
@@ -27,9 +28,6 @@ from tests.unit.reconcile.lives import (
 from tests.unit.reconcile.world import AUTOSCALERS, JOBS, LEASES, PODS, RUNS, Client, Script, World
 
 APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
-
-
-GOES_WELL = ends_with(Reason.COMPLETED)
 
 
 def offline_world(script: Script = GOES_WELL, **spec: Any) -> World:

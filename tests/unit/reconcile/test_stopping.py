@@ -52,7 +52,7 @@ def failed_for(step: Step) -> Reason:
 
 def test_it_is_said_then_written_down_then_stopped_one_by_one_and_seen_to_end() -> None:
     up = application(BACKEND, WORKER)
-    assert decide(up, status()) == BeginStop("Stopping Deployment backend, Deployment worker")
+    assert decide(up, status()) == BeginStop("Stopping Deployment backend, Deployment worker", up)
     assert decide(up) == RememberStopped(up)
     assert decide(application(BACKEND, WORKER, stopped=STOPPED)) == ScaleDown(BACKEND)
     assert decide(application(DOWN[0], WORKER, stopped=STOPPED)) == ScaleDown(WORKER)
@@ -115,7 +115,7 @@ def test_while_another_namespace_has_the_lock_it_is_started_once_and_stopped_aga
     assert decide(application(*DOWN, stopped=STOPPED), busy) == StartApplication()
     serving = application(BACKEND, WORKER)
     assert decide(serving, busy, at=1) == Wait(seconds(299))
-    assert decide(serving, busy, at=300) == BeginStop("Stopping Deployment backend, Deployment worker")
+    assert decide(serving, busy, at=300) == BeginStop("Stopping Deployment backend, Deployment worker", serving)
 
 
 def test_an_application_that_is_down_gets_its_job() -> None:
