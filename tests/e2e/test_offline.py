@@ -1,15 +1,18 @@
 """Offline backups: the application has no connection to its database during the dump, and serves again whatever the end is."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.aftermath import no_lock_and_no_session
+from tests.e2e.answers import answer
 from tests.e2e.backups import a_backup, completed, failed
 from tests.e2e.held import dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.operators import OperatorProcess
+from tests.e2e.pods import a_claim, a_pod
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
@@ -169,3 +172,89 @@ def test_an_online_backup_stops_nothing(
         assert replicas(namespace) == [1, 1]
     completed(namespace, "online")
     assert before == [pod["metadata"]["uid"] for pod in namespace.items("pods", "app.kubernetes.io/name=backend")]
+
+
+STORE_PODS = "app.kubernetes.io/name=store"
+
+
+def a_store(when_scaled: str) -> Json:
+    """A StatefulSet whose one pod keeps a file on a claim of its own."""
+    template = a_pod("store", labels={"app.kubernetes.io/name": "store"})
+    container = template["spec"]["containers"][0]
+    container["volumeMounts"] = [{"name": "data", "mountPath": "/claim"}]
+    container["command"] = ["sh", "-c", "test -e /claim/order || echo precious > /claim/order; exec sleep infinity"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "store"},
+        "spec": {
+            "replicas": 1,
+            "serviceName": "store",
+            "selector": {"matchLabels": template["metadata"]["labels"]},
+            "template": {"metadata": {"labels": template["metadata"]["labels"]}, "spec": template["spec"]},
+            "volumeClaimTemplates": [{key: a_claim("data")[key] for key in ("metadata", "spec")}],
+            "persistentVolumeClaimRetentionPolicy": {"whenScaled": when_scaled, "whenDeleted": "Delete"},
+        },
+    }
+
+
+@pytest.fixture
+def store(namespace: Namespace, quotenode: QuoteNode) -> Iterator[Callable[[str], Json]]:
+    """Makes the StatefulSet with this policy, and an offline backup of it. All of it is gone afterwards."""
+
+    def made(when_scaled: str) -> Json:
+        namespace.apply(a_store(when_scaled))
+        namespace.kubectl("rollout", "status", "statefulset/store", "--timeout=120s", timeout=130)
+        files = [{"name": "data", "claimName": "data-store-0"}]
+        workloads = [{"kind": "StatefulSet", "name": "store"}]
+        return a_backup("of-store", mode="Offline", application={"workloads": workloads}, files=files)
+
+    yield made
+    namespace.delete("quotenodebackup", "of-store", options=["--timeout=60s"])
+    namespace.delete("statefulset", "store", options=["--timeout=60s"])
+    namespace.delete("persistentvolumeclaim", "data-store-0", options=["--timeout=60s"])
+
+
+def held_by_store(namespace: Namespace) -> tuple[list[str], str]:
+    """The UIDs of claim and pods, and what is in the file."""
+    claim = namespace.get("persistentvolumeclaim", "data-store-0")
+    found = [claim, *namespace.items("pods", STORE_PODS)]
+    precious = answer(partial(namespace.kubectl, "exec", "store-0", "--"), "cat /claim/order")
+    return [one["metadata"]["uid"] for one in found if one], precious
+
+
+def refused_with_all_still_there(namespace: Namespace, backup: Json, *mentioned: str) -> None:
+    before = held_by_store(namespace)
+    namespace.apply(backup)
+    ended = failed(namespace, "of-store", "WorkloadDeletesData", 60, *mentioned)
+    assert ended.get("attempts", []) == []
+    assert held_by_store(namespace) == before
+    told = {event["reason"] for event in namespace.items("events.v1.events.k8s.io", fields="regarding.name=of-store")}
+    assert told == {"WorkloadDeletesData"}
+
+
+def test_a_stateful_set_that_deletes_its_claims_when_scaled_is_never_down(
+    namespace: Namespace, store: Callable[[str], Json], own_operator: OperatorProcess
+) -> None:
+    refused_with_all_still_there(namespace, store("Delete"), "StatefulSet store", "whenScaled to Retain", "mode Online")
+
+
+def test_a_claim_that_is_deleted_as_soon_as_its_last_pod_ends_keeps_that_pod(
+    namespace: Namespace, store: Callable[[str], Json], own_operator: OperatorProcess
+) -> None:
+    backup = store("Retain")
+    namespace.delete("persistentvolumeclaim", "data-store-0", options=["--wait=false"])
+    refused_with_all_still_there(namespace, backup, "PersistentVolumeClaim data-store-0 has been deleted", "copy")
+
+
+def test_a_stateful_set_that_keeps_its_claims_comes_back_with_them(
+    namespace: Namespace, store: Callable[[str], Json], own_operator: OperatorProcess
+) -> None:
+    backup = store("Retain")
+    (claim, _), precious = held_by_store(namespace)
+    namespace.apply(backup)
+    completed(namespace, "of-store")
+    eventually(lambda: namespace.items("pods", STORE_PODS), "it has its pod back", 30)
+    namespace.kubectl("rollout", "status", "statefulset/store", "--timeout=120s", timeout=130)
+    (claim_after, _), precious_after = held_by_store(namespace)
+    assert (claim_after, precious_after) == (claim, precious)
