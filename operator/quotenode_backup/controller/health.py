@@ -46,7 +46,6 @@ class Metrics:
     def __init__(self, operator: str = "") -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._enforced: Gauge | None = None
         self.schedules: Readings = {}
         self.applications: ServeBy = {}
         self.registry.register(ScheduleCollector(self.schedules))
@@ -74,19 +73,15 @@ class Metrics:
             NAMESPACE,
             registry=self.registry,
         )
+        self.enforced = Gauge(
+            "quotenode_backup_admission_enforced",
+            "Whether the admission policy that asks the authors of resources is in force",
+            ["policy"],
+            registry=self.registry,
+        )
         self.resync_interval = Gauge(
             "quotenode_backup_resync_interval_seconds", "How often everything is listed", registry=self.registry
         )
-
-    def tell_enforced(self, is_enforced: bool) -> None:
-        """Only where there is to be a policy: elsewhere the metric has no sample."""
-        if self._enforced is None:
-            self._enforced = Gauge(
-                "quotenode_backup_admission_enforced",
-                "Whether the admission policy that asks the authors of resources is in force",
-                registry=self.registry,
-            )
-        self._enforced.set(is_enforced)
 
     def tell_served(self, namespaces: Iterable[str], left_out: Iterable[str]) -> None:
         for namespace in namespaces:
@@ -117,7 +112,7 @@ async def watch_policy(policy: AdmissionPolicy, metrics: Metrics, every_seconds:
     while True:
         with suppress(ApiError):
             is_enforced = await policy.enforcement() is not None
-            metrics.tell_enforced(is_enforced)
+            metrics.enforced.labels(policy.name).set(is_enforced)
             if was_enforced and not is_enforced:
                 logger.error(
                     "The admission policy %s is not in force: nothing new is accepted until it is", policy.name
