@@ -33,7 +33,7 @@ KEPT = "CREATE TEMP TABLE kept AS SELECT * FROM prices"
 REWRITES = {
     "emptied and filled": [KEPT, "TRUNCATE prices", "INSERT INTO prices SELECT * FROM kept"],
     "a column with a volatile default": ["ALTER TABLE prices ADD COLUMN code uuid DEFAULT gen_random_uuid()"],
-    "a column of another type": ["ALTER TABLE prices ALTER COLUMN id TYPE bigint"],
+    "a column of another type": ["ALTER TABLE prices ALTER COLUMN gross TYPE double precision"],
     "unlogged": ["ALTER TABLE prices SET UNLOGGED"],
     "clustered": ["CLUSTER prices USING prices_pkey"],
     "swapped for a new one": [
