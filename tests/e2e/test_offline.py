@@ -229,8 +229,10 @@ def refused_with_all_still_there(namespace: Namespace, backup: Json, *mentioned:
     ended = failed(namespace, "of-store", "WorkloadDeletesData", 60, *mentioned)
     assert ended.get("attempts", []) == []
     assert held_by_store(namespace) == before
-    told = {event["reason"] for event in namespace.items("events.v1.events.k8s.io", fields="regarding.name=of-store")}
-    assert told == {"WorkloadDeletesData"}
+    run = namespace.get("quotenodebackup", "of-store")
+    assert run is not None
+    events = namespace.items("events.v1.events.k8s.io", fields=f"regarding.uid={run['metadata']['uid']}")
+    assert [event["reason"] for event in events] == ["WorkloadDeletesData"]
 
 
 def test_a_stateful_set_that_deletes_its_claims_when_scaled_is_never_down(

@@ -310,8 +310,7 @@ def test_a_table_like_quotenodes_own_is_written_by_a_role_with_the_documented_ri
     logged(attacked.record())
     assert list(rows(attacked.site)) == [UID]
     attacked.site.database.execute(f"ALTER ROLE {attacked.role} SUPERUSER")
-    logged(attacked.site.backup(audited(attacked.site)))
-    assert rows(attacked.site)[UID]["status"] == "COMPLETED"
+    logged(attacked.record())
     assert not attacked.site.database.execute(
         "SELECT 1 FROM pg_class WHERE relname LIKE 'backup_logs' AND relkind = 'v'"
     )

@@ -101,7 +101,7 @@ def _loss_with_pod(claim: Claim, pods: Sequence[PodClaims]) -> Fail | None:
         return None
     return Fail(
         Reason.WORKLOAD_DELETES_DATA,
-        f"PersistentVolumeClaim {claim.name} belongs to pod {owner.pod} and is deleted with it, so that is not stopped:"
+        f"PersistentVolumeClaim {claim.name} belongs to pod {owner.pod} and is deleted with it, so the pod is not stopped:"
         " keep the data in a claim that no pod owns, or use mode Online",
     )
 

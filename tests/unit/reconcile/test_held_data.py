@@ -113,7 +113,7 @@ def test_a_deleted_claim_that_only_the_backup_names_stops_nothing_either(claim: 
 def test_a_pods_own_claim_that_the_backup_names_keeps_its_pod() -> None:
     world = store_world(ephemeral=True, files=[{"name": "data", "claimName": "store-1-scratch"}], pod={"runAsUser": 1})
     assert refused(world) == (
-        "PersistentVolumeClaim store-1-scratch belongs to pod store-1 and is deleted with it, so that is not stopped: "
+        "PersistentVolumeClaim store-1-scratch belongs to pod store-1 and is deleted with it, so the pod is not stopped: "
         "keep the data in a claim that no pod owns, or use mode Online"
     )
 
