@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 
 from quotenode_backup.domain.bundle import SUFFIX
 
@@ -16,6 +17,8 @@ REMOVED_PREFIX = ".pruned-"
 """What a commit record is called from the moment its bundle is to go until all of it is gone."""
 CLOCKS_APART = timedelta(hours=1)
 """How much later than the bundle that was made just now another may say it was made."""
+SHRUNKEN = 10
+"""A bundle is kept for its size when it is more than so many times as large as the newer ones."""
 
 
 def mark(run_uid: str) -> str:
@@ -40,6 +43,8 @@ class Kept:
     is_own: bool = False
     """Made by the run that asks, and just read back."""
     is_pinned: bool = False
+    size: int = 0
+    """Bytes, as its commit record says. Whether that is true is part of being good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Choice:
     bad: tuple[Kept, ...] = ()
     """Among the newest, but not what they should be: an older one stays in the stead of each."""
     of_the_future: tuple[Kept, ...] = ()
+    large: tuple[Kept, ...] = ()
+    """Old enough to go, and kept since the newer ones are so much smaller that something may be missing in them."""
 
 
 def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bool]) -> Choice:
@@ -57,24 +64,32 @@ def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bo
     A bundle goes when `keep_last` good ones that are newer hold all that it holds: dumps of the database alone, however many, take the
     place of no bundle with files.
 
+    A good one that is far larger than those stays even so: a database that was emptied by mistake must not push the real bundles out.
+    It counts from then on, so that no more than `keep_last` are kept for their size.
+
     A bundle that claims to be of the future was made under a wrong clock. It is neither counted, since it would take the
     place of a newer one for as long as it takes the clock to get there, nor removed, since it may be good.
     """
     own, *others = _newest_first(bundles)
-    remove, bad, future = [], [], []
     good: list[Kept] = []
+    remove: list[Kept] = []
+    bad: list[Kept] = []
+    future: list[Kept] = []
+    large: list[Kept] = []
     for bundle in (own, *others):
         if bundle.is_pinned:
             continue
+        stand_ins = [newer for newer in good if newer.holds >= bundle.holds]
         if bundle.completed > own.completed + CLOCKS_APART:
             future.append(bundle)
-        elif sum(newer.holds >= bundle.holds for newer in good) >= keep_last:
-            remove.append(bundle)
-        elif bundle.is_own or is_good(bundle):
+        elif len(stand_ins) < keep_last:
+            (good if bundle.is_own or is_good(bundle) else bad).append(bundle)
+        elif bundle.size > SHRUNKEN * median(newer.size for newer in stand_ins) and is_good(bundle):
+            large.append(bundle)
             good.append(bundle)
         else:
-            bad.append(bundle)
-    return Choice(tuple(reversed(remove)), tuple(bad), tuple(future))
+            remove.append(bundle)
+    return Choice(tuple(reversed(remove)), tuple(bad), tuple(future), tuple(large))
 
 
 def _newest_first(bundles: Iterable[Kept]) -> list[Kept]:

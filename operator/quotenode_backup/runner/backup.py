@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quotenode_backup.contract import DETAIL_LIMIT, Plan, Result
+from quotenode_backup.contract.manifest import BundleManifest, CommitRecord
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner import audit, clients, committed, destination, interruption, locked_dump, retention
+from quotenode_backup.runner import audit, clients, commit, committed, destination, interruption, locked_dump, retention
 from quotenode_backup.runner.bundle import PartialBundle
 from quotenode_backup.runner.clients import Client
 from quotenode_backup.runner.components import (
@@ -24,16 +24,18 @@ from quotenode_backup.runner.components import (
     dump_command,
 )
 from quotenode_backup.runner.credentials import write_password_file
-from quotenode_backup.runner.destination import Folder, Record
+from quotenode_backup.runner.destination import Folder
 from quotenode_backup.runner.environment import child_environment, python_environment
 from quotenode_backup.runner.estimate import least_size
 from quotenode_backup.runner.manifest import NO_FILES, with_notes
 from quotenode_backup.runner.places import Places
-from quotenode_backup.runner.readback import ReadBack
+from quotenode_backup.runner.readback import Reading, Restorer, read_back
 from quotenode_backup.runner.segments import Part
 from quotenode_backup.runner.server import Server, server_of
 from quotenode_backup.runner.sessions import DatabaseLock, Snapshot, SnapshotSession
+from quotenode_backup.runner.shelf import Shelf
 from quotenode_backup.runner.source import require_source
+from quotenode_backup.runner.stored import flaw
 from quotenode_backup.runner.supervision import Every, supervise
 from quotenode_backup.runner.wording import Redactor, sentence, shown
 
@@ -64,9 +66,9 @@ def _mark() -> str:
 def _stored_once(attempt: "Attempt") -> Result:
     folder = attempt.folder
     try:
-        destination.clear_away(folder)
+        commit.clear_away(folder)
         retention.finish_begun(folder, attempt.plan, attempt.lock.system_identifier)
-        if record := committed.find(folder, attempt.plan.run_uid):
+        if record := committed.find(folder, attempt.plan, attempt.lock.system_identifier, attempt.flaw):
             return committed.result(attempt.plan, folder, record, "was stored by an earlier attempt")
         destination.require_writable(folder)
         return attempt.run()
@@ -74,7 +76,7 @@ def _stored_once(attempt: "Attempt") -> Result:
         raise destination.not_stored(folder, error) from error
     finally:
         interruption.shield()
-        destination.remove_own_partials(folder)
+        commit.remove_own_partials(folder)
 
 
 def _followed_up(attempt: "Attempt", result: Result) -> Result:
@@ -85,7 +87,8 @@ def _followed_up(attempt: "Attempt", result: Result) -> Result:
     plan, pruned = attempt.plan, None
     if plan.retention:
         own = Path(result.bundle.path).name
-        pruned = retention.apply(attempt.folder, plan, plan.retention.keep_last, own, attempt.lock.check)
+        newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
+        pruned = retention.apply(attempt.folder, plan, plan.retention.keep_last, own, attempt.lock.check, newest)
     row = audit.completed(plan, attempt.server, result.bundle) if plan.audit else None
     message = sentence(result.message + retention.clause(pruned), DETAIL_LIMIT)
     return result.model_copy(update={"retention": pruned, "audit": row, "message": message})
@@ -112,7 +115,8 @@ class Attempt:
         if self.plan.audit:
             audit.begin(self.plan, self.server)
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
-        destination.require_space(self.folder, least_size(self.session.database_bytes(), folders))
+        last = committed.last_size(self.folder, self.plan, self.lock.system_identifier)
+        destination.require_space(self.folder, least_size(self.session.database_bytes(), folders), last)
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.folder, self.plan) as bundle:
             dump = self._dump(bundle)
@@ -122,8 +126,8 @@ class Attempt:
             log.info("Putting the bundle together and flushing it to the disk")
             account = with_notes(files.account if files else NO_FILES, dump.note_count, dump.notes)
             manifest = bundle.finish(parts, account, versions, self.lock.system_identifier)
-            read_back = self._read_back(bundle.parts)
-        return self._commit(manifest | {"bundle": read_back})
+            size, sha256 = self._read_back(bundle.parts)
+        return self._commit(manifest, size, sha256)
 
     def _dump(self, bundle: PartialBundle) -> Dump:
         """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
@@ -186,18 +190,32 @@ class Attempt:
 
         return look
 
-    def _read_back(self, parts: list[Part]) -> dict[str, Any]:
-        log.info("Reading the bundle back from the disk")
-        reading = ReadBack(self.folder.partial(), self.client, child_environment(self.places), self.server.redact)
-        progress = Every(PROGRESS_SECONDS, lambda: log.info("Read back %s", readable_size(reading.size)))
-        [sha256] = supervise([lambda: reading.run(parts)], kill=reading.kill, watch=self._watch(progress))
-        return {"name": "", "sizeBytes": reading.size, "sha256": sha256}
+    def restorer(self, client: Client) -> Restorer:
+        return Restorer(client, child_environment(self.places), self.server.redact)
 
-    def _commit(self, record: Record) -> Result:
+    def flaw(self, shelf: Shelf, record: CommitRecord) -> str:
+        """What is wrong with a bundle that an earlier attempt of this run may have stored."""
+        log.info("Reading bundle %s of an earlier attempt", shown(record.bundle.name))
+        reading = Reading(self.restorer(self.client))
+        return self._supervised(reading, lambda: flaw(shelf, record, reading))
+
+    def _read_back(self, parts: list[Part]) -> tuple[int, str]:
+        """Size and hash of the bundle."""
+        log.info("Reading the bundle back from the disk")
+        reading = Reading(self.restorer(self.client))
+        sha256 = self._supervised(reading, lambda: read_back(reading, self.folder.partial(), parts))
+        return reading.size, sha256
+
+    def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:
+        progress = Every(PROGRESS_SECONDS, lambda: log.info("Read back %s", readable_size(reading.size)))
+        [found] = supervise([work], kill=reading.kill, watch=self._watch(progress))
+        return found
+
+    def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> Result:
         """The lock is looked at a last time: without it another attempt may have committed this run."""
         self.lock.check()
         interruption.shield()
-        destination.commit(self.folder, bundle_name(self.plan.started), record)
+        record = commit.commit(self.folder, manifest.recorded(bundle_name(self.plan.started), size, sha256))
         seconds = time.monotonic() - self._began
         return committed.result(self.plan, self.folder, record, f"was stored and read back in {seconds:.1f} s")
 

@@ -1,12 +1,12 @@
 """Putting a bundle together on the destination: parts as they arrive, then what describes them, then one look at all of it."""
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Self
 
 from quotenode_backup.contract import Plan
+from quotenode_backup.contract.manifest import BundleManifest
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.destination import Folder
 from quotenode_backup.runner.manifest import describe
@@ -48,15 +48,14 @@ class PartialBundle:
         account: Mapping[str, Any],
         versions: Mapping[str, Any],
         system_identifier: int,
-    ) -> dict[str, Any]:
+    ) -> BundleManifest:
         """The manifest. All that is written is on the disk when this returns."""
         if self._aside is not None:
             append_file(self._bundle, self._aside)
             self._folder.partial(".dump").unlink()
         self.parts = [parts[name] for name in (shape.FILES, shape.DUMP) if name in parts]
         manifest = describe(self._plan, parts, account, versions, system_identifier)
-        described = json.dumps(manifest, indent=2).encode()
-        self._add_small(shape.MANIFEST, described)
+        self._add_small(shape.MANIFEST, manifest.to_json())
         checksums = "".join(shape.checksum_line(part.sha256, part.name) for part in self.parts)
         self._add_small(shape.CHECKSUMS, checksums.encode())
         write_all(self._bundle, [end_of_archive()])

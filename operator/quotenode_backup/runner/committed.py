@@ -1,49 +1,85 @@
-"""A run is stored once: what an earlier attempt committed is found, checked and reported, never made again."""
+"""A run is stored once: what an earlier attempt committed is found, read to its end and reported, never made again."""
 
-import hashlib
-from datetime import datetime
+import itertools
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from quotenode_backup.contract import Plan, Result, StoredBundle, StoredComponent
+from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
+from quotenode_backup.domain.retention import CLOCKS_APART
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner import plans
-from quotenode_backup.runner.destination import Folder, Record
+from quotenode_backup.runner.destination import Folder
+from quotenode_backup.runner.manifest import target
+from quotenode_backup.runner.shelf import Shelf, opened
+from quotenode_backup.runner.wording import shown
+
+log = logging.getLogger(__name__)
+
+MOST_CANDIDATES = 3
+"""Bundles that one run tries to take for its own. There is one, unless somebody puts others beside it."""
 
 
-def find(folder: Folder, run_uid: str) -> Record | None:
-    """The commit record of this run, if its bundle still is what the record says."""
-    for record in folder.records():
-        if record["runUid"] == run_uid and _is_whole(folder, record):
-            return record
+def find(
+    folder: Folder, plan: Plan, system_identifier: int, flaw: Callable[[Shelf, CommitRecord], str]
+) -> CommitRecord | None:
+    """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle that has a flaw stays as it is."""
+    with opened(folder.path) as shelf:
+        candidates = (record for record in shelf.committed() if _is_of_run(plan, system_identifier, record))
+        for record in itertools.islice(candidates, MOST_CANDIDATES):
+            found = flaw(shelf, record)
+            if not found:
+                return record
+            log.warning(
+                "Bundle %s says that it is of this run, and is not taken for it: %s", shown(record.bundle.name), found
+            )
     return None
 
 
-def _is_whole(folder: Folder, record: Record) -> bool:
-    path = folder.path / record["bundle"]["name"]
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != record["bundle"]["sizeBytes"]:
-        return False
-    with path.open("rb") as file:
-        return bool(hashlib.file_digest(file, "sha256").hexdigest() == record["bundle"]["sha256"])
+def _is_of_run(plan: Plan, system_identifier: int, record: CommitRecord) -> bool:
+    is_of_target = record.is_of(plan.namespace, target(plan, system_identifier))
+    return is_of_target and (record.run_uid, record.started) == (plan.run_uid, to_the_second(plan.started))
 
 
-def result(plan: Plan, folder: Folder, record: Record, how: str) -> Result:
+def last_size(folder: Folder, plan: Plan, system_identifier: int) -> int:
+    """The room that the newest bundle of this database with the same volumes takes on the disk. 0 when there is none.
+
+    Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
+    """
+    volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCKS_APART
+    with opened(folder.path) as shelf:
+        alike = [
+            record
+            for record in shelf.committed()
+            if record.is_of(plan.namespace, target(plan, system_identifier))
+            and record.holds == volumes
+            and record.completed <= latest
+            and shelf.room(record.bundle.name)
+        ]
+        newest = max(alike, key=lambda record: record.completed, default=None)
+        return shelf.room(newest.bundle.name) if newest else 0
+
+
+def result(plan: Plan, folder: Folder, record: CommitRecord, how: str) -> Result:
     """`how` ends the sentence about the bundle."""
-    bundle, files = record["bundle"], record.get("files")
+    bundle = record.bundle
     stored = StoredBundle(
-        path=folder.below_claim(bundle["name"]),
-        size_bytes=bundle["sizeBytes"],
-        sha256=bundle["sha256"],
-        database=_component(record["database"]),
-        files=_component(files) if files else None,
-        completed=datetime.fromisoformat(record["completed"]),
-        user_id=record.get("runner", {}).get("uid"),
+        path=folder.below_claim(bundle.name),
+        size_bytes=bundle.size_bytes,
+        sha256=bundle.sha256,
+        database=_component(record.database),
+        files=_component(record.files) if record.files else None,
+        completed=record.completed,
+        user_id=record.runner.uid,
     )
-    message = f"{bundle['name']} ({readable_size(bundle['sizeBytes'])}) {how}.{_on_notes(record['noteCount'])}"
-    return plans.stored(plan, stored, record["noteCount"], message)
+    message = f"{bundle.name} ({readable_size(bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
+    return plans.stored(plan, stored, record.note_count, message)
 
 
 def _on_notes(count: int) -> str:
     return f" Its manifest holds {count} {'note' if count == 1 else 'notes'}, as does the log." if count else ""
 
 
-def _component(recorded: Record) -> StoredComponent:
-    return StoredComponent(size_bytes=recorded["sizeBytes"], sha256=recorded["sha256"])
+def _component(member: StoredMember) -> StoredComponent:
+    return StoredComponent(size_bytes=member.size_bytes, sha256=member.sha256)

@@ -6,6 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quotenode_backup.contract import Plan
+from quotenode_backup.contract.manifest import (
+    BundleManifest,
+    BundleTarget,
+    DatabaseMember,
+    FilesMember,
+    FilesSource,
+    RunnerUser,
+)
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.segments import Part
 
@@ -31,50 +39,45 @@ def describe(
     account: Mapping[str, Any],
     versions: Mapping[str, Any],
     system_identifier: int,
-) -> dict[str, Any]:
+) -> BundleManifest:
     """`account` is what the archive said about the files, `system_identifier` PostgreSQL's own of the server."""
-    description: dict[str, Any] = {
-        "formatVersion": shape.FORMAT_VERSION,
-        "runUid": plan.run_uid,
-        "namespace": plan.namespace,
-        "name": plan.name,
-        "attempt": plan.attempt,
-        "initiatedBy": plan.initiated_by,
-        "started": stamp(plan.started),
-        "completed": stamp(datetime.now(UTC)),
-        "target": target(plan, system_identifier),
-        "versions": dict(versions),
-        "runner": {"uid": os.geteuid(), "gid": os.getegid()},
-        "database": _component(parts[shape.DUMP]),
-        "noteCount": account["note_count"],
-        "notes": account["notes"],
-    }
-    if shape.FILES in parts:
-        description["files"] = _component(parts[shape.FILES]) | _counts(plan, account)
-    return description
+    dump = parts[shape.DUMP]
+    return BundleManifest(
+        format_version=shape.FORMAT_VERSION,
+        run_uid=plan.run_uid,
+        namespace=plan.namespace,
+        name=plan.name,
+        attempt=plan.attempt,
+        initiated_by=plan.initiated_by,
+        started=plan.started.astimezone(UTC),
+        completed=datetime.now(UTC),
+        target=target(plan, system_identifier),
+        versions=dict(versions),
+        runner=RunnerUser(uid=os.geteuid(), gid=os.getegid()),
+        database=DatabaseMember(member="backup.dump", size_bytes=dump.size, sha256=dump.sha256),
+        note_count=account["note_count"],
+        notes=tuple(account["notes"]),
+        files=_files(plan, parts[shape.FILES], account) if shape.FILES in parts else None,
+    )
 
 
-def target(plan: Plan, system_identifier: int) -> dict[str, Any]:
+def target(plan: Plan, system_identifier: int) -> BundleTarget:
     """Two clusters that write into one exported folder can call their servers the same: the identifier tells them apart."""
     database = plan.database
-    identifier = str(system_identifier)  # above what a number in JSON can hold for many readers
-    return {"host": database.host, "port": database.port, "database": database.name, "systemIdentifier": identifier}
+    return BundleTarget(
+        host=database.host, port=database.port, database=database.name, system_identifier=str(system_identifier)
+    )
 
 
-def _component(part: Part) -> dict[str, Any]:
-    return {"member": part.name, "sizeBytes": part.size, "sha256": part.sha256}
-
-
-def _counts(plan: Plan, account: Mapping[str, Any]) -> dict[str, Any]:
-    sources = [{"name": f.name, "claimName": f.claim_name, "subPath": f.sub_path} for f in plan.files]
-    return {
-        "files": account["files"],
-        "folders": account["folders"],
-        "links": account["links"],
-        "contentBytes": account["bytes"],
-        "sources": sources,
-    }
-
-
-def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _files(plan: Plan, part: Part, account: Mapping[str, Any]) -> FilesMember:
+    sources = tuple(FilesSource(name=f.name, claim_name=f.claim_name, sub_path=f.sub_path) for f in plan.files)
+    return FilesMember(
+        member="files.tar.gz",
+        size_bytes=part.size,
+        sha256=part.sha256,
+        files=account["files"],
+        folders=account["folders"],
+        links=account["links"],
+        content_bytes=account["bytes"],
+        sources=sources,
+    )

@@ -6,37 +6,74 @@ member's own sum), each member of the tar is hashed, and the dump goes on to pg_
 """
 
 import hashlib
-import itertools
 import os
 import tarfile
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import IO
 
+from quotenode_backup.contract.manifest import LARGEST_RECORD
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.clients import Client
 from quotenode_backup.runner.pipeline import Pipeline, Stage, first_failure
 from quotenode_backup.runner.segments import CHUNK, Part
+from quotenode_backup.runner.unpacking import ReadAhead, Unpacked, unzipped
 from quotenode_backup.runner.wording import Redactor, sentence
 
 _BLOCK = 512
-_AHEAD = 16 << 20
-_GZIP = 31  # zlib's word for data with a gzip header and trailer
+_SMALL = (shape.MANIFEST, shape.CHECKSUMS)
+_MOST_MEMBERS = 8
+"""Twice as many as a bundle has."""
 
 
-class ReadBack:
-    """A reading of a whole bundle. `kill` ends it from another thread."""
+class Mismatch(Exception):
+    """What was read is no bundle, or not the one that was expected."""
 
-    def __init__(self, path: Path, client: Client, environment: Mapping[str, str], redact: Redactor) -> None:
-        self._path, self._client, self._environment, self._redact = path, client, environment, redact
+
+class Stopped(Exception):
+    """The reading was ended from outside, and nothing is known about the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restorer:
+    """The pg_restore that dumps are tried with."""
+
+    client: Client
+    environment: Mapping[str, str] = field(repr=False)
+    redact: Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    parts: tuple[Part, ...]
+    """The members of the tar, in order."""
+    small: Mapping[str, bytes]
+    """The content of the manifest and of the checksums."""
+    sha256: str
+    """Of the bundle as a file."""
+
+
+class Reading:
+    """One reading of a whole bundle, which may be anything. `kill` ends it from another thread.
+
+    `lists_only`: pg_restore reads the dump's table of contents, and not the rest.
+    `is_over` is asked after each chunk, so that the first one is always looked at.
+    """
+
+    def __init__(
+        self, restorer: Restorer, *, lists_only: bool = False, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._restorer, self._is_over = restorer, is_over
+        self._option = "--list" if lists_only else "--file=/dev/null"
         self._restore: Pipeline | None = None
         self._stopped = False
         self._starting = threading.Lock()
+        self._small: dict[str, bytes] = {}
         self.size = 0
 
     def kill(self) -> None:
@@ -45,112 +82,85 @@ class ReadBack:
             if self._restore:
                 self._restore.kill()
 
-    def run(self, expected: Sequence[Part]) -> str:
-        """The sha256 of the file, if its members are `expected`, in that order and nothing else."""
-        whole = hashlib.sha256()
-        try:
-            with self._path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
-                tar = Unpacked(unzipped(self._chunks(file, beside, whole.update)))
-                found = list(self._members(tar))
-        except (zlib.error, tarfile.TarError, EOFError) as error:
-            raise _mismatch(str(error)) from error
-        except OSError as error:
-            raise RunFailed(Reason.IO_ERROR, f"Reading the bundle back failed: {error.strerror}.") from error
-        if found != list(expected):
-            raise _mismatch(_difference(expected, found))
-        return whole.hexdigest()
+    def contents(self, file: FileIO) -> Contents:
+        """Raises Mismatch when it is no bundle, and OSError when it cannot be read."""
+        with ReadAhead(file) as ahead:
+            try:
+                parts = tuple(self._members(Unpacked(unzipped(self._counted(ahead)))))
+            except (zlib.error, tarfile.TarError, EOFError, ValueError) as error:
+                raise Mismatch(str(error)) from error
+        return Contents(parts, self._small, ahead.sha256)
 
-    def _chunks(
-        self, file: FileIO, beside: ThreadPoolExecutor, hashed: Callable[[memoryview], None]
-    ) -> Iterator[memoryview]:
-        """The file, of which nothing is taken from memory. The next chunk is read and hashed while one is looked at."""
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-        def take(buffer: memoryview) -> memoryview:
-            _read_ahead(file)
-            chunk = buffer[: file.readinto(buffer)]
-            hashed(chunk)
-            return chunk
-
-        buffers = itertools.cycle([memoryview(bytearray(CHUNK)), memoryview(bytearray(CHUNK))])
-        coming = beside.submit(take, next(buffers))
-        while (chunk := coming.result()) and not self._stopped:
-            coming = beside.submit(take, next(buffers))
+    def _counted(self, chunks: Iterable[memoryview]) -> Iterator[memoryview]:
+        for chunk in chunks:
             yield chunk
             self.size += len(chunk)
+            if self._stopped or self._is_over():
+                raise Stopped
 
-    def _members(self, tar: "Unpacked") -> Iterator[Part]:
+    def _members(self, tar: Unpacked) -> Iterator[Part]:
+        left = _MOST_MEMBERS
         while any(block := tar.exactly(_BLOCK)):
             header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-            yield self._dump(header, tar) if header.name == shape.DUMP else _member(header, tar)
+            if not header.isreg() or header.size < 0 or not left:
+                raise tarfile.ReadError("its members are not those of a bundle")
+            yield self._member(header, tar)
             tar.exactly(-header.size % _BLOCK)
+            left -= 1
         if any(any(rest) for rest in iter(lambda: tar.at_most(CHUNK), b"")):
             raise EOFError("there is something behind its end")
 
-    def _dump(self, header: tarfile.TarInfo, tar: "Unpacked") -> Part:
+    def _member(self, header: tarfile.TarInfo, tar: Unpacked) -> Part:
+        if header.name == shape.DUMP:
+            return self._dump(header, tar)
+        if header.name in _SMALL and header.size <= LARGEST_RECORD:
+            content = self._small[header.name] = tar.exactly(header.size)
+            return Part(header.name, header.size, hashlib.sha256(content).hexdigest())
+        return _hashed(header, tar)
+
+    def _dump(self, header: tarfile.TarInfo, tar: Unpacked) -> Part:
         restore = self._pg_restore()
-        with restore.input as pipe:
-            part = _member(header, tar, pipe)
+        try:
+            with restore.input as pipe:
+                part = _hashed(header, tar, pipe)
+        except BaseException:
+            restore.kill()
+            restore.wait()
+            raise
         failure = first_failure(restore.wait())
+        if self._stopped:
+            raise Stopped
         if failure:
             said = sentence(failure.said, 200) or f"exit code {failure.code}"
-            raise _mismatch(f"pg_restore cannot read the dump to its end: {said}")
+            raise Mismatch(f"pg_restore cannot read the dump to its end: {said}")
         return part
 
     def _pg_restore(self) -> Pipeline:
-        stage = Stage("pg_restore", (self._client.pg_restore, "--file=/dev/null"), self._environment)
+        command = (self._restorer.client.pg_restore, "--format=custom", self._option)
+        stage = Stage("pg_restore", command, self._restorer.environment)
         with self._starting:
             if self._stopped:
-                raise EOFError("the reading was stopped")
-            self._restore = Pipeline([stage], self._redact, fed=True, read=False)
+                raise Stopped
+            self._restore = Pipeline([stage], self._restorer.redact, fed=True, read=False)
             return self._restore
 
 
-def _read_ahead(file: FileIO) -> None:
-    """Keeps the disk busy: left to itself the kernel asks for a fraction of a chunk at a time."""
-    if file.tell() % _AHEAD == 0:
-        os.posix_fadvise(file.fileno(), file.tell(), 2 * _AHEAD, os.POSIX_FADV_WILLNEED)
+def read_back(reading: Reading, path: Path, expected: Sequence[Part]) -> str:
+    """The sha256 of a bundle that was just written, if its members are `expected`, in that order and nothing else."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            found = reading.contents(file)
+    except Mismatch as error:
+        raise _mismatch(str(error)) from error
+    except OSError as error:
+        raise RunFailed(Reason.IO_ERROR, f"Reading the bundle back failed: {error.strerror}.") from error
+    if found.parts != tuple(expected):
+        raise _mismatch(_difference(expected, found.parts))
+    return found.sha256
 
 
-def unzipped(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """The content of gzip members, one behind the other."""
-    member = zlib.decompressobj(_GZIP)
-    for chunk in chunks:
-        rest: bytes | memoryview = chunk
-        while rest:
-            if member.eof:
-                member = zlib.decompressobj(_GZIP)
-            yield member.decompress(rest)
-            rest = member.unused_data
-    if not member.eof:
-        raise EOFError("it ends too early")
-
-
-class Unpacked:
-    """Bytes that come in pieces of any size, taken in pieces of another."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._left = pieces, memoryview(b"")
-
-    def at_most(self, count: int) -> memoryview:
-        """Empty at the end only, or if nothing is asked for."""
-        while not self._left and (piece := next(self._pieces, None)) is not None:
-            self._left = memoryview(piece)
-        taken, self._left = self._left[:count], self._left[count:]
-        return taken
-
-    def exactly(self, count: int) -> bytes:
-        found = b""
-        while len(found) < count:
-            piece = self.at_most(count - len(found))
-            if not piece:
-                raise EOFError("it ends too early")
-            found += piece
-        return found
-
-
-def _member(header: tarfile.TarInfo, tar: Unpacked, also: IO[bytes] | None = None) -> Part:
-    """Hashed, and written to `also` on the way."""
+def _hashed(header: tarfile.TarInfo, tar: Unpacked, also: IO[bytes] | None = None) -> Part:
+    """A member, written to `also` on the way."""
     digest, left = hashlib.sha256(), header.size
     while left:
         piece = tar.at_most(left)
@@ -168,7 +178,7 @@ def _offer(pipe: IO[bytes], data: memoryview) -> None:
         while data:
             data = data[os.write(pipe.fileno(), data) :]
     except BrokenPipeError:
-        return  # pg_restore gave up: its exit code says why
+        return  # pg_restore gave up, or has seen enough: its exit code says which
 
 
 def _mismatch(what: str) -> RunFailed:

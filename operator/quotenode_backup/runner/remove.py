@@ -5,23 +5,26 @@ must say whose bundle it is.
 """
 
 import errno
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from quotenode_backup.contract import RemovalPlan, Result
+from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner import plans, program
-from quotenode_backup.runner.destination import Record
 from quotenode_backup.runner.folders import descend
 from quotenode_backup.runner.interruption import Unfinished
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.program import Command
 from quotenode_backup.runner.shelf import Shelf, tombstone_name
 from quotenode_backup.runner.wording import Redactor, shown
+
+log = logging.getLogger(__name__)
 
 A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -47,10 +50,19 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
 
 def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
     """Whether there was something to remove. `bundle`: empty when it is to be looked for."""
-    if not bundle:
-        _condemn_unfinished(plan, shelf)
-    bundles = [bundle] if bundle else list(_of_run(plan, shelf))
-    return bool([one for one in bundles if _removed(plan, shelf, one)])
+    if bundle:
+        return _removed(plan, shelf, bundle)
+    left = _condemn_unfinished(plan, shelf)
+    found, unreadable = _of_run(plan, shelf)
+    were_there = [one for one in found if _removed(plan, shelf, one)]
+    unknown = [*left, *unreadable]
+    if unknown and not were_there:
+        raise RunFailed(
+            Reason.RETENTION_FAILED,
+            f"No bundle of this run was found in {_bundle(plan)}, but {shown(unknown[0])} cannot be read and may be its commit "
+            "record: repair the file's owner or mode, or set spec.deletionPolicy to Retain.",
+        )
+    return bool(were_there)
 
 
 def _steps(plan: RemovalPlan) -> list[str]:
@@ -62,21 +74,38 @@ def _steps(plan: RemovalPlan) -> list[str]:
     return steps
 
 
-def _of_run(plan: RemovalPlan, shelf: Shelf) -> Iterator[str]:
-    """The bundles in the folder that were committed by this run, or are half removed."""
+def _of_run(plan: RemovalPlan, shelf: Shelf) -> tuple[list[str], list[str]]:
+    """The bundles in the folder that were committed by this run, or are half removed; and the records that cannot be read."""
+    found, unreadable = [], []
     for name in sorted(shelf.names()):
         bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
-        if name in (shape.record_name(bundle), tombstone_name(bundle)) and _is_of(plan, shelf.record(name, bundle)):
-            yield bundle
+        if name not in (shape.record_name(bundle), tombstone_name(bundle)):
+            continue
+        try:
+            record = shelf.record(name, bundle)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            unreadable.append(name)
+            continue
+        if record and record.run_uid == plan.run_uid:
+            found.append(bundle)
+    return found, unreadable
 
 
-def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> None:
-    """A bundle whose attempt died in the middle of its commit: the next backup would finish that."""
+def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> list[str]:
+    """A bundle whose attempt died in the middle of its commit: the next backup would finish that. Gives the records that failed."""
+    left = []
     for name in sorted(shelf.names()):
-        if name.startswith(shape.PARTIAL_PREFIX) and name.endswith(shape.COMMIT_RECORD_SUFFIX):
+        if not (name.startswith(shape.PARTIAL_PREFIX) and name.endswith(shape.COMMIT_RECORD_SUFFIX)):
+            continue
+        try:
             record = shelf.record(name)
-            if record and _is_of(plan, record):
+            if isinstance(record, CommitRecord) and record.run_uid == plan.run_uid:
                 shelf.condemn_unfinished(name, record)
+        except OSError as error:
+            log.warning("%s is left as it is: %s", shown(name), error.strerror)
+            left.append(name)
+    return left
 
 
 @contextmanager
@@ -88,31 +117,37 @@ def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf | None]:
         yield None
         return
     try:
-        yield Shelf(descriptor)
+        yield Shelf(descriptor, removes_links=True)
     finally:
         os.close(descriptor)
 
 
 def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
     """Whether there was something to remove."""
-    if _is_of(plan, shelf.record(shape.record_name(bundle), bundle)):
+    record = shelf.record(shape.record_name(bundle), bundle)
+    if _is_of(plan, record):
         _refuse_if_pinned(plan, shelf, bundle)
         shelf.remove(bundle)
     elif _is_of(plan, shelf.record(tombstone_name(bundle), bundle)):
         shelf.finish(bundle)
-    elif shelf.has(bundle) or shelf.has(shape.record_name(bundle)):
-        raise RunFailed(
-            Reason.RETENTION_FAILED,
-            f"{_bundle(plan)} was not removed: its commit record does not say that it is of this run.",
+    elif isinstance(record, NewerRecord):
+        raise _refused(
+            plan, "its commit record is of a later release of this operator: remove it with that release, or by hand"
         )
+    elif shelf.has(bundle) or shelf.has(shape.record_name(bundle)):
+        raise _refused(plan, "its commit record does not say that it is of this run")
     else:
         return False
     _refuse_if_pinned(plan, shelf, bundle)
     return True
 
 
-def _is_of(plan: RemovalPlan, record: Record | None) -> bool:
-    return record is not None and record["runUid"] == plan.run_uid
+def _is_of(plan: RemovalPlan, record: CommitRecord | NewerRecord | None) -> bool:
+    return isinstance(record, CommitRecord) and record.run_uid == plan.run_uid
+
+
+def _refused(plan: RemovalPlan, why: str) -> RunFailed:
+    return RunFailed(Reason.RETENTION_FAILED, f"{_bundle(plan)} was not removed: {why}.")
 
 
 def _refuse_if_pinned(plan: RemovalPlan, shelf: Shelf, bundle: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotenode_backup.domain.retention import CLOCKS_APART, MARK_LENGTH, Choice, Kept, choose, is_among, mark
+from quotenode_backup.domain.retention import CLOCKS_APART, MARK_LENGTH, SHRUNKEN, Choice, Kept, choose, is_among, mark
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 OWN = Kept("own", NOW, is_own=True)
@@ -26,6 +26,14 @@ def shelves(draw: st.DrawFn) -> tuple[list[Kept], set[str]]:
     bundles = draw(st.permutations([own, *others]))
     good = {bundle.name for bundle in others if draw(st.booleans())}
     return bundles, good | {"own"}
+
+
+@st.composite
+def sized_shelves(draw: st.DrawFn) -> tuple[list[Kept], set[str]]:
+    """Bundles as above, of sizes from nothing to a hundred times the usual."""
+    bundles, good = draw(shelves())
+    sizes = st.sampled_from([0, 1, 10, 11, 100, 101, 1000])
+    return [replace(bundle, size=draw(sizes)) for bundle in bundles], good
 
 
 KEEP_LAST = st.integers(1, 12)
@@ -69,6 +77,65 @@ def test_dumps_alone_take_the_place_of_no_bundle_with_files() -> None:
     wider = Kept("own", NOW + timedelta(minutes=1), holds=uploads | {"pdfs"}, is_own=True)
     older = [replace(kept, is_own=False) for kept in [*nightly, *hourly]]
     assert "night-3" in [kept.name for kept in choose([wider, *older], 3, lambda _: True).remove]
+
+
+def days(name: str, sizes: list[int], since: int = 0) -> list[Kept]:
+    """One a day, the newest first."""
+    return [Kept(f"{name}-{day}", NOW - timedelta(days=since + day), size=size) for day, size in enumerate(sizes, 1)]
+
+
+def test_seven_small_bundles_do_not_push_out_seven_large_ones() -> None:
+    """A database that was emptied by mistake, or forged bundles."""
+    own = replace(OWN, size=20)
+    small, large = days("small", [20] * 7), days("large", [1000] * 7, since=7)
+    choice = choose([own, *small, *large], 7, lambda _: True)
+    assert choice.remove == (small[-1],)
+    assert choice.large == tuple(large)
+
+
+def test_no_more_than_are_wanted_are_kept_for_their_size() -> None:
+    """Two schedules in one folder, one of them with compression and one without, must not fill the disk."""
+    own = replace(OWN, size=20)
+    mixed = days("mixed", [20, 20, 1000] * 10)
+    choice = choose([own, *mixed], 5, lambda _: True)
+    assert len(choice.large) <= 5
+    assert len(mixed) - len(choice.remove) <= 10
+
+
+def test_a_bundle_of_ten_times_the_size_goes_as_usual() -> None:
+    own, newer, older = replace(OWN, size=100), *days("bundle", [100, 1000])
+    assert choose([own, newer, older], 2, lambda _: True).remove == (older,)
+    larger = replace(older, size=1001)
+    assert choose([own, newer, larger], 2, lambda _: True).large == (larger,)
+
+
+def test_a_large_one_that_is_not_good_goes_as_usual() -> None:
+    own, newer, older = replace(OWN, size=1), *days("bundle", [1, 1000])
+    choice = choose([own, newer, older], 2, lambda kept: kept is newer)
+    assert (choice.remove, choice.large, choice.bad) == ((older,), (), ())
+
+
+@given(sized_shelves(), KEEP_LAST)
+def test_nothing_good_goes_that_is_far_larger_than_all_that_stays_of_the_newer_ones(
+    shelf: tuple[list[Kept], set[str]], keep_last: int
+) -> None:
+    bundles, good = shelf
+    choice, staying = chosen(bundles, good, keep_last)
+    counted = [bundle.size for bundle in countable(staying, good)]
+    assert len(choice.large) <= keep_last
+    assert set(choice.large) <= set(countable(bundles, good))
+    assert all(bundle.size <= SHRUNKEN * max(counted) for bundle in choice.remove if bundle.name in good)
+
+
+@given(sized_shelves(), KEEP_LAST)
+def test_sizes_remove_no_bundle_that_would_stay_without_them(
+    shelf: tuple[list[Kept], set[str]], keep_last: int
+) -> None:
+    bundles, good = shelf
+    choice, _ = chosen(bundles, good, keep_last)
+    unsized, _ = chosen([replace(bundle, size=0) for bundle in bundles], good, keep_last)
+    names = {bundle.name for bundle in unsized.remove}
+    assert {bundle.name for bundle in choice.remove} == names - {bundle.name for bundle in choice.large}
 
 
 @given(shelves(), KEEP_LAST)

@@ -1,24 +1,27 @@
 """A bundle whose bytes changed on the disk is never taken for what was written."""
 
+import gzip
 import os
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.clients import Client
-from quotenode_backup.runner.readback import ReadBack
-from quotenode_backup.runner.segments import Part
+from quotenode_backup.runner.readback import Reading, Restorer
+from quotenode_backup.runner.readback import read_back as checked
+from quotenode_backup.runner.segments import Part, tar_header
 from quotenode_backup.runner.wording import Redactor
 from tests.unit.runner.test_segments import written
 
 CONTENT = [[os.urandom(250_000)], [b"small"]]
 
 
-def read_back(path: Path, expected: list[Part]) -> ReadBack:
-    reading = ReadBack(path, Client(17, Path("/nowhere")), {"PATH": os.environ["PATH"]}, Redactor())
-    reading.run(expected)
+def read_back(path: Path, expected: list[Part]) -> Reading:
+    reading = Reading(Restorer(Client(17, Path("/nowhere")), {"PATH": os.environ["PATH"]}, Redactor()))
+    checked(reading, path, expected)
     return reading
 
 
@@ -52,6 +55,24 @@ def test_a_member_too_many_is_found(tmp_path: Path) -> None:
 def test_members_in_another_order_are_found(tmp_path: Path) -> None:
     parts = written(tmp_path / "bundle", CONTENT)
     refused(tmp_path / "bundle", parts[::-1])
+
+
+def test_what_unpacks_to_more_than_it_is_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "bundle", "wb") as file:
+        file.write(tar_header("files.tar.gz", 200 << 20, 0))
+        for _ in range(200):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        refused(tmp_path / "bundle", [])
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_tar_of_countless_members_is_refused_at_once(tmp_path: Path) -> None:
+    written(tmp_path / "bundle", [[b"x"]] * 20)
+    refused(tmp_path / "bundle", [])
 
 
 def refused(path: Path, expected: list[Part]) -> None:

@@ -1,18 +1,23 @@
 """A removal beside a backup of the same database, which holds the lock that a removal does not. The rest is tested in the image."""
 
-import hashlib
 import json
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from quotenode_backup.contract import RemovalPlan
+from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner.manifest import target
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.remove import remove
 from quotenode_backup.runner.shelf import Shelf
 from quotenode_backup.runner.wording import Redactor
-from tests.unit.runner.site import make_places
+from tests import bundle_maker
+from tests.unit.runner.site import make_places, make_plan
 
 CONTENT = b"x" * 100
 
@@ -32,11 +37,11 @@ def folder(places: Places) -> Path:
 
 
 def record(run: str, name: str, content: bytes = CONTENT) -> str:
-    bundle = {"name": name, "sizeBytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    return json.dumps({"runUid": run, "namespace": "shop", "bundle": bundle})
+    made = bundle_maker.manifest(target(make_plan(), 1), run, datetime(2026, 3, 1, tzinfo=UTC), b"dump")
+    return made.recorded(name, len(content), bundle_maker.sha256(content)).to_json().decode()
 
 
-def removed(places: Places) -> str:
+def removed(places: Places, path: str = "shop/") -> str:
     fields = {
         "version": 1,
         "runUid": "mine",
@@ -45,7 +50,7 @@ def removed(places: Places) -> str:
         "attempt": 1,
         "deadline": (datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
         "local": {"claimName": "bundles", "subPath": ""},
-        "path": "shop/",
+        "path": path,
     }
     return remove(RemovalPlan.model_validate_json(json.dumps(fields)), places, Redactor()).message
 
@@ -84,3 +89,65 @@ def test_a_commit_that_the_next_backup_finishes_just_now_is_removed_all_the_same
     monkeypatch.setattr(Shelf, "_rename", finished_before)
     assert "was removed" in removed(places)
     assert not (folder / "one.tar.gz").exists()
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    """A file of another user, or a bad sector."""
+    file = Shelf.file
+
+    def refuse_one(self: Shelf, name: str) -> FileIO:
+        if name == refused:
+            raise PermissionError(13, "Permission denied")
+        return file(self, name)
+
+    monkeypatch.setattr(Shelf, "file", refuse_one)
+
+
+@pytest.mark.parametrize("strange", ["a.tar.gz.manifest.json", ".partial-a1b2c3d4-dead.manifest.json"])
+def test_a_record_of_somebody_else_that_cannot_be_read_hides_no_bundle(
+    places: Places, folder: Path, monkeypatch: pytest.MonkeyPatch, strange: str
+) -> None:
+    (folder / strange).write_text(record("other", "a.tar.gz"))
+    (folder / "one.tar.gz.manifest.json").write_text(record("mine", "one.tar.gz"))
+    refuse(monkeypatch, strange)
+    assert "was removed" in removed(places)
+    assert [path.name for path in folder.iterdir()] == [strange]
+
+
+@pytest.mark.parametrize("strange", ["a.tar.gz.manifest.json", ".partial-a1b2c3d4-dead.manifest.json"])
+def test_a_bundle_is_not_said_to_be_gone_while_a_record_cannot_be_read(
+    places: Places, folder: Path, monkeypatch: pytest.MonkeyPatch, strange: str
+) -> None:
+    (folder / strange).write_text(record("mine", "a.tar.gz"))
+    refuse(monkeypatch, strange)
+    with pytest.raises(RunFailed, match=f"{strange} cannot be read") as failure:
+        removed(places)
+    assert failure.value.reason is Reason.RETENTION_FAILED
+
+
+@pytest.mark.parametrize("path", ["shop/", "shop/one.tar.gz"])
+def test_a_bundle_of_a_later_release_is_left_to_it(places: Places, folder: Path, path: str) -> None:
+    newer = record("mine", "one.tar.gz").replace('"formatVersion": 1', '"formatVersion": 2')
+    (folder / "one.tar.gz.manifest.json").write_text(newer)
+    with pytest.raises(RunFailed, match="later release") as failure:
+        removed(places, path)
+    assert failure.value.reason is Reason.RETENTION_FAILED
+    assert (folder / "one.tar.gz").exists()
+
+
+@pytest.mark.parametrize("suffix", ["", ".sha256"])
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir])
+def test_only_files_and_links_under_the_bundles_own_names_go(
+    places: Places, folder: Path, put: Callable[[Path], None], suffix: str
+) -> None:
+    there = folder / f"one.tar.gz{suffix}"
+    there.unlink(missing_ok=True)
+    put(there)
+    (folder / "one.tar.gz.manifest.json").write_text(record("mine", "one.tar.gz"))
+    if suffix:
+        assert "was removed" in removed(places)
+    else:
+        with pytest.raises(RunFailed, match="not a regular file"):
+            removed(places)
+        assert (folder / "one.tar.gz.manifest.json").exists()
+    assert there.exists()

@@ -10,7 +10,8 @@ from quotenode_backup import contract
 from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOutcome, StoredBundle, StoredComponent
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.domain.retention import mark
-from quotenode_backup.runner.retention import MOST_SURVIVORS, PROBLEM_LIMIT
+from quotenode_backup.runner.inventory import MOST_SURVIVORS
+from quotenode_backup.runner.retention import PROBLEM_LIMIT
 
 SHA256 = "d9" * 32
 COMPONENT = StoredComponent(size_bytes=2**50, sha256=SHA256)

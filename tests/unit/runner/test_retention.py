@@ -1,6 +1,5 @@
 """Retention on a disk or a server that does not do as it should. What it does on one that does is tested in the image."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -16,11 +15,15 @@ import quotenode_backup
 from quotenode_backup.contract import Plan, RetentionOutcome
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.retention import is_among
-from quotenode_backup.runner import destination, retention, supervision
+from quotenode_backup.runner import destination, inventory, retention, supervision
 from quotenode_backup.runner.destination import Folder
-from tests.unit.runner.site import make_places, make_plan, plan_fields
+from quotenode_backup.runner.manifest import target
+from tests import bundle_maker
+from tests.unit.runner.site import DUMP, make_places, make_plan, make_restorer, plan_fields
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+SYSTEM = 7_000_000_000_000_000_001
+ROOT = Path(__file__).parents[3]
 PACKAGE = str(Path(quotenode_backup.__path__[0]).parent)
 
 
@@ -43,19 +46,9 @@ def folder(tmp_path: Path, plan: Plan) -> Folder:
     return folder
 
 
-def put(folder: Folder, plan: Plan, days: int, run_uid: str) -> None:
-    content = os.urandom(1000)
-    sha256 = hashlib.sha256(content).hexdigest()
-    record = {
-        "runUid": run_uid,
-        "namespace": plan.namespace,
-        "completed": (NOW - timedelta(days=days)).isoformat(),
-        "target": {"host": plan.database.host, "port": plan.database.port, "database": plan.database.name},
-        "bundle": {"name": name(days), "sizeBytes": len(content), "sha256": sha256},
-    }
-    (folder.path / name(days)).write_bytes(content)
-    (folder.path / f"{name(days)}.sha256").touch()
-    (folder.path / f"{name(days)}.manifest.json").write_text(json.dumps(record))
+def put(folder: Folder, plan: Plan, days: int, run_uid: str, dump: bytes = DUMP) -> None:
+    made = bundle_maker.manifest(target(plan, SYSTEM), run_uid, NOW - timedelta(days=days), dump)
+    bundle_maker.put(folder.path / name(days), made, dump)
 
 
 def name(days: int) -> str:
@@ -66,19 +59,46 @@ def applied(
     folder: Folder, plan: Plan, keep_last: int = 2, check_lock: Callable[[], None] = held
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
-    outcome = retention.apply(folder, plan, keep_last, name(0), check_lock)
+    restorer = make_restorer(folder.claim_root)
+    outcome = retention.apply(folder, plan, keep_last, name(0), check_lock, restorer)
     return outcome, [days for days in range(5) if (folder.path / name(days)).exists()]
 
 
 def rot(folder: Folder, days: int) -> None:
-    (folder.path / name(days)).write_bytes(bytes(1000))
+    """One bit, behind the middle."""
+    content = bytearray((folder.path / name(days)).read_bytes())
+    content[len(content) * 3 // 4] ^= 1
+    (folder.path / name(days)).write_bytes(content)
 
 
-def test_a_bundle_that_there_is_no_time_to_read_counts_by_its_size(folder: Folder) -> None:
-    late = make_plan(deadline=datetime.now(UTC).isoformat())
+def test_a_bundle_that_there_is_no_time_to_read_counts_by_its_size(folder: Folder, plan: Plan) -> None:
+    put(folder, plan, 1, "run-1", DUMP + os.urandom(1_000_000))
     rot(folder, 1)
-    outcome, staying = applied(folder, late)
+    outcome, staying = applied(folder, late())
     assert (outcome.problem, staying) == (None, [0, 1])
+
+
+def late() -> Plan:
+    """Its deadline is over, so there is no time to read anything to its end."""
+    return make_plan(deadline=datetime.now(UTC).isoformat())
+
+
+def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Folder, plan: Plan) -> None:
+    (folder.path / name(1)).write_bytes(bytes((folder.path / name(1)).stat().st_size))
+    outcome, staying = applied(folder, late())
+    assert outcome.problem
+    assert name(1) in outcome.problem
+    assert staying == [0, 1, 2]
+
+
+def test_without_time_a_file_with_holes_does_not_count(folder: Folder, plan: Plan) -> None:
+    put(folder, plan, 1, "run-1", DUMP + os.urandom(1_000_000))
+    size = (folder.path / name(1)).stat().st_size
+    os.truncate(folder.path / name(1), size // 2)
+    os.truncate(folder.path / name(1), size)
+    outcome, staying = applied(folder, late())
+    assert outcome.problem
+    assert staying == [0, 1, 2]
 
 
 def test_with_time_to_read_it_does_not_count(folder: Folder, plan: Plan) -> None:
@@ -128,7 +148,7 @@ def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: Plan, monkeyp
 
 
 def test_too_many_survivors_to_tell_are_not_told(folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "MOST_SURVIVORS", 3)
+    monkeypatch.setattr(inventory, "MOST_SURVIVORS", 3)
     outcome, staying = applied(folder, plan, keep_last=4)
     assert (outcome.pruned, outcome.survivors, outcome.problem, staying) == (1, None, None, [0, 1, 2, 3])
     assert applied(folder, plan, keep_last=3)[0].survivors
@@ -162,6 +182,7 @@ from pathlib import Path
 from quotenode_backup.contract import Plan
 from quotenode_backup.runner import interruption, retention
 from quotenode_backup.runner.destination import Folder
+from tests.unit.runner.site import make_restorer
 
 def told():
     os.kill(os.getpid(), signal.SIGTERM)
@@ -170,7 +191,8 @@ def told():
 
 interruption.only_note()
 path = Path(sys.argv[1])
-outcome = retention.apply(Folder(path, path, "c", "s", "p"), Plan.model_validate_json(sys.argv[2]), 1, "bundle-0.tar.gz", told)
+plan = Plan.model_validate_json(sys.argv[2])
+outcome = retention.apply(Folder(path, path, "c", "s", "p"), plan, 1, "bundle-0.tar.gz", told, make_restorer(path))
 print(outcome.model_dump_json())
 """
 
@@ -178,7 +200,14 @@ print(outcome.model_dump_json())
 def test_told_to_stop_it_removes_no_more_and_says_so(folder: Folder) -> None:
     """In a process of its own: signal handlers belong to a whole process."""
     command = [sys.executable, "-c", TOLD_TO_STOP, str(folder.path), json.dumps(plan_fields())]
-    done = subprocess.run(command, env={"PYTHONPATH": PACKAGE}, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        command,
+        env={"PYTHONPATH": f"{PACKAGE}:{ROOT}", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
     outcome = RetentionOutcome.model_validate_json(done.stdout)
     assert outcome.pruned == 1
     assert outcome.problem

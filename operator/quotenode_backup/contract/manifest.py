@@ -1,0 +1,165 @@
+"""What a bundle says about itself.
+
+The manifest is a member of the bundle. The commit record lies beside the bundle and adds the bundle's own name, size and hash. Other people
+may write into the claim too, so both are read strictly: what has another shape, or values that no backup has, is no record.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic.alias_generators import to_camel
+
+from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.domain import bundle as shape
+
+LARGEST_RECORD = 1 << 20
+"""Bytes of a manifest or a commit record."""
+MOST_SOURCES = 64
+
+
+def stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_the_second(moment: datetime) -> datetime:
+    """As a manifest can say it."""
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0)
+    except OverflowError as error:
+        raise ValueError("outside the calendar") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(to_the_second), PlainSerializer(stamp, return_type=str)]
+Number = Annotated[int, Field(ge=0, le=1 << 60)]
+Text = Annotated[str, Field(max_length=4096)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.tar\.gz$", max_length=200)]
+"""One file name, which a suffix still fits behind. It cannot be hidden, so it is never a partial file or a half removed one."""
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class BundleTarget(_Described):
+    """The database that was backed up."""
+
+    host: Text
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    database: Text
+    system_identifier: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+    """PostgreSQL's own. A string, because many readers of JSON cannot hold so large a number."""
+
+
+class RunnerUser(_Described):
+    uid: Number
+    gid: Number
+
+
+class StoredMember(_Described):
+    """A member of the bundle's tar."""
+
+    member: str
+    size_bytes: Number
+    sha256: Sha256
+
+
+class DatabaseMember(StoredMember):
+    member: Literal["backup.dump"]
+
+
+class FilesSource(_Described):
+    name: Text
+    claim_name: Text
+    sub_path: Text
+
+
+class FilesMember(StoredMember):
+    member: Literal["files.tar.gz"]
+    files: Number
+    folders: Number
+    links: Number
+    content_bytes: Number
+    sources: Annotated[tuple[FilesSource, ...], Field(max_length=MOST_SOURCES)]
+
+
+class BundleManifest(_Described):
+    """`manifest.json`. The order of the fields is their order in the file."""
+
+    format_version: Annotated[int, Field(ge=1, le=shape.FORMAT_VERSION)]
+    run_uid: Annotated[str, Field(min_length=1, max_length=63)]
+    namespace: Text
+    name: Text
+    attempt: Number
+    initiated_by: InitiatedBy
+    started: Moment
+    completed: Moment
+    target: BundleTarget
+    versions: dict[str, Text]
+    runner: RunnerUser
+    database: DatabaseMember
+    note_count: Number
+    notes: tuple[dict[str, Text], ...]
+    files: FilesMember | None = None
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """The names of the volumes in the bundle, beside the database."""
+        return frozenset(source.name for source in self.files.sources) if self.files else frozenset()
+
+    def is_of(self, namespace: str, target: BundleTarget) -> bool:
+        return (self.namespace, self.target) == (namespace, target)
+
+    def agrees_with(self, other: "BundleManifest") -> bool:
+        """Whether both say the same about the bundle's content. Either may be a commit record."""
+        return all(getattr(self, field) == getattr(other, field) for field in BundleManifest.model_fields)
+
+    def recorded(self, name: str, size_bytes: int, sha256: str) -> "CommitRecord":
+        bundle = RecordedBundle(name=name, size_bytes=size_bytes, sha256=sha256)
+        return CommitRecord(**dict(self), bundle=bundle)
+
+    def to_json(self) -> bytes:
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2).encode()
+
+
+class RecordedBundle(_Described):
+    name: BundleName
+    size_bytes: Number
+    sha256: Sha256
+
+
+class CommitRecord(BundleManifest):
+    """`<bundle>.manifest.json`: the manifest, and which file it speaks of."""
+
+    bundle: RecordedBundle
+
+    def renamed(self, name: str) -> "CommitRecord":
+        return self.model_copy(update={"bundle": self.bundle.model_copy(update={"name": name})})
+
+
+class NewerRecord(_Described):
+    """A commit record of a format that this release does not know: of a later release, before somebody went back to this one."""
+
+    format_version: Annotated[int, Field(gt=shape.FORMAT_VERSION)]
+    run_uid: str = ""
+
+
+Described = TypeVar("Described", bound=_Described)
+
+
+def parse_manifest(content: bytes) -> BundleManifest | None:
+    return _parsed(BundleManifest, content)
+
+
+def parse_record(content: bytes) -> CommitRecord | NewerRecord | None:
+    """None when it is no commit record."""
+    return _parsed(CommitRecord, content) or _parsed(NewerRecord, content)
+
+
+def _parsed(kind: type[Described], content: bytes) -> Described | None:
+    try:
+        return kind.model_validate_json(content, strict=True) if len(content) <= LARGEST_RECORD else None
+    except ValidationError:
+        return None
