@@ -1,17 +1,20 @@
 """Older bundles of a site, made without a backup: to those who count and remove bundles they are what a backup leaves."""
 
-import hashlib
-import json
 import os
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
+from quotenode_backup.contract.manifest import BundleTarget, FilesSource
 from quotenode_backup.domain import naming, retention
+from tests import bundle_maker
 from tests.integration import trees
+from tests.integration.bundles import command
 from tests.integration.pod import USER
+from tests.integration.postgres import environment
 from tests.integration.site import HOST, NAMESPACE, Site
 
 SUFFIXES = ("", ".sha256", ".manifest.json")
@@ -53,40 +56,45 @@ class Older:
 
 
 def bundle(
-    site: Site, *, days_ago: float, database: str | None = None, on: Path | None = None, server: str | None = None
+    site: Site,
+    *,
+    days_ago: float,
+    database: str | None = None,
+    on: Path | None = None,
+    server: str | None = None,
+    filler: int = 70_000,
+    dump: bytes | None = None,
 ) -> Older:
     """A bundle of the site's database, or of another in the same claim. `on`: lies in that folder, whatever its record says.
 
-    `server`: the system identifier of one that is called the same, and is not the site's.
+    `server`: the system identifier of one that is called the same, and is not the site's. `filler`: how many bytes of files it has.
     """
     name = database or site.database.name
     shelf = site.destination / naming.bundle_folder(NAMESPACE, HOST, site.database.server.port, name)
     made = datetime.now(UTC) - timedelta(days=days_ago)
     older = Older((on or shelf) / naming.bundle_name(made), str(uuid.uuid4()))
-    content = os.urandom(70_000)
-    sha256 = hashlib.sha256(content).hexdigest()
-    record = {
-        "formatVersion": 1,
-        "runUid": older.run_uid,
-        "namespace": NAMESPACE,
-        "name": "nightly",
-        "started": f"{made:%Y-%m-%dT%H:%M:%SZ}",
-        "completed": f"{made:%Y-%m-%dT%H:%M:%SZ}",
-        "target": {
-            "host": HOST,
-            "port": site.database.server.port,
-            "database": name,
-            "systemIdentifier": server or site.database.server.system_identifier,
-        },
-        "noteCount": 0,
-        "database": {"sizeBytes": 1, "sha256": sha256},
-        "bundle": {"name": older.path.name, "sizeBytes": len(content), "sha256": sha256},
-    }
-    trees.write(older.path, content)
-    trees.write(older.parts[1], f"{sha256}  {older.path.name}\n")
-    trees.write(older.record, json.dumps(record))
+    target = BundleTarget(
+        host=HOST,
+        port=site.database.server.port,
+        database=name,
+        system_identifier=server or site.database.server.system_identifier,
+    )
+    running = site.database.server
+    dump, files = dump or a_dump(running.folder, running.programs, running.port), os.urandom(filler)
+    described = bundle_maker.manifest(target, older.run_uid, made, dump, files)
+    sources = (FilesSource(name=".", claim_name="quotenode-uploads", sub_path=""),)
+    assert described.files
+    described = described.model_copy(update={"files": described.files.model_copy(update={"sources": sources})})
+    bundle_maker.put(older.path, described, dump, files)
     trees.own(older.path.parent, USER)
     return older
+
+
+@cache
+def a_dump(server: Path, programs: Path, port: int) -> bytes:
+    """Of nothing in particular. `server`: the folder of its socket."""
+    argv: list[str | Path] = [programs / "pg_dump", "--format=custom", "-h", server, "-p", str(port), "-U", "postgres"]
+    return command([*argv, "postgres"], env=environment(programs)).stdout
 
 
 def bundles(site: Site, count: int) -> list[Older]:

@@ -27,10 +27,10 @@ CALLS_OF_A_COMMIT = ["fsync", "link", "mkdir", "rename", "unlink"]
 
 def test_the_second_attempt_of_a_run_gives_the_bundle_of_the_first_and_dumps_nothing(site: Site) -> None:
     uid = str(uuid.uuid4())
-    first = site.backup(site.plan(runUid=uid)).succeeded()
+    first = site.backup(site.plan(runUid=uid, started=STARTED)).succeeded()
     site.database.execute("INSERT INTO customers (name) VALUES ('came later')")
     before = site.stored()
-    again = site.backup(site.plan(runUid=uid, attempt=2)).succeeded()
+    again = site.backup(site.plan(runUid=uid, started=STARTED, attempt=2)).succeeded()
     assert again == first
     assert site.stored() == before
     site.assert_nothing_left_behind()
@@ -38,11 +38,11 @@ def test_the_second_attempt_of_a_run_gives_the_bundle_of_the_first_and_dumps_not
 
 def test_a_committed_bundle_that_has_rotted_is_not_given_again(site: Site) -> None:
     uid = str(uuid.uuid4())
-    first = site.destination / site.backup(site.plan(runUid=uid)).succeeded().path
+    first = site.destination / site.backup(site.plan(runUid=uid, started=STARTED)).succeeded().path
     rotten = bytearray(first.read_bytes())
     rotten[len(rotten) // 2] ^= 1
     first.write_bytes(rotten)
-    outcome = site.backup(site.plan(runUid=uid, attempt=2))
+    outcome = site.backup(site.plan(runUid=uid, started=STARTED, attempt=2))
     if outcome.exit_code == 0:
         site.assert_equals(site.open(site.destination / outcome.succeeded().path))
     else:
@@ -51,8 +51,8 @@ def test_a_committed_bundle_that_has_rotted_is_not_given_again(site: Site) -> No
 
 def test_a_committed_bundle_that_someone_removed_is_made_again(site: Site) -> None:
     uid = str(uuid.uuid4())
-    (site.destination / site.backup(site.plan(runUid=uid)).succeeded().path).unlink()
-    stored = site.backup(site.plan(runUid=uid, attempt=2)).succeeded()
+    (site.destination / site.backup(site.plan(runUid=uid, started=STARTED)).succeeded().path).unlink()
+    stored = site.backup(site.plan(runUid=uid, started=STARTED, attempt=2)).succeeded()
     site.assert_equals(site.open(site.destination / stored.path))
 
 
@@ -160,12 +160,13 @@ def test_killed_before_each_call_that_changes_the_folder_it_leaves_nothing_false
 def died_before(site: Site, call: str, number: int) -> bool:
     """Whether a run makes that call so often in one thread; killed there, it must be repeated well."""
     uid = str(uuid.uuid4())
-    outcome = traced(site, f"inject={call}:signal=KILL:when={number}", site.plan(runUid=uid)).wait()
+    plan = site.plan(runUid=uid)
+    outcome = traced(site, f"inject={call}:signal=KILL:when={number}", plan).wait()
     if outcome.exit_code == 0:
         return False
     assert outcome.exit_code == 137, outcome.story
     assert_only_whole_bundles(site)
-    site.backup(site.plan(runUid=uid)).succeeded()
+    site.backup(plan).succeeded()
     assert len(committed_by(site, uid)) == 1, f"killed before {call} number {number}"
     assert_only_whole_bundles(site)
     site.assert_server_is_free()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,9 @@ def test_one_alone_always_stays(site: Site) -> None:
 def test_the_second_attempt_of_a_run_removes_what_the_first_could_not(site: Site) -> None:
     uid = str(uuid.uuid4())
     before = older.bundles(site, 3)
-    first = site.backup(site.plan(runUid=uid)).succeeded()
-    again = site.backup(site.plan(runUid=uid, attempt=2, retention={"keepLast": 1}))
+    started = datetime.now(UTC).isoformat()
+    first = site.backup(site.plan(runUid=uid, started=started)).succeeded()
+    again = site.backup(site.plan(runUid=uid, started=started, attempt=2, retention={"keepLast": 1}))
     assert told(again).pruned == 3
     assert again.succeeded() == first
     assert not any(standing(before))
@@ -159,16 +161,17 @@ def test_a_folder_that_may_not_be_read_takes_no_bundle_and_loses_none(site: Site
     assert all(standing(before))
 
 
-def test_a_record_that_cannot_be_read_keeps_all(site: Site) -> None:
+def test_a_record_that_cannot_be_read_is_left_with_its_bundle_and_keeps_no_other(site: Site) -> None:
     before = older.bundles(site, 5)
     forbidden = before[2].record
     shutil.chown(forbidden, 0, 0)
     forbidden.chmod(0)
-    retention = pruned(site, 1)
-    assert (retention.pruned, retention.survivors) == (0, None)
+    retention = pruned(site, 2)
+    assert standing(before) == [True, False, True, False, False]
+    assert (retention.pruned, retention.survivors) == (3, None)
     assert retention.problem
+    assert forbidden.name in retention.problem
     assert "cannot be read" in retention.problem
-    assert all(standing(before))
 
 
 def test_what_is_no_record_is_left_alone_and_mentioned(site: Site) -> None:
@@ -201,7 +204,7 @@ def test_a_listing_that_is_cut_short_removes_no_bundle_too_many(site: Site, answ
     """Each reading of the folder in turn; the order in which a folder is listed is not the order of age."""
     on_shelf = f"/shipped/destination/{site.shelf_name}"
     doubts = 0
-    for number in range(1, 11):
+    for number in range(1, 13):
         before = older.bundles(site, 4)
         before[3].pin()
         retention = pruned(site, 3, tracer=traced(f"inject=getdents64:{answer}:when={number}", "-P", on_shelf))

@@ -118,7 +118,8 @@ class BundleManifest(_Described):
 
     def recorded(self, name: str, size_bytes: int, sha256: str) -> "CommitRecord":
         bundle = RecordedBundle(name=name, size_bytes=size_bytes, sha256=sha256)
-        return CommitRecord(**dict(self), bundle=bundle)
+        fields = {field: getattr(self, field) for field in BundleManifest.model_fields}
+        return CommitRecord(**fields, bundle=bundle)
 
     def to_json(self) -> bytes:
         return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2).encode()

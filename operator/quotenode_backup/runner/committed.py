@@ -2,7 +2,8 @@
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from quotenode_backup.contract import Plan, Result, StoredBundle, StoredComponent
@@ -25,7 +26,7 @@ def find(
     folder: Folder, plan: Plan, system_identifier: int, flaw: Callable[[Shelf, CommitRecord], str]
 ) -> CommitRecord | None:
     """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle that has a flaw stays as it is."""
-    with opened(folder.path) as shelf:
+    with _listed(), opened(folder.path) as shelf:
         candidates = (record for record in shelf.committed() if _is_of_run(plan, system_identifier, record))
         for record in itertools.islice(candidates, MOST_CANDIDATES):
             found = flaw(shelf, record)
@@ -48,7 +49,7 @@ def last_size(folder: Folder, plan: Plan, system_identifier: int) -> int:
     Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
     """
     volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCKS_APART
-    with opened(folder.path) as shelf:
+    with _listed(), opened(folder.path) as shelf:
         alike = [
             record
             for record in shelf.committed()
@@ -59,6 +60,16 @@ def last_size(folder: Folder, plan: Plan, system_identifier: int) -> int:
         ]
         newest = max(alike, key=lambda record: record.completed, default=None)
         return shelf.room(newest.bundle.name) if newest else 0
+    return 0
+
+
+@contextmanager
+def _listed() -> Iterator[None]:
+    """A folder that cannot be listed knows of no bundle. Whether a new one can be written to it, the commit shows."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
 
 
 def result(plan: Plan, folder: Folder, record: CommitRecord, how: str) -> Result:

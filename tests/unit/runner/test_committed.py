@@ -10,6 +10,8 @@ import pytest
 from quotenode_backup.contract import Plan
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.runner import committed, destination
+from quotenode_backup.runner.bundle import PartialBundle
+from quotenode_backup.runner.commit import commit
 from quotenode_backup.runner.destination import Folder
 from quotenode_backup.runner.manifest import target
 from quotenode_backup.runner.readback import Reading
@@ -50,6 +52,20 @@ def found(folder: Folder, plan: Plan) -> CommitRecord | None:
 
 def test_the_bundle_of_an_earlier_attempt_is_found(folder: Folder, plan: Plan) -> None:
     mine = put(folder, plan)
+    assert found(folder, plan) == mine
+
+
+def test_what_a_backup_writes_passes(folder: Folder, plan: Plan) -> None:
+    account = {"files": 1, "folders": 0, "links": 0, "bytes": 5, "note_count": 0, "notes": []}
+    with PartialBundle(folder, plan) as bundle:
+        parts = {}
+        for segment, content in ((bundle.files_segment(), FILES), (bundle.dump_segment(), DUMP)):
+            segment.write(memoryview(content))
+            part = segment.close()
+            parts[part.name] = part
+        manifest = bundle.finish(parts, account, {"server": "17.10"}, SYSTEM)
+    written = folder.partial().read_bytes()
+    mine = commit(folder, manifest.recorded(NAME, len(written), bundle_maker.sha256(written)))
     assert found(folder, plan) == mine
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from quotenode_backup.domain.retention import is_among
 from quotenode_backup.runner import destination, inventory, retention, supervision
 from quotenode_backup.runner.destination import Folder
 from quotenode_backup.runner.manifest import target
+from quotenode_backup.runner.shelf import Shelf
 from tests import bundle_maker
 from tests.unit.runner.site import DUMP, make_places, make_plan, make_restorer, plan_fields
 
@@ -160,6 +162,79 @@ def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Folder, plan: Plan)
 
     outcome, staying = applied(folder, plan, check_lock=pin)
     assert (outcome.pruned, staying) == (2, [0, 1, 4])
+
+
+def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Folder, plan: Plan) -> None:
+    for days in (1, 2):
+        made = bundle_maker.manifest(target(plan, SYSTEM), f"run-{days}", NOW - timedelta(days=days), DUMP)
+        (folder.path / name(days)).write_bytes(os.urandom(5000))
+        bundle_maker.record(folder.path / name(days), made)
+    outcome, staying = applied(folder, plan, keep_last=3)
+    assert outcome.problem
+    assert f"{name(1)} and 1 more: no longer the bundle that was stored" in outcome.problem
+    assert staying == [0, 1, 2, 3, 4]
+
+
+def test_a_dump_that_cannot_be_listed_does_not_count(folder: Folder, plan: Plan) -> None:
+    put(folder, plan, 1, "run-1", b"no dump at all")
+    outcome, staying = applied(folder, plan)
+    assert outcome.problem
+    assert staying == [0, 1, 2]
+
+
+def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do(folder: Folder, plan: Plan) -> None:
+    put(folder, plan, 4, "run-4", DUMP + os.urandom(200_000))
+    outcome, staying = applied(folder, plan)
+    assert outcome.problem == (
+        f"{name(4)}: over 10 times as large as the newer ones, so it stays: if the data really shrank, remove it by hand."
+    )
+    assert staying == [0, 1, 4]
+
+
+def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Folder, plan: Plan) -> None:
+    for days in (1, 4):
+        record = folder.path / f"{name(days)}.manifest.json"
+        record.write_bytes(record.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 2'))
+    outcome, staying = applied(folder, plan)
+    assert staying == [0, 1, 2, 4]
+    assert outcome.survivors is None
+    assert outcome.problem
+    assert "of a later release of this operator" in outcome.problem
+
+
+@pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
+def test_one_file_that_cannot_be_read_keeps_no_other(
+    folder: Folder, plan: Plan, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Shelf.file
+
+    def refuse_one(self: Shelf, name: str) -> FileIO:
+        if name == refused:
+            raise OSError(5, "Input/output error")
+        return file(self, name)
+
+    monkeypatch.setattr(Shelf, "file", refuse_one)
+    outcome, staying = applied(folder, plan, keep_last=3)
+    assert staying == [0, 1, 2, 3]
+    assert outcome.pruned == 1
+    assert outcome.problem
+    assert refused in outcome.problem
+
+
+def test_one_bundle_that_cannot_be_removed_keeps_no_other(
+    folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = Shelf.remove
+
+    def refuse_one(self: Shelf, bundle: str) -> None:
+        if bundle == name(4):
+            raise OSError(5, "Input/output error", bundle)
+        remove(self, bundle)
+
+    monkeypatch.setattr(Shelf, "remove", refuse_one)
+    outcome, staying = applied(folder, plan)
+    assert staying == [0, 1, 4]
+    assert outcome.problem == f"Not every older bundle was removed: Input/output error ({name(4)})."
 
 
 @pytest.mark.parametrize(
