@@ -86,13 +86,16 @@ def test_a_bundle_that_has_gone_bad_does_not_count_so_an_older_good_one_stays(
     assert presence(namespace, "c1") == ("True", "Completed")
 
 
-def test_a_record_that_can_not_be_read_stops_all_pruning(namespace: Namespace, storage: Json) -> None:
+def test_a_record_that_can_not_be_read_is_left_with_its_bundle_and_keeps_no_other(
+    namespace: Namespace, storage: Json
+) -> None:
     first, second = (path(back_up(namespace, name, storage)) for name in ("u1", "u2"))
     run_on(namespace, BUNDLES, f"chmod 000 '{first}.manifest.json'")
     third = path(back_up(namespace, "u3", storage, keep=1))
     run_on(namespace, BUNDLES, f"chmod 640 '{first}.manifest.json'")
-    assert below(namespace, storage) == {first, second, third}
-    assert warned(namespace, "u3")
+    assert second not in below(namespace, storage)
+    assert below(namespace, storage) == {first, third}
+    assert f"{Path(first).name}.manifest.json" in warned(namespace, "u3")
     assert presence(namespace, "u1") == ("True", "Completed")
 
 

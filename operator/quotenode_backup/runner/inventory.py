@@ -36,8 +36,8 @@ class Inventory:
     """Ends as a commit record does, and is none."""
     unreadable: list[str] = field(default_factory=list)
     """A commit record that cannot be read."""
-    newer: list[str] = field(default_factory=list)
-    """A commit record of a later release's format."""
+    newer: dict[str, NewerRecord] = field(default_factory=dict)
+    """Of a later release's format."""
     no_files: list[str] = field(default_factory=list)
     """Has a name of ours, and is a folder, a link or something stranger."""
 
@@ -55,8 +55,12 @@ class Inventory:
 
     def survivors(self, shelf: Shelf) -> str | None:
         """Read from the disk once more. None as well when a bundle lies there whose run nobody can tell."""
-        known = self.tombstones | self.others | self.records
-        unknown = [*self.no_records, *self.unreadable, *self.newer]
+        known: dict[str, CommitRecord | NewerRecord] = {**self.newer, **self.tombstones, **self.others, **self.records}
+        unknown = [
+            *self.no_records,
+            *self.unreadable,
+            *(name for name, record in self.newer.items() if not record.run_uid),
+        ]
         try:
             if any(shelf.size(_bundle_of(name)) is not None for name in unknown):
                 return None
@@ -71,7 +75,7 @@ class Inventory:
         if self.unreadable:
             yield f"{named(self.unreadable)}: cannot be read, left as it is with its bundle."
         if self.newer:
-            yield f"{named(self.newer)}: of a later release of this operator, left as it is with its bundle."
+            yield f"{named(list(self.newer))}: of a later release of this operator, left as it is."
         if self.no_records:
             yield f"{named(self.no_records)}: not a commit record, left as it is."
         if self.no_files:
@@ -112,7 +116,7 @@ def _enter_record(found: Inventory, shelf: Shelf, own: CommitRecord, name: str) 
     if record is None:
         found.no_records.append(name)
     elif isinstance(record, NewerRecord):
-        found.newer.append(name)
+        found.newer[bundle] = record
     elif not record.is_of(own.namespace, own.target):
         found.others[bundle] = record
     elif name.startswith(REMOVED_PREFIX):

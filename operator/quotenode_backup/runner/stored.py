@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 
 from quotenode_backup.contract.manifest import CommitRecord, StoredMember, parse_manifest
 from quotenode_backup.domain import bundle as shape
@@ -28,9 +29,13 @@ def flaw(shelf: Shelf, record: CommitRecord, reading: Reading) -> str:
 
 
 def has_holes(shelf: Shelf, record: CommitRecord) -> bool:
-    """A bundle is written without any: a file of the right size that has some was not written to its end."""
-    with shelf.file(record.bundle.name) as file:
+    """A bundle is written without any: a file of the right size that has some was not written to its end.
+
+    A filesystem that cannot tell is taken to have none.
+    """
+    with shelf.file(record.bundle.name) as file, suppress(OSError):
         return os.lseek(file.fileno(), 0, os.SEEK_HOLE) < record.bundle.size_bytes
+    return False
 
 
 def difference(record: CommitRecord, found: Contents) -> str:
