@@ -7,6 +7,7 @@ USAGE = """usage: quotenode-backup COMMAND
   operator       watch QuoteNodeBackup resources and run their Jobs
   run            make one backup, as the plan in the pod says
   record         write the row of a run into backup_logs, as the plan in the pod says
+  find           look for the bundle of a run that was restored, as the plan in the pod says
   remove         remove the bundle of a run, as the plan in the pod says
   archive        write the files of a plan to standard output (part of run)
   crds FOLDER    write the CustomResourceDefinitions into a folder
@@ -28,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
             from quotenode_backup.runner.record import main as record
 
             return record(rest)
+        case "find":
+            from quotenode_backup.runner.find import main as find
+
+            return find(rest)
         case "remove":
             from quotenode_backup.runner.remove import main as remove
 

@@ -34,6 +34,14 @@ def test_each_label_that_ties_a_run_to_its_schedule_is_guarded() -> None:
     assert about_labels(render(), BINDING)["spec"]["policyName"] == about_labels(render(), POLICY)["metadata"]["name"]
 
 
+def test_each_annotation_that_survives_a_lost_status_is_guarded() -> None:
+    for key in (labels.FINISHED, labels.LAST_TRIGGER):
+        [rule] = [one for one in about_labels(render(), POLICY)["spec"]["validations"] if f" {key} " in one["message"]]
+        assert rule["message"].startswith(f"Annotation {key} is the operator's and says ")
+        assert rule["message"].endswith("Leave it out, or ask for the right to patch quotenodebackups/status.")
+        assert rule["expression"].startswith(f"variables.mayWriteStatus || !('{key}' in variables.annotations) ||")
+
+
 def validations() -> list[dict[str, str]]:
     found: list[dict[str, str]] = main(render(), POLICY)["spec"]["validations"]
     return found

@@ -30,7 +30,7 @@ def recorded(scenario: str) -> list[str]:
     return (RECORDED / f"{scenario}.txt").read_text(encoding="utf-8").splitlines()
 
 
-SLOT_WRITES = 22
+SLOT_WRITES = 23
 """At most, for a slot's run and its schedule. They are reconciled side by side, so their writes have no one order to record."""
 
 
@@ -193,6 +193,8 @@ def assert_ended_well(site: Site) -> None:
     assert (ended["reason"], [one["number"] for one in ended["attempts"]]) == (reason, [1]), ended["message"]
     assert [job["metadata"]["name"] for job in jobs(site.namespace, site.run_name)] == [ended["jobName"]]
     assert site.told() == events
+    body = site.namespace.get("quotenodebackup", site.run_name)
+    assert body and "backup.quotenode.io/finished" in body["metadata"]["annotations"]
     bundles = [path for path in files_in(site.namespace, "bundles") if path.endswith(".tar.gz")]
     assert bundles == [place["path"] for place in ended.get("destinations", [])]
     if site.scenario == "offline":

@@ -193,6 +193,41 @@ def test_nobody_makes_himself_the_run_of_a_schedule(namespace: str) -> None:
     done(write(namespace, "forger"))
 
 
+@pytest.mark.parametrize("annotation", ["backup.quotenode.io/finished", "backup.quotenode.io/last-trigger"])
+def test_nobody_says_what_was_before_but_everybody_may_leave_it_out(namespace: str, annotation: str) -> None:
+    """Unless he may write statuses, as whoever restores a namespace may."""
+    user, name = f"teller-of-{annotation.rpartition('/')[2]}", f"told-{annotation.rpartition('/')[2]}"
+    told = backup(namespace)
+    told["metadata"] |= {"name": name, "annotations": {annotation: "{}"}}
+    grant(namespace, user, EVERYTHING)
+    done(write(namespace, user, told))
+    apply(told)
+    less = '[{"op": "replace", "path": "/rules/0/resources", "value": ["quotenodebackups"]}]'
+    done(kubectl("patch", "role", user, "-n", namespace, "--type=json", "-p", less))
+    another = told | {"metadata": told["metadata"] | {"name": f"{name}-anew"}}
+    words = f"Annotation {annotation} is the operator's and says"
+    eventually(lambda: words in write(namespace, user, another).stderr, "the annotation is refused", 30)
+
+    patch = (
+        "patch",
+        "quotenodebackup",
+        name,
+        "-n",
+        namespace,
+        "--type=merge",
+        f"--as={user}",
+        "--dry-run=server",
+        "-p",
+    )
+    done(kubectl(*patch, '{"metadata":{"labels":{"seen":"yes"}}}'))
+    changed = kubectl(*patch, json.dumps({"metadata": {"annotations": {annotation: "other"}}}))
+    assert words in changed.stderr
+    done(kubectl(*patch, json.dumps({"metadata": {"annotations": {annotation: None}}})))
+    replace = ("replace", f"--as={user}", "--dry-run=server", "-f", "-")
+    plain = backup(namespace) | {"metadata": {"name": name, "namespace": namespace}}
+    done(kubectl(*replace, stdin=json.dumps(plain)))
+
+
 def test_who_may_not_create_pods_is_refused(namespace: str) -> None:
     grant(namespace, "without-pods", EVERYTHING - {"pods"})
     assert (

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.status import Attempt, BackupStatus, Condition
+from quotenode_backup.api.mark import FinishedMark, MarkedBundle
+from quotenode_backup.api.status import Attempt, BackupStatus, Condition, Phase
 from quotenode_backup.cluster.views import Job, Pod, Run
 from quotenode_backup.contract import Outcome, Result, StoredBundle, StoredComponent
 from quotenode_backup.domain.errors import Reason
@@ -77,6 +78,20 @@ def run(told: BackupStatus | None = None, **changes: Any) -> Run:
         status=told or BackupStatus(),
     )
     return replace(whole, **changes)
+
+
+def mark(**changes: Any) -> FinishedMark:
+    """Of a run that completed when it had another UID."""
+    whole = FinishedMark(
+        name="night",
+        uid="7b3c0f6e-0000-4000-8000-00000000abcd",
+        phase=Phase.COMPLETED,
+        reason="Completed",
+        start_time=START,
+        completion_time=START + seconds(60),
+        bundle=MarkedBundle(checksum="a" * 64, size_bytes=1500, claim_name="bundles", path="shop-0/one.tar.gz"),
+    )
+    return whole.model_copy(update=changes)
 
 
 def job(number: int = 1, **changes: Any) -> Job:

@@ -24,6 +24,7 @@ class Phase(StrEnum):
     FAILED = "Failed"
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
+    RESTORED = "Restored"
 
 
 class ConditionType(StrEnum):
@@ -37,6 +38,11 @@ class ConditionType(StrEnum):
     LOCAL_BUNDLE_PRESENT = "LocalBundlePresent"
     AUDIT_LOGGED = "AuditLogged"
     STALE = "Stale"
+    RESTORED = "Restored"
+
+
+FINISHED = frozenset({ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.RESTORED})
+"""A run of which one of these holds does not run any more."""
 
 
 class Condition(StatusModel):
@@ -143,7 +149,7 @@ class BackupStatus(StatusModel):
     """What has become of the backup."""
 
     phase: Phase | None = None
-    """Pending, Running, Completed or Failed: a summary of the conditions. Of a schedule Scheduled, Suspended, or Failed when it can't be read."""
+    """Pending, Running, Completed or Failed: a summary of the conditions. Restored: the resource was made again without its status, and its bundle is not found (yet). Of a schedule Scheduled, Suspended, or Failed when it can't be read."""
     initiated_by: Word | None = None
     """Admin (this object was made by somebody) or Scheduler."""
     reason: Word | None = None
@@ -166,6 +172,8 @@ class BackupStatus(StatusModel):
     """The parts of the bundle."""
     notes: int | None = None
     """How many oddities the bundle's manifest.json lists: warnings of pg_dump, files that came or went meanwhile, sockets left out. The log has them too."""
+    original_uid: Word | None = None
+    """UID of the resource that stored the bundle; present if this resource was created again since, as by a restore of the namespace."""
     job_name: Annotated[str, StringConstraints(max_length=63)] | None = None
     """The newest Job."""
     attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_KEPT)] = []
@@ -226,4 +234,10 @@ class BackupStatus(StatusModel):
 
     @property
     def is_finished(self) -> bool:
-        return self.holds(ConditionType.COMPLETE) or self.holds(ConditionType.FAILED)
+        return any(self.holds(kind) for kind in FINISHED)
+
+    @property
+    def is_sought(self) -> bool:
+        """Whether its bundle is still to be looked for, since the run came back without its status."""
+        found = self.condition(ConditionType.LOCAL_BUNDLE_PRESENT)
+        return found is not None and found.reason == Reason.SEARCHING_BUNDLE

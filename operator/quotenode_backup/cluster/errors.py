@@ -42,6 +42,10 @@ class Unavailable(ApiError):
     """The API server could not be reached, or asks for patience."""
 
 
+class NameTaken(Exception):
+    """An object that is not ours has the name of one of ours. It is never touched."""
+
+
 def error_of(doing: str, status: int, body: bytes) -> ApiError:
     """The answer as an error. Of the body only the server's own sentence is kept, and cut: bodies can hold anything."""
     reason, message = _said(body)

@@ -1,81 +1,30 @@
 """Everything the operator asks of the API server, one method each. A verb that is new here belongs in `rights`."""
 
-import logging
-import re
 from collections.abc import AsyncIterator
 
-from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
-from quotenode_backup.cluster.errors import AlreadyExists, NotFound, Refused
-from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run
+from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
+from quotenode_backup.cluster.custom_resources import NAME, CustomResources
+from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound, Refused
+from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod
 from quotenode_backup.cluster.wire import (
     claim_of,
-    is_at_rest,
-    is_finished,
-    is_in_storage,
-    is_of_target,
-    is_schedule,
     job_of,
     lease_of,
     mounter_of,
     pod_of,
     readable,
-    run_of,
-    status_patch,
     time_of_event,
 )
 from quotenode_backup.cluster.workloads import Workloads
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
 
-logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-
-
-class NameTaken(Exception):
-    """An object that is not ours has the name of one of ours. It is never touched."""
-
-
-class Cluster:
+class Cluster(CustomResources):
     def __init__(self, connection: Connection) -> None:
-        self._api = connection
+        super().__init__(connection)
         self.workloads = Workloads(connection)
-
-    async def read_run(self, namespace: str, name: str) -> Run | None:
-        """None when there is none, and for what can't be a name: it may come from a Lease that anybody wrote."""
-        if not _NAME.fullmatch(name):
-            return None
-        try:
-            return run_of(await self._api.read(paths.runs(namespace, name)))
-        except NotFound:
-            return None
-
-    async def unsettled_runs(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
-        """Namespace and name of each that something is left to do for. The others are not even parsed: there can be thousands."""
-        async for item in self._items(paths.runs(namespace), {}):
-            if not is_at_rest(item) and readable(item):
-                yield item["metadata"]["namespace"], item["metadata"]["name"]
-
-    async def stored_beside(self, run: Run) -> AsyncIterator[Run]:
-        """The other finished runs whose bundles are in the same folder as the run's."""
-        async for item in self._items(paths.runs(run.namespace), {}):
-            is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
-            if is_other and is_of_target(item, run) and is_in_storage(item, run) and (other := readable(item)):
-                yield other
-
-    async def keep_finalizer(self, run: Run, wanted: bool) -> None:
-        """Compare-and-swap, and nobody else's finalizer is touched."""
-        path = paths.runs(run.namespace, run.name)
-        try:
-            meta = (await self._api.read(path))["metadata"]
-            others = [name for name in meta.get("finalizers", ()) if name != labels.FINALIZER]
-            kept = [*others, labels.FINALIZER] if wanted else others
-            body = {"metadata": {"uid": run.uid, "resourceVersion": meta["resourceVersion"], "finalizers": kept}}
-            await self._api.write("PATCH", path, body, MERGE_PATCH)
-        except NotFound:
-            return
 
     async def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is going away. False when we may not know."""
@@ -92,53 +41,6 @@ class Cluster:
             run = readable(item)
             if run and run.deleting and run.has_finalizer:
                 await self.keep_finalizer(run, False)
-
-    async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
-        """The other unfinished runs of the same database in the namespace. Only those are parsed: a namespace can hold thousands."""
-        async for item in self._items(paths.runs(run.namespace), {}):
-            is_rival = item["metadata"]["uid"] != run.uid and is_of_target(item, run)
-            is_rival = is_rival and not is_finished(item) and not is_schedule(item)
-            if is_rival and (rival := readable(item)):
-                yield rival
-
-    async def runs_of_schedule(self, namespace: str, uid: str) -> list[Run]:
-        """Finished ones too, as far as they can be read."""
-        query = {"labelSelector": labels.of_schedule(uid)}
-        found = [readable(item) async for item in self._items(paths.runs(namespace), query)]
-        return [run for run in found if run]
-
-    async def ensure_run(self, manifest: Json) -> Run:
-        """Create the run of a schedule, or adopt the one of this name that the same schedule made before."""
-        meta = manifest["metadata"]
-        try:
-            return run_of(await self._api.write("POST", paths.runs(meta["namespace"]), manifest))
-        except AlreadyExists:
-            run = run_of(await self._api.read(paths.runs(meta["namespace"], meta["name"])))
-        if run.schedule_uid != meta["labels"][labels.SCHEDULE_UID]:
-            raise NameTaken(f"QuoteNodeBackup {run.name} exists and is not this schedule's")
-        return run
-
-    async def delete_run(self, run: Run) -> None:
-        """Raises Conflict when the resource is not what was read."""
-        body = {"preconditions": {"uid": run.uid, "resourceVersion": run.resource_version}}
-        try:
-            await self._api.write("DELETE", paths.runs(run.namespace, run.name), body)
-        except NotFound:
-            return
-
-    async def write_status(self, run: Run, status: BackupStatus) -> Run:
-        """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now.
-
-        Nothing is sent when the status says nothing new.
-        """
-        if status == run.status:
-            return run
-        body = {
-            "metadata": {"resourceVersion": run.resource_version},
-            "status": status_patch(run.status, status),
-        }
-        answer = await self._api.write("PATCH", f"{paths.runs(run.namespace, run.name)}/status", body, MERGE_PATCH)
-        return run_of(answer)
 
     async def jobs_of(self, namespace: str, run_uid: str) -> list[Job]:
         query = {"labelSelector": labels.of_run(run_uid)}
@@ -172,6 +74,12 @@ class Cluster:
     async def task_pods_of(self, namespace: str, task: str, run_uid: str) -> list[Pod]:
         query = {"labelSelector": labels.of_task(task, run_uid)}
         return [pod_of(item) async for item in self._items(paths.core(namespace, "pods"), query)]
+
+    async def count_tasks_under_way(self, namespace: str, task: str) -> int:
+        """How many Jobs of this kind are unfinished in the namespace, whichever run each is for."""
+        query = {"labelSelector": labels.of_kind(task)}
+        found = [job_of(item) async for item in self._items(paths.jobs(namespace), query)]
+        return sum(not job.is_finished for job in found)
 
     async def ensure_task(self, manifest: Json) -> None:
         """Create the Job, unless the same run made it before."""
@@ -213,6 +121,9 @@ class Cluster:
         return found
 
     async def read_claim(self, namespace: str, name: str) -> Claim | None:
+        """None when there is none, and for what can't be a name: it may come from an annotation."""
+        if not NAME.fullmatch(name):
+            return None
         try:
             return claim_of(await self._api.read(paths.core(namespace, "persistentvolumeclaims", name)))
         except NotFound:
@@ -253,6 +164,3 @@ class Cluster:
         meta = manifest["metadata"] | {"resourceVersion": seen.resource_version}
         path = paths.leases(meta["namespace"], seen.name)
         return lease_of(await self._api.write("PUT", path, manifest | {"metadata": meta}))
-
-    def _items(self, path: str, query: dict[str, str]) -> AsyncIterator[Json]:
-        return each_item(self._api, path, query)

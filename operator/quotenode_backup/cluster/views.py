@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.mark import FinishedMark
 from quotenode_backup.api.status import BackupStatus, StoppedWorkload
 from quotenode_backup.contract import InitiatedBy
 
@@ -39,11 +40,39 @@ class Run:
     """Its deletion waits until its local bundle is gone."""
     approved: str = ""
     """The admission policy whose judgement somebody asked for later."""
+    mark: FinishedMark | None = None
+    """What its annotation says about its end. None when there is no annotation, or one that is not about this run."""
+    last_trigger: str | None = None
+    """Of a schedule: the trigger that its annotation says was acted on."""
 
     @property
     def began(self) -> datetime:
         """When it got its database's lock; before that, when it was made."""
-        return self.status.start_time or self.created
+        return self.status.start_time or self.made
+
+    @property
+    def made(self) -> datetime:
+        """When it was made, the first time: of one that came back only its end is known."""
+        return self.mark.completion_time if self.mark and self.came_back else self.created
+
+    @property
+    def came_back(self) -> bool:
+        """Whether its resource was deleted, or lost with its namespace, and made again after the run had finished."""
+        return self.bundle_uid != self.uid
+
+    @property
+    def is_history(self) -> bool:
+        """Whether it finished once and does not know it any more: it must not run again."""
+        return self.mark is not None and not self.status.is_finished
+
+    @property
+    def is_over(self) -> bool:
+        return self.status.is_finished or self.is_history
+
+    @property
+    def bundle_uid(self) -> str:
+        """The UID that the commit record of its bundle, and its row in backup_logs, have."""
+        return self.mark.uid if self.mark else self.status.original_uid or self.uid
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
-from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.api.status import FINISHED, BackupStatus
 from quotenode_backup.cluster.errors import Unreadable
+from quotenode_backup.cluster.marks import holding, mark_of
 from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod, Run, Stopped
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.domain.errors import Reason
@@ -17,6 +18,8 @@ from quotenode_backup.manifests import labels
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+_TO_DO = {Reason.AUDIT_PENDING, Reason.SEARCHING_BUNDLE}
+"""Reasons of conditions that somebody still has to see to."""
 
 
 def run_of(body: Json) -> Run:
@@ -49,6 +52,8 @@ def run_of(body: Json) -> Run:
         initiated_by=InitiatedBy.SCHEDULER if by_clock else InitiatedBy.ADMIN,
         has_finalizer=labels.FINALIZER in meta.get("finalizers", ()),
         approved=(meta.get("annotations") or {}).get(labels.APPROVED, ""),
+        mark=mark_of(body),
+        last_trigger=(meta.get("annotations") or {}).get(labels.LAST_TRIGGER),
     )
 
 
@@ -69,15 +74,22 @@ def is_schedule(item: Json) -> bool:
 
 def is_finished(item: Json) -> bool:
     """Whether a QuoteNodeBackup, not yet parsed, has ended: there can be thousands of those."""
-    conditions = item.get("status", {}).get("conditions", [])
-    return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+    return bool(holding(item) & FINISHED)
+
+
+def is_over(item: Json) -> bool:
+    """Whether a QuoteNodeBackup, not yet parsed, has ended, or did so before it lost its status."""
+    return is_finished(item) or mark_of(item) is not None
 
 
 def is_at_rest(item: Json) -> bool:
     """Whether nothing is left to do for a QuoteNodeBackup, not yet parsed."""
     if not is_finished(item) or "deletionTimestamp" in item["metadata"]:
         return False
-    if any(c["reason"] == Reason.AUDIT_PENDING for c in item["status"]["conditions"]) or item["status"].get("stopped"):
+    if any(c["reason"] in _TO_DO for c in item["status"]["conditions"]) or item["status"].get("stopped"):
+        return False
+    mark = mark_of(item)
+    if mark is None or mark.uid not in (item["metadata"]["uid"], item["status"].get("originalUid")):
         return False
     wants_finalizer: bool = item.get("spec", {}).get("deletionPolicy") == DeletionPolicy.DELETE
     return wants_finalizer == (labels.FINALIZER in item["metadata"].get("finalizers", ()))

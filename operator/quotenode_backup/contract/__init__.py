@@ -122,7 +122,7 @@ class RowStatus(StrEnum):
 
 
 class AuditRow(BaseModel):
-    """What backup_logs says about a run, besides its id, which is the resource's UID."""
+    """What backup_logs says about a run, besides its id, which is the resource's UID (the first, if it was made again)."""
 
     model_config = Plan.model_config
 
@@ -149,6 +149,26 @@ class RecordPlan(BaseModel):
     deadline: datetime
     database: PlannedDatabase
     row: AuditRow
+    original_uid: str | None = None
+    """The id of the row, when the resource has been made again since it was begun and has another UID."""
+
+
+class SearchPlan(BaseModel):
+    """`python -m quotenode_backup find`: look for the bundle of a run whose resource came back without its status."""
+
+    model_config = Plan.model_config
+
+    version: int = PLAN_VERSION
+    run_uid: str
+    namespace: str
+    name: str
+    attempt: int
+    deadline: datetime
+    local: PlannedClaim
+    path: str
+    """Of the bundle, below the root of the claim."""
+    size_bytes: int
+    sha256: str
 
 
 class RemovalPlan(BaseModel):
@@ -166,6 +186,8 @@ class RemovalPlan(BaseModel):
     path: str
     """Of the bundle, below the root of the claim, which is mounted at `DESTINATION`. With a slash at its end: of the folder that it would
     be in, if there is one."""
+    original_uid: str | None = None
+    """The UID in the commit record, when the resource has been made again since and has another."""
 
 
 class Result(BaseModel):
@@ -186,6 +208,8 @@ class Result(BaseModel):
     """Absent when the plan has no retention, or the run did not come so far."""
     audit: "AuditOutcome | None" = None
     """Absent when the plan wants no row, or the runner could not try."""
+    verified: bool | None = None
+    """Said by a search that found the bundle: whether there was time to read all of it, and it has its checksum."""
 
 
 class RetentionOutcome(BaseModel):

@@ -47,6 +47,10 @@ class Reason(StrEnum):
     AUDIT_TABLE_UNFIT = "AuditTableUnfit"
     AUDIT_FAILED = "AuditFailed"
     REMOVING_BUNDLE = "RemovingBundle"
+    RESTORED = "Restored"
+    SEARCHING_BUNDLE = "SearchingBundle"
+    BUNDLE_FOUND = "BundleFound"
+    BUNDLE_MISSING = "BundleMissing"
 
     # The life of a schedule.
     SCHEDULED = "Scheduled"

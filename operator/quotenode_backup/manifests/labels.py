@@ -21,6 +21,10 @@ APPROVED = f"{GROUP}/approved"
 """On a schedule: UID of the admission policy's binding. Who writes it is asked by that policy as if the spec were his."""
 TASK = f"{GROUP}/task"
 TASK_FOR = f"{GROUP}/task-for"
+FINISHED = f"{GROUP}/finished"
+"""On a run that has ended: how (`api.mark.FinishedMark`). It outlives the loss of the status, so that the run is not made again."""
+LAST_TRIGGER = f"{GROUP}/last-trigger"
+"""On a schedule: the same as its `status.lastTrigger`, for the same purpose."""
 FINALIZER = f"{GROUP}/local-bundle"
 """On a run whose deletion takes its local bundle along."""
 
@@ -31,14 +35,19 @@ OURS = f"{MANAGED_BY}={MANAGER}"
 """Selects every child of the operator."""
 
 
-def of_schedule(uid: str) -> str:
-    """Selects the runs of one schedule."""
-    return f"{SCHEDULE_UID}={uid}"
+def of_schedule(name: str) -> str:
+    """Selects the runs of every schedule that ever had this name."""
+    return f"{SCHEDULE}={name}"
 
 
 def of_task(task: str, uid: str) -> str:
     """Selects the Jobs and pods of what is done after a run."""
     return f"{OURS},{TASK}={task},{TASK_FOR}={uid}"
+
+
+def of_kind(task: str) -> str:
+    """Selects the Jobs of what is done after runs, for all runs."""
+    return f"{OURS},{TASK}={task}"
 
 
 def of_run(uid: str) -> str:

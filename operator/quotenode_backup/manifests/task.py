@@ -1,8 +1,8 @@
-"""The Jobs of what is done after a run: its row is written by one, and its bundle removed by one, where the run itself could not."""
+"""The Jobs of what is done after a run: its row is written, its bundle removed or looked for, where the run itself could not."""
 
 from quotenode_backup.api.database import Database
 from quotenode_backup.api.pod import Pod
-from quotenode_backup.contract import DESTINATION, RecordPlan, RemovalPlan
+from quotenode_backup.contract import DESTINATION, RecordPlan, RemovalPlan, SearchPlan
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
@@ -21,6 +21,7 @@ from quotenode_backup.manifests.pod import (
 
 RECORD = "record"
 REMOVE = "remove"
+FIND = "find"
 KEPT_SECONDS = 86400
 """A finished Job stays for a day: for its log, and as the memory of how often a task was tried."""
 
@@ -38,8 +39,14 @@ def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: Run
     return _job(plan, work, pod, placement, settings)
 
 
+def search_job(plan: SearchPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
+    source = {"claimName": plan.local.claim_name, "readOnly": True}
+    volume = {"name": "claim", "persistentVolumeClaim": source}
+    return _job(plan, Work(FIND, (volume,), (mount("claim", DESTINATION),)), pod, placement, settings)
+
+
 def _job(
-    plan: RecordPlan | RemovalPlan,
+    plan: RecordPlan | RemovalPlan | SearchPlan,
     work: Work,
     pod: Pod,
     placement: Placement,

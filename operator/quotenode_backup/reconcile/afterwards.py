@@ -1,11 +1,13 @@
 """What is left to do for a run that has ended, or is on its way out: nothing stays stopped, locked, unrecorded or undeleted."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import DeletionPolicy
 from quotenode_backup.cluster.errors import ApiError, Conflict, Refused
 from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.marks import mark_for
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
@@ -15,8 +17,11 @@ from quotenode_backup.reconcile import status as next_status
 from quotenode_backup.reconcile.application import known_stopped
 from quotenode_backup.reconcile.audit_row import AuditRows
 from quotenode_backup.reconcile.bundle_removal import BundleRemoval
+from quotenode_backup.reconcile.bundle_search import BundleSearch
 from quotenode_backup.reconcile.pace import LOCK_TICK, NOW, REFUSED_TICK, SOON
 from quotenode_backup.reconcile.telling import Teller
+
+logger = logging.getLogger(__name__)
 
 
 class Afterwards:
@@ -26,18 +31,44 @@ class Afterwards:
         self._clock = clock
         self._rows = AuditRows(cluster, settings, tell, clock)
         self._removal = BundleRemoval(cluster, settings, tell, clock)
+        self._search = BundleSearch(cluster, settings, tell, clock)
+
+    async def receive(self, run: Run) -> timedelta:
+        """A run that came back after it had ended."""
+        return await self._search.receive(run)
 
     async def settle(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""
-        if not run.deleting:
-            await self.agree_on_finalizer(run)
-        elif run.has_finalizer and await self._cluster.is_terminating(run.namespace):
+        if not run.deleting and await self.agree_on_finalizer(run):
+            return NOW
+        if run.deleting and run.has_finalizer and await self._cluster.is_terminating(run.namespace):
             await self._cluster.keep_finalizer(run, False)
             return None
-        wound_down = await self._wind_down(run)
+        serves = await self._start_again(run)
+        if serves and run.status.stopped:
+            await self._cluster.write_status(run, next_status.serving(run))
+            return NOW
+        if serves and not run.deleting:
+            run = await self._marked(run)
+        wound_down = await self._wind_down(run, serves)
         if wound_down is not None:
             return wound_down  # a runner that is still alive has the last word on the row
-        return await (self._removal.let_go(run) if run.deleting else self._rows.write_if_owed(run))
+        if run.deleting:
+            return await self._removal.let_go(run)
+        if run.status.is_sought:
+            return await self._search.look(run)
+        return await self._rows.write_if_owed(run)
+
+    async def _marked(self, run: Run) -> Run:
+        """With the annotation that keeps it from running again should its status get lost, and with the UID of its bundle in the status
+        should the annotation get lost. An annotation that can't be written holds up nothing."""
+        if run.mark:
+            return await self._cluster.write_status(run, next_status.stored_by(run, run.bundle_uid))
+        try:
+            return await self._cluster.mark_finished(run, mark_for(run))
+        except Refused as exc:
+            logger.warning("%s/%s can't be marked as finished: %s", run.namespace, run.name, exc)
+            return run
 
     async def agree_on_finalizer(self, run: Run) -> bool:
         """`deletionPolicy` can be changed at any time. Whether something had to be."""
@@ -49,12 +80,8 @@ class Afterwards:
         await self._cluster.keep_finalizer(run, wanted)
         return True
 
-    async def _wind_down(self, run: Run) -> timedelta | None:
-        """The application serves, no work is alive, Jobs expire, the lock is free."""
-        serves = await self._start_again(run)
-        if serves and run.status.stopped:
-            await self._cluster.write_status(run, next_status.serving(run))
-            return NOW
+    async def _wind_down(self, run: Run, serves: bool) -> timedelta | None:
+        """No work is alive, Jobs expire, the lock is free."""
         jobs = await self._cluster.jobs_of(run.namespace, run.uid)
         pods = await self._cluster.pods_of(run.namespace, run.uid)
         unfinished = [job for job in jobs if not job.is_finished]
@@ -69,6 +96,10 @@ class Afterwards:
         if not serves:
             return REFUSED_TICK
         await locks.release(self._cluster, run, self._clock())
+        if run.came_back and not await locks.release_absent(
+            self._cluster, run.namespace, run.name, self._clock(), but_for=run.uid
+        ):
+            return LOCK_TICK
         return None
 
     async def _start_again(self, run: Run) -> bool:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import ConditionType
-from quotenode_backup.cluster.errors import Refused
-from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.errors import NameTaken, Refused
+from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
@@ -41,7 +41,7 @@ class AuditRows:
                 return await self._begin_record(run, run.spec, number)
             case Pause(again, _, _):
                 return again
-            case Done():
+            case Done(_):
                 found = Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs")
                 await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
             case Failed(number, reason, message, again):

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
 from quotenode_backup.api.status import ConditionType, Destination
-from quotenode_backup.cluster.errors import NamespaceTerminating, Refused
-from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.errors import NamespaceTerminating, NameTaken, Refused
+from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Pod, Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
@@ -32,7 +32,7 @@ class BundleRemoval:
         """The finalizer goes when the bundle is gone, or nobody can or wants to remove it."""
         if not run.has_finalizer:
             return None
-        bundle = next(iter(run.status.destinations), None) or _unseen_bundle(run)
+        bundle = next(iter(run.status.destinations), None) or _marked_bundle(run) or _unseen_bundle(run)
         is_wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
         if run.spec is None or not is_wanted or bundle is None:
             await self._cluster.keep_finalizer(run, False)
@@ -48,7 +48,7 @@ class BundleRemoval:
             case Pause(again, job, obstacle):
                 why = obstacle or await self._warning(run, job, pods)
                 return await self._say_removing(run, f"{_WAITS}{why}", again) if why else again
-            case Done():
+            case Done(_):
                 await self._cluster.keep_finalizer(run, False)
             case Failed(_, Reason.RETENTION_FAILED, message, _):
                 await self._tell(run, Reason.RETENTION_FAILED, message, self._clock(), warning=True, about="removal")
@@ -98,6 +98,14 @@ def _last_obstacle(run: Run) -> str:
     condition = run.status.condition(ConditionType.LOCAL_BUNDLE_PRESENT)
     told = condition.message if condition else ""
     return told.partition(_WAITS)[2] or told.partition(NO_RESULT)[2]
+
+
+def _marked_bundle(run: Run) -> Destination | None:
+    """Of a run that came back without its status: it may be there, though nobody has looked."""
+    bundle = run.mark.bundle if run.mark else None
+    if bundle is None:
+        return None
+    return Destination(type="Local", claim_name=bundle.claim_name, path=bundle.path, user_id=bundle.user_id)
 
 
 def _unseen_bundle(run: Run) -> Destination | None:

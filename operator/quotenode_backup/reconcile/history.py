@@ -29,7 +29,7 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
 
 def _order(run: Run) -> tuple[datetime, datetime, str]:
     """Creation is told in whole seconds: of two within one, the later start is the later run."""
-    return run.created, run.began, run.uid
+    return run.made, run.began, run.uid
 
 
 def _newest(told: Sequence[BackupStatus], remembered: str) -> datetime | None:
@@ -50,7 +50,8 @@ def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupS
 
 def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
     """The oldest finished runs above the limits, a few at a time. One whose local bundle exists neither counts nor goes."""
-    ended = sorted((run for run in runs if run.status.is_finished and not run.deleting), key=_when_ended, reverse=True)
+    settled = (run for run in runs if run.status.is_finished and not run.deleting and not run.status.is_sought)
+    ended = sorted(settled, key=_when_ended, reverse=True)
     failed = [run for run in ended if run.status.holds(ConditionType.FAILED)]
     bare = [run for run in ended if run not in failed and not run.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)]
     above = bare[spec.successful_runs_kept :]

@@ -167,7 +167,7 @@ async def release_absent(cluster: Cluster, namespace: str, name: str, now: datet
 async def _is_abandoned(cluster: Cluster, namespace: str, lease: Lease) -> bool:
     """The holder is finished or gone, and no pod of it can still be at work."""
     holder = await cluster.read_run(namespace, lease.holder_name)
-    if holder and holder.uid == lease.holder_uid and not holder.status.is_finished:
+    if holder and holder.uid == lease.holder_uid and not holder.is_over:
         return False
     if lease.break_for == lease.holder_uid:
         return True

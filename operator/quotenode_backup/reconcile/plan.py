@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from quotenode_backup.api.backup import AuditLog, BackupSpec
+from quotenode_backup.api.mark import MarkedBundle
 from quotenode_backup.api.status import Attempt, ConditionType, Destination
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.contract import (
@@ -16,6 +17,7 @@ from quotenode_backup.contract import (
     RecordPlan,
     RemovalPlan,
     RowStatus,
+    SearchPlan,
 )
 from quotenode_backup.domain import naming, timing
 
@@ -51,6 +53,7 @@ def record_plan(run: Run, spec: BackupSpec, number: int, now: datetime) -> Recor
         deadline=now + timing.TASK_TIME,
         database=_database(spec),
         row=_row(run, spec),
+        original_uid=_original_uid(run),
     )
 
 
@@ -92,7 +95,26 @@ def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> R
         deadline=now + timing.TASK_TIME,
         local=PlannedClaim(claim_name=bundle.claim_name),
         path=bundle.path,
+        original_uid=_original_uid(run),
     )
+
+
+def search_plan(run: Run, bundle: MarkedBundle, number: int, now: datetime) -> SearchPlan:
+    return SearchPlan(
+        run_uid=run.uid,
+        namespace=run.namespace,
+        name=run.name,
+        attempt=number,
+        deadline=now + timing.TASK_TIME,
+        local=PlannedClaim(claim_name=bundle.claim_name),
+        path=bundle.path,
+        size_bytes=bundle.size_bytes,
+        sha256=bundle.checksum,
+    )
+
+
+def _original_uid(run: Run) -> str | None:
+    return run.bundle_uid if run.came_back else None
 
 
 def _database(spec: BackupSpec) -> PlannedDatabase:

@@ -45,7 +45,7 @@ Readings = dict[tuple[str, str], Reading]
 
 def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
     """`status`: what the schedule's status is after this pass."""
-    spec, unfinished = run.spec, [one for one in runs if not one.status.is_finished]
+    spec, unfinished = run.spec, [one for one in runs if not one.is_over]
     at_work = min((one for one in unfinished if one.status.start_time), key=lambda one: one.began, default=None)
     ends = [status.last_successful_time, status.last_failed_time]
     return Reading(
@@ -53,7 +53,7 @@ def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
         stale_after_seconds=spec.stale_after if spec else STALE_AFTER,
         suspended=bool(spec and spec.suspend),
         last_success=status.last_successful_time,
-        last_attempt=max([*filter(None, ends), *(one.created for one in runs)], default=None),
+        last_attempt=max([*filter(None, ends), *(one.made for one in runs)], default=None),
         last_failed=_last_failed(*ends),
         last_size_bytes=status.last_size_bytes,
         last_duration_seconds=status.last_duration_seconds,

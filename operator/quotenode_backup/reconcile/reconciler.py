@@ -47,6 +47,8 @@ class Reconciler:
             self._runs.forget(namespace, name)
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)
+        if run.is_history and not run.deleting:
+            return Pass(await self._afterwards.receive(run))
         if run.status.is_finished or (run.deleting and not run.is_schedule):
             return Pass(await self._afterwards.settle(run))
         if run.is_schedule:

@@ -6,11 +6,12 @@ Job or the status that would keep it from being told, and a Job gets its time to
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import PurePath
 
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.status import Attempt, ConditionType
-from quotenode_backup.cluster.errors import Invalid, Refused, Unavailable
-from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.cluster.errors import Invalid, NameTaken, Refused, Unavailable
+from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Job, Pod, Run
 from quotenode_backup.contract import RetentionOutcome
 from quotenode_backup.domain import timing
@@ -194,14 +195,14 @@ class RunReconciler:
         if ended.bundle is None:
             raise ValueError("a run is complete only with a bundle")
         if ended.retention:
-            await self._after_retention(run, ended.retention, now)
+            await self._after_retention(run, ended.retention, ended.bundle.path, now)
         if ended.audit and ended.audit.reason in UNRECORDABLE:
             await self._desk.tell(run, ended.audit.reason, ended.audit.message, now, warning=True, about="row")
         await self._desk.tell(run, Reason.COMPLETED, ended.message, now, warning=False)
         return await self._desk.finish(run, next_status.completed(run, ended.bundle, ended, now))
 
-    async def _after_retention(self, run: Run, found: RetentionOutcome, now: datetime) -> None:
-        """Before the run is Completed, so that it is made up for should the operator die here."""
+    async def _after_retention(self, run: Run, found: RetentionOutcome, path: str, now: datetime) -> None:
+        """Before the run is Completed, so that it is made up for should the operator die here. `path`: of its own bundle."""
         if found.problem:
             await self._desk.tell(run, Reason.RETENTION_FAILED, found.problem, now, warning=True)
         if found.pruned:
@@ -210,5 +211,7 @@ class RunReconciler:
             return
         async for other in self._cluster.stored_beside(run):
             is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
-            if is_present and not is_among(other.uid, found.survivors):
+            # The bundle of a run that was restored into another namespace lies in the folder of the old one.
+            is_here = all(PurePath(place.path).parent == PurePath(path).parent for place in other.status.destinations)
+            if is_present and is_here and not is_among(other.bundle_uid, found.survivors):
                 await self._cluster.write_status(other, next_status.pruned(other, run.name, now))

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.cluster.errors import Refused, Unavailable
-from quotenode_backup.cluster.gateway import Cluster, NameTaken
+from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.cluster.errors import NameTaken, Refused, Unavailable
+from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
+from quotenode_backup.manifests import labels
 from quotenode_backup.manifests.scheduled_run import scheduled_run
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.pace import REFUSED_TICK
@@ -36,14 +38,14 @@ class ScheduleReconciler:
                 await self._cluster.keep_finalizer(run, False)
             return None
         now = self._clock()
-        runs = await self._cluster.runs_of_schedule(run.namespace, run.uid)
+        runs = await self._cluster.runs_of_schedule(run)
         decision = await self._decision(run, runs, now)
         self._readings[run.namespace, run.name] = reading(run, decision.status, runs)
         for notice in decision.notices:
             await self._tell(run, notice, now)
         if decision.new_run and not await self._create(run, decision.new_run, now):
             decision = without_run(run, decision)
-        await self._cluster.write_status(run, decision.status)
+        await self._remember(run, decision.status)
         for old in decision.removed:
             await self._cluster.delete_run(old)
         return decision.again
@@ -53,6 +55,21 @@ class ScheduleReconciler:
         if isinstance(judged, NotAdmitted):
             return refused(run, runs, judged.reason, judged.message, now, REFUSED_TICK if judged.may_pass else None)
         return admitted(decide(run, runs, now), judged.policy)
+
+    async def _remember(self, run: Run, status: BackupStatus) -> None:
+        """The annotation follows the trigger that was acted on. Of a trigger that is taken back it goes first: left behind, it would keep
+        the same value from starting a run later."""
+        acted_on = run.spec is not None and run.spec.trigger == status.last_trigger
+        if acted_on and status.last_trigger is None:
+            run = await self._annotate(run, None)
+        run = await self._cluster.write_status(run, status)
+        if acted_on:
+            await self._annotate(run, status.last_trigger)
+
+    async def _annotate(self, run: Run, trigger: str | None) -> Run:
+        if run.last_trigger == trigger:
+            return run
+        return await self._cluster.annotate(run, labels.LAST_TRIGGER, trigger)
 
     def forget(self, namespace: str, name: str) -> None:
         """There is no schedule of this name."""

@@ -74,9 +74,7 @@ class _Look:
         return next((run for run in self.runs if run.name == name), None)
 
     def unfinished_but(self, name: str) -> Run | None:
-        return next(
-            (run for run in self.runs if run.name != name and not run.deleting and not run.status.is_finished), None
-        )
+        return next((run for run in self.runs if run.name != name and not run.deleting and not run.is_over), None)
 
 
 def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
@@ -91,6 +89,8 @@ def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
         return _invalid(run, runs, f"{exc}: correct the spec", now)
     look = _Look(run, run.spec, schedule, runs, now)
     if run.spec.trigger != run.status.last_trigger:
+        if run.status.last_trigger is None and run.spec.trigger == run.last_trigger:
+            return _served_before(look, run.spec.trigger)
         return _triggered(look, run.spec.trigger) if run.spec.trigger else _decided(look, NOW, last_trigger=None)
     if _has_changed(look):
         # What was due under the old schedule, or while suspended, is not made up for.
@@ -147,11 +147,20 @@ def _triggered(look: _Look, value: str) -> Decision:
     name = trigger_run_name(look.run.name, look.run.uid, value)
     made = look.named(name)
     # An unfinished one may be what a pass made that died before it could remember: it is taken for the one to make.
-    if made and made.status.is_finished:
+    if made and made.is_over:
         words = f"Trigger {value!r} has the run {name} already, so none is started: use another value"
         notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
         return _decided(look, NOW, notices=(notice,), last_trigger=value)
     return _decided(look, NOW, new_run=NewRun(name, InitiatedBy.ADMIN, None), last_trigger=value)
+
+
+def _served_before(look: _Look, value: str | None) -> Decision:
+    """The status is lost, and the annotation knows."""
+    words = (
+        f"Trigger {value!r} was acted on before this schedule was made again, so no run is started: use another value"
+    )
+    notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
+    return _decided(look, NOW, notices=(notice,), last_trigger=value)
 
 
 def _slot_due(look: _Look, due: Due) -> Decision:

@@ -27,15 +27,17 @@ from quotenode_backup.domain.phase import phase
 from quotenode_backup.domain.text import readable_size, shortened
 from quotenode_backup.reconcile.outcome import Ended
 
-Changes = Mapping[ConditionType, bool]
+Changes = Mapping[ConditionType, bool | None]
+_WORDS: dict[bool | None, Literal["True", "False", "Unknown"]] = {True: "True", False: "False", None: "Unknown"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a condition says."""
 
-    holds: bool
-    reason: Reason
+    holds: bool | None
+    """None: nobody knows (yet)."""
+    reason: str
     message: str
 
 
@@ -46,7 +48,7 @@ def with_conditions(
     conditions = {condition.type: condition for condition in status.conditions}
     for kind, finding in found.items():
         old = conditions.get(kind)
-        word: Literal["True", "False"] = "True" if finding.holds else "False"
+        word = _WORDS[finding.holds]
         conditions[kind] = Condition(
             type=kind,
             status=word,
@@ -62,12 +64,12 @@ def accepted(run: Run, policy: str, now: datetime) -> BackupStatus:
     """`policy`: UID of the one that judged it, if there was to be one."""
     changes = {ConditionType.ACCEPTED: True, ConditionType.PROGRESSING: False}
     status = run.status.model_copy(update={"admission_policy": policy or None})
-    return _summarized(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
+    return summarized(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
 
 
 def waiting(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     """Pending on something outside: another run's lock, or a pod that has not come up."""
-    return _summarized(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
+    return summarized(run, run.status, {ConditionType.PROGRESSING: False}, reason, message, now)
 
 
 def attempt_begun(run: Run, number: int, user: int | None, now: datetime) -> BackupStatus:
@@ -80,14 +82,14 @@ def attempt_begun(run: Run, number: int, user: int | None, now: datetime) -> Bac
             "attempts": [*run.status.attempts, attempt][-ATTEMPTS_KEPT:],
         }
     )
-    return _summarized(
+    return summarized(
         run, status, {ConditionType.PROGRESSING: True}, Reason.JOB_CREATED, f"Attempt {number}: Job {name}", now
     )
 
 
 def observed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     """What the attempt's pod does at the moment."""
-    return _summarized(run, run.status, {ConditionType.PROGRESSING: True}, reason, message, now)
+    return summarized(run, run.status, {ConditionType.PROGRESSING: True}, reason, message, now)
 
 
 def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
@@ -99,7 +101,7 @@ def attempt_ended(run: Run, ended: Ended, now: datetime) -> BackupStatus:
     if not is_busy:
         status = _audited(run, status, ended.audit, now)
     reason = Reason.WAITING_FOR_TARGET if is_busy else ended.reason
-    return _summarized(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
+    return summarized(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
 
 
 def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> BackupStatus:
@@ -112,7 +114,7 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
             "size": readable_size(bundle.size_bytes),
             "checksum": bundle.sha256,
             "destinations": [_destination(run, bundle)],
-            "components": _components(bundle),
+            "components": components(bundle),
             "notes": ended.notes,
         }
     )
@@ -123,7 +125,7 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
         ConditionType.VERIFIED: True,
         ConditionType.LOCAL_BUNDLE_PRESENT: True,
     }
-    return _summarized(run, status, changes, Reason.COMPLETED, ended.message, now)
+    return summarized(run, status, changes, Reason.COMPLETED, ended.message, now)
 
 
 def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
@@ -134,7 +136,7 @@ def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatu
     changes = {ConditionType.PROGRESSING: False, ConditionType.FAILED: True}
     if not status.holds(ConditionType.ACCEPTED):
         changes |= {ConditionType.ACCEPTED: False}
-    return _summarized(run, status, changes, reason, message, now)
+    return summarized(run, status, changes, reason, message, now)
 
 
 UNRECORDABLE = (Reason.AUDIT_TABLE_UNFIT, Reason.PERMISSION_DENIED)
@@ -176,7 +178,7 @@ def removing(run: Run, message: str, now: datetime) -> BackupStatus:
 def stopping(run: Run, message: str, now: datetime) -> BackupStatus:
     """The application is being stopped: from here on the deadline counts."""
     status = run.status.model_copy(update={"start_time": run.status.start_time or now})
-    return _summarized(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
+    return summarized(run, status, {ConditionType.PROGRESSING: True}, Reason.STOPPING_APPLICATION, message, now)
 
 
 def stopped(run: Run, application: Stopped) -> BackupStatus:
@@ -188,6 +190,11 @@ def stopped(run: Run, application: Stopped) -> BackupStatus:
 def serving(run: Run) -> BackupStatus:
     """All that was stopped has been started again."""
     return run.status.model_copy(update={"stopped": None})
+
+
+def stored_by(run: Run, uid: str) -> BackupStatus:
+    """Which UID the bundle was stored with, if not with that of the resource."""
+    return run.status.model_copy(update={"original_uid": uid}) if uid != run.uid else run.status
 
 
 def _with_last_ended(run: Run, ended: Ended, now: datetime) -> list[Attempt]:
@@ -206,15 +213,15 @@ def _destination(run: Run, bundle: StoredBundle) -> Destination:
     return Destination(type="Local", claim_name=claim, path=bundle.path, user_id=bundle.user_id)
 
 
-def _components(bundle: StoredBundle) -> Components:
+def components(bundle: StoredBundle) -> Components:
     def component(stored: StoredComponent) -> Component:
         return Component(size_bytes=stored.size_bytes, checksum=stored.sha256)
 
     return Components(database=component(bundle.database), files=component(bundle.files) if bundle.files else None)
 
 
-def _summarized(
-    run: Run, status: BackupStatus, changes: Changes, reason: Reason, message: str, now: datetime
+def summarized(
+    run: Run, status: BackupStatus, changes: Changes, reason: str, message: str, now: datetime
 ) -> BackupStatus:
     """The status with these conditions, and with reason, message and phase to match."""
     message = shortened(message, MESSAGE_LIMIT)

@@ -35,6 +35,8 @@ class Pause:
 class Done:
     """One of the Jobs did it."""
 
+    result: Result
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -57,7 +59,7 @@ def next_task(
         return Pause(TICK, newest.name, _obstacle(newest, pods))
     told = _result(run_uid, newest, pods)
     if told and told.outcome is Outcome.SUCCEEDED and newest.complete:
-        return Done()
+        return Done(told)
     due = (newest.ended or newest.created) + timing.task_delay(newest.number)
     if now >= due:
         return Begin(newest.number + 1)

@@ -74,18 +74,22 @@ def _listed() -> Iterator[None]:
 
 def result(plan: Plan, folder: Folder, record: CommitRecord, how: str) -> Result:
     """`how` ends the sentence about the bundle."""
-    bundle = record.bundle
-    stored = StoredBundle(
-        path=folder.below_claim(bundle.name),
-        size_bytes=bundle.size_bytes,
-        sha256=bundle.sha256,
+    name = record.bundle.name
+    message = f"{name} ({readable_size(record.bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
+    return plans.stored(plan, stored_bundle(record, folder.below_claim(name)), record.note_count, message)
+
+
+def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:
+    """What a commit record says of its bundle. `path`: below the root of the claim."""
+    return StoredBundle(
+        path=path,
+        size_bytes=record.bundle.size_bytes,
+        sha256=record.bundle.sha256,
         database=_component(record.database),
         files=_component(record.files) if record.files else None,
         completed=record.completed,
         user_id=record.runner.uid,
     )
-    message = f"{bundle.name} ({readable_size(bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
-    return plans.stored(plan, stored, record.note_count, message)
 
 
 def _on_notes(count: int) -> str:

@@ -14,6 +14,7 @@ from quotenode_backup.contract import (
     RecordPlan,
     RemovalPlan,
     Result,
+    SearchPlan,
     StoredBundle,
     plan_digest,
     to_line,
@@ -21,7 +22,7 @@ from quotenode_backup.contract import (
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.wording import sentence
 
-AnyPlan = TypeVar("AnyPlan", Plan, RecordPlan, RemovalPlan)
+AnyPlan = TypeVar("AnyPlan", Plan, RecordPlan, RemovalPlan, SearchPlan)
 
 
 def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
@@ -58,7 +59,7 @@ def _what_is_wrong(error: ValidationError) -> str:
     return f"The plan is not one this runner can read: {where}: {first['msg']}."
 
 
-def done(plan: Plan | RecordPlan | RemovalPlan, message: str) -> Result:
+def done(plan: Plan | RecordPlan | RemovalPlan | SearchPlan, message: str) -> Result:
     return Result(
         run_uid=plan.run_uid,
         attempt=plan.attempt,
@@ -72,7 +73,7 @@ def stored(plan: Plan, bundle: StoredBundle, notes: int, message: str) -> Result
     return done(plan, message).model_copy(update={"bundle": bundle, "notes": notes})
 
 
-def failed(plan: Plan | RecordPlan | RemovalPlan | None, failure: RunFailed) -> Result:
+def failed(plan: Plan | RecordPlan | RemovalPlan | SearchPlan | None, failure: RunFailed) -> Result:
     return Result(
         run_uid=plan.run_uid if plan else "",
         attempt=plan.attempt if plan else 0,

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
 
 
 def record(plan: RecordPlan, places: Places, redact: Redactor) -> Result:
-    outcome = audit.write(server_of(plan.database, places, redact), plan.run_uid, plan.row)
+    outcome = audit.write(server_of(plan.database, places, redact), plan.original_uid or plan.run_uid, plan.row)
     if outcome.logged:
         return plans.done(plan, outcome.message).model_copy(update={"audit": outcome})
     return plans.failed(plan, RunFailed(outcome.reason, outcome.message)).model_copy(update={"audit": outcome})

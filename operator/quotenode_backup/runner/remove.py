@@ -7,9 +7,7 @@ must say whose bundle it is.
 import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from quotenode_backup.contract import RemovalPlan, Result
 from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
@@ -17,18 +15,17 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner import plans, program
-from quotenode_backup.runner.folders import descend
+from quotenode_backup.runner.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.interruption import Unfinished
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.program import Command
-from quotenode_backup.runner.shelf import Shelf, tombstone_name
+from quotenode_backup.runner.shelf import Shelf, reached, tombstone_name
 from quotenode_backup.runner.wording import Redactor, shown
 
 log = logging.getLogger(__name__)
 
 A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP}
 
 
 def main(arguments: Sequence[str], places: Places | None = None) -> int:
@@ -38,7 +35,7 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
 def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
     *folders, bundle = _steps(plan)
     try:
-        with _opened(places.destination, folders) as shelf:
+        with reached(places.destination, folders, removes_links=True) as shelf:
             was_there = shelf is not None and _all_removed(plan, shelf, bundle)
     except OSError as error:
         raise _failed(plan, error) from error
@@ -67,9 +64,8 @@ def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
 
 def _steps(plan: RemovalPlan) -> list[str]:
     """Folders, and the name of the bundle: empty when it is to be looked for."""
-    steps = plan.path.split("/")
-    is_path = plan.path and "\0" not in plan.path and not {".", ".."} & set(steps) and all(steps[:-1])
-    if not is_path:
+    steps = steps_of(plan.path)
+    if not steps:
         raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is no path inside the claim: nothing was removed.")
     return steps
 
@@ -87,7 +83,7 @@ def _of_run(plan: RemovalPlan, shelf: Shelf) -> tuple[list[str], list[str]]:
             log.warning("%s cannot be read: %s", shown(name), error.strerror)
             unreadable.append(name)
             continue
-        if record and record.run_uid == plan.run_uid:
+        if record and record.run_uid == _stored_by(plan):
             found.append(bundle)
     return found, unreadable
 
@@ -100,26 +96,12 @@ def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> list[str]:
             continue
         try:
             record = shelf.record(name)
-            if isinstance(record, CommitRecord) and record.run_uid == plan.run_uid:
+            if isinstance(record, CommitRecord) and _is_of(plan, record):
                 shelf.condemn_unfinished(name, record)
         except OSError as error:
             log.warning("%s is left as it is: %s", shown(name), error.strerror)
             left.append(name)
     return left
-
-
-@contextmanager
-def _opened(root: Path, folders: Sequence[str]) -> Iterator[Shelf | None]:
-    """None when there is no such folder."""
-    try:
-        descriptor = descend(root, folders)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield Shelf(descriptor, removes_links=True)
-    finally:
-        os.close(descriptor)
 
 
 def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
@@ -143,7 +125,12 @@ def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
 
 
 def _is_of(plan: RemovalPlan, record: CommitRecord | NewerRecord | None) -> bool:
-    return isinstance(record, CommitRecord) and record.run_uid == plan.run_uid
+    return isinstance(record, CommitRecord) and record.run_uid == _stored_by(plan)
+
+
+def _stored_by(plan: RemovalPlan) -> str:
+    """UID of the run that stored the bundle: after a restore of the namespace the resource has another."""
+    return plan.original_uid or plan.run_uid
 
 
 def _refused(plan: RemovalPlan, why: str) -> RunFailed:
@@ -160,7 +147,7 @@ def _refuse_if_pinned(plan: RemovalPlan, shelf: Shelf, bundle: str) -> None:
 
 
 def _failed(plan: RemovalPlan, error: OSError) -> RunFailed:
-    if error.errno in _NOT_A_FOLDER:
+    if error.errno in NOT_A_FOLDER:
         return RunFailed(
             Reason.PLAN_INVALID,
             f"{_bundle(plan)} is reached through a link or a file, not a folder: nothing was removed.",

@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -20,6 +20,7 @@ from pathlib import Path
 from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerRecord, parse_record
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
+from quotenode_backup.runner.folders import descend
 from quotenode_backup.runner.wording import shown
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,20 @@ def opened(path: Path) -> Iterator["Shelf"]:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield Shelf(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def reached(root: Path, folders: Sequence[str], *, removes_links: bool = False) -> Iterator["Shelf | None"]:
+    """The folder that these names lead to, without a link on the way. None when there is no such folder."""
+    try:
+        descriptor = descend(root, folders)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield Shelf(descriptor, removes_links)
     finally:
         os.close(descriptor)
 

@@ -1,7 +1,8 @@
 """Lives in a cluster in memory: operators that go round, die, and leave everything settled."""
 
+import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -142,3 +143,43 @@ def killed_everywhere(
             check(world)
         except AssertionError as error:
             raise AssertionError(f"killed at {number} of {writes}") from error
+
+
+class _Yielding(Client):
+    """Hands the turn over before each request."""
+
+    async def read(self, path: str, query: Any = None) -> Any:
+        await asyncio.sleep(0)
+        return await super().read(path, query)
+
+    async def pages(self, path: str, query: Any = None) -> AsyncIterator[Any]:
+        await asyncio.sleep(0)
+        async for page in super().pages(path, query):
+            yield page
+
+    async def write(self, method: str, path: str, body: Any = None, content_type: str = "") -> Any:
+        await asyncio.sleep(0)
+        return await super().write(method, path, body, content_type)
+
+
+class Operator:
+    """A process that makes one request a step. Killed, it starts anew with nothing in its memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._life: Coroutine[Any, Any, None] | None = None
+
+    def step(self) -> None:
+        self._life = self._life or self._live()
+        self._life.send(None)
+
+    def kill(self) -> None:
+        if self._life:
+            self._life.close()
+        self._life = None
+
+    async def _live(self) -> None:
+        client = _Yielding(self._world)
+        while True:
+            await one_round(client)
+            await asyncio.sleep(0)

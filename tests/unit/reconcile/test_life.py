@@ -1,8 +1,6 @@
 """Runs in a cluster in memory, from apply to rest: undisturbed, killed at every request, with any faults, and with two operators."""
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
 import pytest
@@ -13,6 +11,7 @@ from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.domain.errors import VERDICTS, Reason, is_retryable
 from tests.unit.reconcile.lives import (
+    Operator,
     assert_settled,
     ends_with,
     finished,
@@ -198,46 +197,6 @@ def lose_a_pod(world: World) -> None:
             world.change(job, status={"conditions": [{"type": "Failed", "status": "True"}]})
 
 
-class _Yielding(Client):
-    """Hands the turn over before each request."""
-
-    async def read(self, path: str, query: Any = None) -> Any:
-        await asyncio.sleep(0)
-        return await super().read(path, query)
-
-    async def pages(self, path: str, query: Any = None) -> AsyncIterator[Any]:
-        await asyncio.sleep(0)
-        async for page in super().pages(path, query):
-            yield page
-
-    async def write(self, method: str, path: str, body: Any = None, content_type: str = "") -> Any:
-        await asyncio.sleep(0)
-        return await super().write(method, path, body, content_type)
-
-
-class Operator:
-    """A process that makes one request a step. Killed, it starts anew with nothing in its memory."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._life: Coroutine[Any, Any, None] | None = None
-
-    def step(self) -> None:
-        self._life = self._life or self._live()
-        self._life.send(None)
-
-    def kill(self) -> None:
-        if self._life:
-            self._life.close()
-        self._life = None
-
-    async def _live(self) -> None:
-        client = _Yielding(self._world)
-        while True:
-            await one_round(client)
-            await asyncio.sleep(0)
-
-
 def unfinished_jobs(world: World) -> int:
     """Jobs that may be dumping."""
     return sum(1 for job in world.in_(JOBS) if not job.get("status", {}).get("conditions"))
@@ -266,5 +225,6 @@ def test_two_operators_never_have_two_jobs_of_one_database(seed: int) -> None:
 
 
 @pytest.mark.parametrize("holder", ["", "..", ".", "first/status", "../../../../api/v1/namespaces/shop"])
-def test_what_can_not_be_the_name_of_a_run_is_never_put_into_a_path(holder: str) -> None:
+def test_what_can_not_be_a_name_is_never_put_into_a_path(holder: str) -> None:
     assert finished(Cluster(cast("Any", None)).read_run("shop", holder)) is None
+    assert finished(Cluster(cast("Any", None)).read_claim("shop", holder)) is None

@@ -6,7 +6,7 @@ from typing import Any
 from quotenode_backup.api.status import BackupStatus
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.reconcile.reading import Reading, reading
-from tests.unit.given import START, run, spec, status
+from tests.unit.given import START, mark, run, spec, status
 
 
 def minutes(count: float) -> datetime:
@@ -69,6 +69,12 @@ def test_a_run_that_waits_is_running_but_has_no_deadline() -> None:
     seen = read(None, run(created=minutes(3)))
     assert (seen.running, seen.running_since, seen.running_until) == (1, None, None)
     assert seen.last_attempt == minutes(3)
+
+
+def test_a_run_that_came_back_without_its_status_is_not_running_and_no_new_attempt() -> None:
+    found = read(BackupStatus(), run(mark=mark(), created=minutes(90)))
+    assert (found.running, found.waiting_since, found.running_since) == (0, None, None)
+    assert found.last_attempt == mark().completion_time
 
 
 def test_its_own_words_count_and_not_the_defaults() -> None:

@@ -10,7 +10,7 @@ from quotenode_backup.api.status import BackupStatus, ConditionType
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.reconcile.slots import Decision, decide, without_run
-from tests.unit.given import START, run, spec, status
+from tests.unit.given import START, mark, run, spec, status
 
 HOURLY = "0 * * * *"
 IN_FORCE = f"{HOURLY} Etc/UTC"
@@ -56,6 +56,29 @@ def test_a_slot_is_made_up_to_its_starting_deadline() -> None:
     assert (decide(one, [], last).status.missed_slots, decide(one, [], late).status.missed_slots) == (0, 1)
     assert decide(one, [], last).new_run
     assert decide(one, [], late).new_run is None
+
+
+def test_a_run_that_came_back_without_its_status_keeps_no_slot_and_no_trigger_waiting() -> None:
+    history = run(name="nightly-1", mark=mark(name="nightly-1"), created=hours(1))
+    assert decide(schedule(), [history], hours(1.1)).new_run
+    one = schedule(trigger="now")
+    made = decide(one, [], hours(0.1)).new_run
+    assert made
+    again = decide(one, [replace(history, name=made.name)], hours(0.1))
+    assert (again.new_run, reasons(again)) == (None, [Reason.TRIGGER_IGNORED])
+
+
+@pytest.mark.parametrize("suspend", [True, False])
+def test_a_trigger_that_the_annotation_knows_is_served_only_while_the_status_knows_none(suspend: bool) -> None:
+    one = replace(schedule(BackupStatus(), trigger="now", suspend=suspend), last_trigger="now")
+    decision = decide(one, [], hours(0.1))
+    assert (decision.new_run, decision.status.last_trigger, reasons(decision)) == (
+        None,
+        "now",
+        [Reason.TRIGGER_IGNORED],
+    )
+    assert decide(replace(one, last_trigger="before"), [], hours(0.1)).new_run
+    assert decide(replace(one, status=BackupStatus(last_trigger="before")), [], hours(0.1)).new_run
 
 
 def test_between_slots_it_says_when_the_next_one_comes() -> None:

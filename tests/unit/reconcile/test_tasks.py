@@ -29,7 +29,7 @@ def test_the_first_begins_at_once_and_is_waited_for() -> None:
 
 def test_a_job_that_says_so_and_completed_did_it() -> None:
     said = ended_pod(said=result())
-    assert after(11, over(failed=False, complete=True), pods=[said]) == Done()
+    assert after(11, over(failed=False, complete=True), pods=[said]) == Done(result())
 
 
 @pytest.mark.parametrize("said", [result(run_uid="another"), result(number=2), None])

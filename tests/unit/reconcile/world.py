@@ -4,6 +4,7 @@ It stands below `Cluster`, in the place of the HTTP connection, so that every li
 """
 
 import copy
+import hashlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from quotenode_backup.contract import (
     Result,
     RetentionOutcome,
     RowStatus,
+    SearchPlan,
+    StoredBundle,
 )
 from quotenode_backup.domain.errors import VERDICTS, Exit, Reason
 from quotenode_backup.domain.retention import mark
@@ -97,6 +100,16 @@ class World:
         meta = self.objects[path]["metadata"]
         if "deletionTimestamp" in meta and not meta.get("finalizers"):
             self._collect(path)
+
+    def restore(self, *, with_status: bool = False) -> None:
+        """Every QuoteNodeBackup is deleted and made again from what was saved of it, as backup tools and `kubectl apply` do it."""
+        saved = {path: self.objects[path] for path in list(self.objects) if path.startswith(f"{RUNS}/")}
+        for path in saved:
+            self._collect(path)
+        for path, old in saved.items():
+            kept = {key: old["metadata"][key] for key in ("labels", "annotations") if key in old["metadata"]}
+            body = {"metadata": kept, "spec": old["spec"]} | ({"status": old["status"]} if with_status else {})
+            self.put(RUNS, path.rpartition("/")[2], body)
 
     def deploy(self, name: str, replicas: int) -> None:
         """A Deployment, as far as its scale shows it, and its pods."""
@@ -197,6 +210,8 @@ class World:
                 said = self._backed_up(Plan.model_validate_json(text))
             case "record":
                 said = self._recorded(RecordPlan.model_validate_json(text))
+            case "find":
+                said = self._searched(SearchPlan.model_validate_json(text))
             case _:
                 said = self._removed(RemovalPlan.model_validate_json(text))
         code = int(Exit.OK if said.outcome is Outcome.SUCCEEDED else VERDICTS[said.reason].exit_code)
@@ -218,7 +233,7 @@ class World:
             outcome=Outcome.SUCCEEDED if done else Outcome.FAILED,
             reason=reason,
             message=f"Attempt {plan.attempt} ended with {reason}",
-            bundle=bundle(completed=self.now) if done else None,
+            bundle=_bundle_of(plan.run_uid, self.now) if done else None,
             retention=self._pruned(plan.retention.keep_last) if done and plan.retention else None,
             audit=self._row(plan.run_uid, row) if plan.audit and reason is not Reason.LOCK_BUSY else None,
         )
@@ -236,15 +251,28 @@ class World:
         return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message="Recorded")
 
     def _recorded(self, plan: RecordPlan) -> Result:
-        return _of_task(plan, self._row(plan.run_uid, plan.row.status))
+        return _of_task(plan, self._row(plan.original_uid or plan.run_uid, plan.row.status))
+
+    def _searched(self, plan: SearchPlan) -> Result:
+        uid = next((uid for uid in self.bundles if _bundle_of(uid, self.now).path == plan.path), None)
+        found = _bundle_of(uid, self.now) if uid else None
+        said = AuditOutcome(
+            logged=True, reason=Reason.COMPLETED, message=f"{plan.path} is {'there' if uid else 'not there'}"
+        )
+        return _of_task(plan, said).model_copy(update={"bundle": found, "verified": True if found else None})
 
     def _removed(self, plan: RemovalPlan) -> Result:
-        if plan.run_uid in self.bundles:
-            self.bundles.remove(plan.run_uid)
+        uid = plan.original_uid or plan.run_uid
+        if uid in self.bundles:
+            self.bundles.remove(uid)
         return _of_task(plan, AuditOutcome(logged=True, reason=Reason.COMPLETED, message="Removed"))
 
 
-def _of_task(plan: RecordPlan | RemovalPlan, said: AuditOutcome) -> Result:
+def _bundle_of(uid: str, completed: datetime) -> StoredBundle:
+    return bundle(path=f"shop-0/{uid}.tar.gz", sha256=hashlib.sha256(uid.encode()).hexdigest(), completed=completed)
+
+
+def _of_task(plan: RecordPlan | RemovalPlan | SearchPlan, said: AuditOutcome) -> Result:
     return Result(
         run_uid=plan.run_uid,
         attempt=plan.attempt,
@@ -292,11 +320,15 @@ class Client:
             return copy.deepcopy(self.world.put(path, body["metadata"]["name"], body))
         plain = path.removesuffix("/status")
         found = self._found(plain)
-        expected = (body.get("metadata") or body.get("preconditions") or {}).get("resourceVersion")
-        if expected and expected != found["metadata"]["resourceVersion"]:
+        expected = body.get("metadata") or body.get("preconditions") or {}
+        if any(
+            expected.get(key, found["metadata"][key]) != found["metadata"][key] for key in ("uid", "resourceVersion")
+        ):
             raise Conflict(path)
         if method == "DELETE":
             return self._deleted(plain, found)
+        if method == "PUT":  # it says all that there is to be
+            found["metadata"].pop("annotations", None)
         answer = copy.deepcopy(self.world.change(plain, **_merged(found, body)))
         self.world.collect_released(plain)
         return answer
@@ -310,7 +342,10 @@ class Client:
 
 def _merged(old: Json, patch: Json) -> Json:
     new = {key: _value(old.get(key), value) for key, value in patch.items() if key != "metadata"}
-    known = {key: value for key, value in patch.get("metadata", {}).items() if key in {"annotations", "finalizers"}}
+    meta = patch.get("metadata", {})
+    known = {"finalizers": meta["finalizers"]} if "finalizers" in meta else {}
+    if "annotations" in meta:
+        known["annotations"] = _value(old["metadata"].get("annotations", {}), meta["annotations"])
     return new | ({"metadata": old["metadata"] | known} if known else {})
 
 
