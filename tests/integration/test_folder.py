@@ -186,6 +186,14 @@ def test_something_strange_in_the_place_of_a_bundle_stops_neither_run_nor_retent
         assert look(replaced) == seen
 
 
+def test_records_that_say_what_no_backup_says_stop_nothing(site: Site) -> None:
+    before, absurd = older.bundles(site, 4), absurd_records(site)
+    retention = pruned(site, 2)
+    assert standing(before) == [True, False, False, False]
+    assert all(standing(absurd))
+    assert retention.problem == f"{absurd[-1].record.name} and 3 more: not a commit record, left as it is."
+
+
 ODD_NAMES = [
     "{}.tar.gz",
     "{}.tar.gz.sha256",
