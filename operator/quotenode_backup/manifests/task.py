@@ -40,8 +40,7 @@ def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: Run
 
 
 def search_job(plan: SearchPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
-    source = {"claimName": plan.local.claim_name, "readOnly": True}
-    volume = {"name": "claim", "persistentVolumeClaim": source}
+    volume = claim_volume("claim", plan.local.claim_name, read_only=True)
     return _job(plan, Work(FIND, (volume,), (mount("claim", DESTINATION),)), pod, placement, settings)
 
 

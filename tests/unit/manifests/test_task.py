@@ -17,4 +17,4 @@ def test_who_looks_for_a_bundle_can_change_nothing_on_its_claim() -> None:
     [volume] = [one for one in pod["volumes"] if "persistentVolumeClaim" in one]
     [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == volume["name"]]
     assert volume["persistentVolumeClaim"] == {"claimName": "bundles", "readOnly": True}
-    assert (mount["readOnly"], pod["containers"][0]["args"]) == (True, ["find"])
+    assert (mount["readOnly"], pod["containers"][0]["args"][0]) == (True, "find")

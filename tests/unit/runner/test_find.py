@@ -10,9 +10,11 @@ import pytest
 
 from quotenode_backup.contract import Outcome, Result, SearchPlan
 from quotenode_backup.runner.find import READING_ENDS, find
+from quotenode_backup.runner.manifest import target
 from quotenode_backup.runner.places import Places
 from quotenode_backup.runner.wording import Redactor
-from tests.unit.runner.site import make_places
+from tests import bundle_maker
+from tests.unit.runner.site import make_places, make_plan
 
 CONTENT = b"x" * 3_000_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -26,16 +28,9 @@ def places(tmp_path: Path) -> Places:
     folder = places.destination / "a" / "shop"
     folder.mkdir(parents=True)
     (folder / BUNDLE).write_bytes(CONTENT)
-    part = {"member": "backup.dump", "sizeBytes": 1, "sha256": "b" * 64}
-    record = {
-        "runUid": "mine",
-        "completed": "2026-03-01T02:00:00Z",
-        "database": part,
-        "runner": {"uid": 1000},
-        "noteCount": 0,
-        "bundle": {"name": BUNDLE, "sizeBytes": len(CONTENT), "sha256": SHA256},
-    }
-    (folder / RECORD).write_text(json.dumps(record))
+    completed = datetime(2026, 3, 1, 2, tzinfo=UTC)
+    made = bundle_maker.manifest(target(make_plan(), 1), "mine", completed, b"dump")
+    (folder / RECORD).write_bytes(made.recorded(BUNDLE, len(CONTENT), SHA256).to_json())
     return places
 
 
@@ -59,7 +54,7 @@ def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: 
 def test_a_bundle_that_is_there_is_read_to_its_end_and_told_of_as_it_was(places: Places) -> None:
     result = searched(places)
     assert result.bundle
-    assert (result.bundle.path, result.bundle.sha256, result.bundle.user_id) == (f"a/shop/{BUNDLE}", SHA256, 1000)
+    assert (result.bundle.path, result.bundle.sha256, result.bundle.user_id) == (f"a/shop/{BUNDLE}", SHA256, 10001)
     assert (result.bundle.completed.isoformat(), result.verified) == ("2026-03-01T02:00:00+00:00", True)
     assert result.message.startswith(f"a/shop/{BUNDLE} of claim bundles is there (2.9 MiB), and all of it was read")
 
@@ -140,7 +135,8 @@ def _changed(**changes: object) -> Callable[[Path], None]:
             "is another backup's",
             id="other checksum",
         ),
-        pytest.param(_changed(completed="yesterday"), "can't be read", id="record without a time"),
+        pytest.param(_changed(completed="yesterday"), "has no commit record", id="record without a time"),
+        pytest.param(_changed(formatVersion=99), "of a later release", id="record of a later release"),
     ],
 )
 def test_what_is_not_the_bundle_is_not_found_and_said_why(
