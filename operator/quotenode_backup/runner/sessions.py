@@ -178,13 +178,16 @@ class SnapshotSession(Session):
 
 
 _SNAPSHOT = "SELECT pg_export_snapshot(), current_setting('server_encoding')"
-# The names and types of the columns count too: columns that change their names between a snapshot and a lock change their contents. Sequences
-# and materialized views do not: pg_dump reads the values of the first as they are, and no rows of the second.
+# The names and types of the columns count too: columns that change their names between a snapshot and a lock change their contents. So do the
+# parents, since a partition may have moved. Sequences and materialized views do not: pg_dump reads the values of the first as they are, and no
+# rows of the second.
 _TABLES = """
     SELECT c.oid, format('%I.%I', n.nspname, c.relname), hashtextextended(
         format('%s %s %L %L ', c.relfilenode, c.relkind, n.nspname, c.relname) || coalesce(
             (SELECT string_agg(format('%s %L %s', a.attnum, a.attname, a.atttypid), ' ' ORDER BY a.attnum)
-             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') COLLATE "C", 0)
+             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') || coalesce(
+            (SELECT string_agg(format(' in %s', i.inhparent), '' ORDER BY i.inhseqno)
+             FROM pg_inherits i WHERE i.inhrelid = c.oid), '') COLLATE "C", 0)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
       AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
