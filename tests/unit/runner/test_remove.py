@@ -41,7 +41,7 @@ def record(run: str, name: str, content: bytes = CONTENT) -> str:
     return made.recorded(name, len(content), bundle_maker.sha256(content)).to_json().decode()
 
 
-def removed(places: Places, path: str = "shop/") -> str:
+def removed(places: Places, path: str = "shop/", **changes: str) -> str:
     fields = {
         "version": 1,
         "runUid": "mine",
@@ -52,7 +52,16 @@ def removed(places: Places, path: str = "shop/") -> str:
         "local": {"claimName": "bundles", "subPath": ""},
         "path": path,
     }
-    return remove(RemovalPlan.model_validate_json(json.dumps(fields)), places, Redactor()).message
+    return remove(RemovalPlan.model_validate_json(json.dumps(fields | changes)), places, Redactor()).message
+
+
+def test_the_bundle_of_a_run_that_was_restored_goes_by_the_uid_that_it_was_stored_with(
+    places: Places, folder: Path
+) -> None:
+    (folder / "one.tar.gz.manifest.json").write_text(record("mine", "one.tar.gz"))
+    assert "had gone before" in removed(places, runUid="anew")
+    assert "was removed" in removed(places, runUid="anew", originalUid="mine")
+    assert not (folder / "one.tar.gz").exists()
 
 
 def test_a_backup_that_commits_just_now_does_not_hide_the_bundle(
