@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from kubernetes.aio.client import Configuration
 
@@ -25,6 +26,7 @@ from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
+from quotenode_backup.reconcile.admission import takes_effect_in
 from quotenode_backup.reconcile.desk import Pass
 from quotenode_backup.reconcile.locks import Room
 from quotenode_backup.reconcile.reconciler import Reconciler
@@ -76,6 +78,7 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     cluster = Cluster(connection)
     room = Room(chosen.max_concurrent_runs, chosen.scopes)
     policy = AdmissionPolicy(connection, chosen.admission_policy)
+    await _in_effect(policy)
     reconciler = Reconciler(cluster, chosen.runner, chosen.identity, None, room, metrics.schedules, policy)
     server = serve(chosen.http_port, health, metrics)
     helpers = [
@@ -93,6 +96,14 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     finally:
         await _stopped([watching, *helpers])
         server.shutdown()
+
+
+async def _in_effect(policy: AdmissionPolicy) -> None:
+    """Who waits for this operator to be ready, as `helm install --wait` does, finds the policy that came with it in effect: what is
+    written from then on counts as judged."""
+    if policy.name:
+        left = takes_effect_in(await policy.enforcement(), datetime.now(UTC))
+        await asyncio.sleep(left.total_seconds())
 
 
 async def _stopped(tasks: list[asyncio.Task[None]]) -> None:

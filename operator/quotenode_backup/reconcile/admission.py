@@ -1,7 +1,7 @@
 """Whether the author of a resource was asked: the admission policy judges what is written while it is in force, and nothing else."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from quotenode_backup.api.status import ConditionType
 from quotenode_backup.cluster.admission import AdmissionPolicy, Enforcement
@@ -9,8 +9,8 @@ from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests.labels import APPROVED
 
-TAKES_EFFECT = timedelta(seconds=10)
-"""How long the API servers may take to enforce a new policy. They look each second."""
+TAKES_EFFECT = timedelta(seconds=5)
+"""How long the API servers may take to enforce a new policy. They look for one each second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,13 @@ class NotAdmitted:
     reason: Reason
     message: str
     may_pass: bool
+
+
+def takes_effect_in(found: Enforcement | None, now: datetime) -> timedelta:
+    """How long a new policy may still let something pass. Never longer than it takes, whatever the clocks say."""
+    if found is None:
+        return timedelta(0)
+    return min(max(found.since + TAKES_EFFECT - now, timedelta(0)), TAKES_EFFECT)
 
 
 class Admission:

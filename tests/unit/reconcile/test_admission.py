@@ -1,13 +1,13 @@
 """What nobody asked the author about is not run: neither what is older than the admission policy, nor what is written while there is none."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from quotenode_backup.cluster.admission import Enforcement
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
-from quotenode_backup.reconcile.admission import TAKES_EFFECT, Admitted, NotAdmitted, judgement
+from quotenode_backup.reconcile.admission import TAKES_EFFECT, Admitted, NotAdmitted, judgement, takes_effect_in
 from tests.unit.given import START, run
 from tests.unit.reconcile.lives import finished, one_round, reconciler, to_rest
 from tests.unit.reconcile.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
@@ -30,6 +30,16 @@ def test_an_approval_counts_for_the_policy_that_it_names_alone() -> None:
     assert judgement(run(created=old, approved="uid"), Enforcement("uid", START), POLICY) == Admitted("uid")
     assert isinstance(judgement(run(created=old, approved="uid"), Enforcement("new", START), POLICY), NotAdmitted)
     assert isinstance(judgement(run(created=old), Enforcement("uid", START), POLICY), NotAdmitted)
+
+
+@pytest.mark.parametrize(
+    ("now", "left"),
+    [(START, TAKES_EFFECT), (START + SECOND, TAKES_EFFECT - SECOND), (START + TAKES_EFFECT, 0 * SECOND)],
+)
+def test_an_operator_is_ready_when_its_policy_is_in_effect(now: datetime, left: timedelta) -> None:
+    assert takes_effect_in(Enforcement("uid", START), now) == left
+    assert takes_effect_in(Enforcement("uid", START + timedelta(hours=1)), now) == TAKES_EFFECT, "another clock"
+    assert takes_effect_in(None, now) == timedelta(0)
 
 
 def passes(client: Client, count: int = 5) -> None:
