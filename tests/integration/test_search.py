@@ -47,7 +47,6 @@ def test_a_real_bundle_is_found_by_what_its_run_reported(site: Site) -> None:
     before = sorted(site.destination.rglob("*"))
     outcome = site.task("find", local=CLAIM, path=stored.path, sizeBytes=stored.size_bytes, sha256=stored.sha256)
     assert outcome.succeeded() == stored
-    assert outcome.result.verified is True
     assert sorted(site.destination.rglob("*")) == before
 
 

@@ -47,7 +47,7 @@ class Pod(SpecModel):
     run_as_user: Annotated[int, Field(ge=1, le=2147483647)] | None = None
     """User id that can read the files. Absent: that of the pod that has the claims mounted."""
     fs_group: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """Group that may write to the volume of the bundles, for storage that starts out as root's. The kubelet gives that volume to it, on mismatch only; volumes that hold files of the application keep their groups and modes."""
+    """Group that may write to the volume of the bundles, for storage that starts out as root's. The kubelet gives that volume to it, on mismatch only, and not while other pods have it mounted; volumes that are only read keep their groups and modes."""
     labels: (
         Annotated[
             dict[LabelKey, LabelValue],

@@ -18,7 +18,7 @@ class Enforcement:
     """A policy whose binding denies."""
 
     policy: str
-    """UID of the binding. Nobody can know it before the binding is there."""
+    """UID of the binding. Nobody can know it before the binding is there, and one that was changed since is none of ours."""
     since: datetime
 
 
@@ -27,16 +27,26 @@ class AdmissionPolicy:
         """`name`: of the policy and of its binding; empty when the chart has none (admission.enabled=false)."""
         self._reader = reader
         self.name = name
+        self.last_seen = ""
+        """UID of the policy that was in force when it was last looked at."""
 
     async def enforcement(self) -> Enforcement | None:
-        """None when it is not in force, or nobody may know."""
+        """None when it is not in force, or nobody may know.
+
+        One that was changed is none: it may have let something pass meanwhile. The chart has another name for another content.
+        """
+        found = await self._found()
+        self.last_seen = found.policy if found else ""
+        return found
+
+    async def _found(self) -> Enforcement | None:
         try:
             policy = await self._reader.read(admission("validatingadmissionpolicies", self.name))
             binding = await self._reader.read(admission("validatingadmissionpolicybindings", self.name))
         except (NotFound, Refused):
             return None
-        spec = binding["spec"]
-        if spec["policyName"] != self.name or "Deny" not in spec.get("validationActions", ()):
+        spec, was_changed = binding["spec"], any(one["metadata"].get("generation", 1) != 1 for one in (policy, binding))
+        if was_changed or spec["policyName"] != self.name or "Deny" not in spec.get("validationActions", ()):
             return None
         created = [datetime.fromisoformat(one["metadata"]["creationTimestamp"]) for one in (policy, binding)]
         return Enforcement(binding["metadata"]["uid"], max(created))

@@ -208,8 +208,6 @@ class Result(BaseModel):
     """Absent when the plan has no retention, or the run did not come so far."""
     audit: "AuditOutcome | None" = None
     """Absent when the plan wants no row, or the runner could not try."""
-    verified: bool | None = None
-    """Said by a search that found the bundle: whether there was time to read all of it, and it has its checksum."""
 
 
 class RetentionOutcome(BaseModel):

@@ -14,6 +14,8 @@ TASK_TIME = timedelta(seconds=90)
 """How long a Job that writes a row or removes a bundle may take."""
 TASK_BACKSTOP = timedelta(seconds=30)
 """After that the Job's own deadline ends it."""
+SLOW_DISK = 20_000_000
+"""Bytes that are read in a second at least, where a whole bundle has to be read."""
 FIRST_TASK_RETRY = timedelta(minutes=1)
 LONGEST_TASK_RETRY = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=5)
@@ -50,3 +52,8 @@ def task_delay(number: int) -> timedelta:
     """The pause after the n-th Job that could not write its row or remove its bundle."""
     doublings = min(max(0, number - 1), 10)
     return min(FIRST_TASK_RETRY * (1 << doublings), LONGEST_TASK_RETRY)
+
+
+def search_time(size: int) -> timedelta:
+    """How long a Job may take that reads a bundle of so many bytes to its end."""
+    return TASK_TIME + timedelta(seconds=size // SLOW_DISK)

@@ -38,6 +38,8 @@ class Placement:
     user: int
     node: str | None
     tolerations: tuple[Manifest, ...] = ()
+    leaves_modes: bool = False
+    """Whether somebody else's pod has the bundles' claim mounted, and may have files of its own there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def runner_pod(work: Work, pod: Pod, placement: Placement, settings: RunnerSetti
 
 def _security(pod: Pod, placement: Placement, work: Work) -> Manifest:
     group: Manifest = {}
-    if pod.fs_group is not None and work.leaves_modes:
+    if pod.fs_group is not None and (work.leaves_modes or placement.leaves_modes):
         group = {"supplementalGroups": [pod.fs_group]}
     elif pod.fs_group is not None:
         group = {"fsGroup": pod.fs_group, "fsGroupChangePolicy": "OnRootMismatch"}

@@ -9,6 +9,12 @@ from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.manifests import labels
 
 
+def run_spec(schedule: BackupSpec) -> BackupSpec:
+    """The spec of each run of a schedule. Retention is said: a one-off without it keeps all."""
+    nothing = dict.fromkeys(SCHEDULE_FIELDS)
+    return schedule.model_copy(update={**nothing, "retention": schedule.retention or Retention()})
+
+
 def scheduled_run(
     *,
     namespace: str,
@@ -19,9 +25,8 @@ def scheduled_run(
     by: InitiatedBy,
     slot: datetime | None,
 ) -> dict[str, Any]:
-    """Without an owner: to delete a schedule must not delete the record of its backups. Retention is said: a one-off without it keeps all."""
-    retained = spec.model_copy(update={"retention": spec.retention or Retention()})
-    copied = retained.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(SCHEDULE_FIELDS))
+    """Without an owner: to delete a schedule must not delete the record of its backups."""
+    copied = run_spec(spec).model_dump(mode="json", by_alias=True, exclude_none=True)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,

@@ -1,5 +1,7 @@
 """The Jobs of what is done after a run: its row is written, its bundle removed or looked for, where the run itself could not."""
 
+from datetime import timedelta
+
 from quotenode_backup.api.database import Database
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import DESTINATION, RecordPlan, RemovalPlan, SearchPlan
@@ -41,7 +43,8 @@ def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: Run
 
 def search_job(plan: SearchPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name, read_only=True)
-    return _job(plan, Work(FIND, (volume,), (mount("claim", DESTINATION),)), pod, placement, settings)
+    work = Work(FIND, (volume,), (mount("claim", DESTINATION),))
+    return _job(plan, work, pod, placement, settings, timing.search_time(plan.size_bytes))
 
 
 def _job(
@@ -50,6 +53,7 @@ def _job(
     pod: Pod,
     placement: Placement,
     settings: RunnerSettings,
+    time: timedelta = timing.TASK_TIME,
 ) -> Manifest:
     """Without an owner: a deletion in the foreground would take the Job away that it waits for. And with resources of its own: those of the
     run may be the very reason why it could not do this itself."""
@@ -64,6 +68,6 @@ def _job(
     text = plan.model_dump_json(by_alias=True, exclude_none=True)
     name = task_job_name(work.command, plan.run_uid, plan.attempt)
     job = one_pod_job(plan.namespace, name, text, marks, pod, runner_pod(work, pod, placement, settings))
-    seconds = int((timing.TASK_TIME + timing.TASK_BACKSTOP).total_seconds())
+    seconds = int((time + timing.TASK_BACKSTOP).total_seconds())
     job["spec"] |= {"activeDeadlineSeconds": seconds, "ttlSecondsAfterFinished": KEPT_SECONDS}
     return job

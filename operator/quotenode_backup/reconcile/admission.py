@@ -39,15 +39,23 @@ class Admission:
         self._policy = policy if policy and policy.name else None
 
     async def judge(self, run: Run) -> Admitted | NotAdmitted:
-        if self._policy is None:
-            return Admitted("")
         known = judged_before(run)
-        return Admitted(known) if known else judgement(run, await self._policy.enforcement(), self._policy.name)
+        if self._policy is None or (known and known == self._policy.last_seen):
+            return Admitted(known)
+        found = await self._policy.enforcement()
+        if known:
+            return Admitted(found.policy if found else known)
+        return judgement(run, found, self._policy.name)
 
 
 def judged_before(run: Run) -> str:
-    """The policy that was in force when this very generation was accepted; empty when there was none, or it was not. A release that is installed
-    anew has a new policy, and what an earlier one judged stays judged."""
+    """The policy under which this very generation was accepted, or the schedule that a run was copied from; empty when there was none.
+
+    A release that is installed anew, or has another policy, finds that what an earlier one judged stays judged. Such a schedule gets the new
+    policy's UID, so that an edit under that one counts as judged by it.
+    """
+    if not run.is_schedule:
+        return run.status.admission_policy or ""
     accepted = run.status.condition(ConditionType.ACCEPTED)
     is_this = accepted is not None and accepted.status == "True" and accepted.observed_generation == run.generation
     return run.status.admission_policy or "" if is_this else ""
@@ -60,16 +68,11 @@ def judgement(run: Run, found: Enforcement | None, name: str) -> Admitted | NotA
             f"The admission policy {name} is not in force, so nobody asked whether the author may read what this names: helm upgrade brings it back",
             may_pass=True,
         )
-    if found.policy == run.approved or run.created >= found.since + TAKES_EFFECT:
+    if found.policy in (run.approved, run.status.admission_policy) or run.created >= found.since + TAKES_EFFECT:
         return Admitted(found.policy)
-    remedy = (
-        f"kubectl annotate qnb -n {run.namespace} {run.name} --overwrite {APPROVED}={found.policy}"
-        if run.is_schedule
-        else "make it anew"
-    )
-    return NotAdmitted(
-        Reason.OLDER_THAN_POLICY,
-        "This is older than the admission policy that would have asked whether its author may read what it names. If that is in order: "
-        + remedy,
-        may_pass=False,
-    )
+    age = "older than" if run.created < found.since else "as old as, to within some seconds,"
+    why = f"This is {age} the admission policy that is to ask whether its author may read what it names"
+    if not run.is_schedule and not run.is_history:
+        return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}: make it anew", may_pass=False)
+    command = f"kubectl annotate qnb -n {run.namespace} {run.name} --overwrite {APPROVED}={found.policy}"
+    return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}. If that is in order: {command}", may_pass=run.is_history)

@@ -39,7 +39,7 @@ class Admittance:
         desk = self._desk
         judged = await self._admission.judge(run)
         if isinstance(judged, NotAdmitted):
-            return await self._not_admitted(run, judged, now)
+            return await self.not_admitted(run, judged, now)
         before = await self._before(run, now)
         if before:
             return await desk.wait_for(run, Reason.WAITING_FOR_TARGET, before, now, LOCK_TICK)
@@ -56,7 +56,7 @@ class Admittance:
             return await desk.write(run, status, LOCK_TICK)
         return await desk.fail(run, placement.reason, placement.message, now)
 
-    async def _not_admitted(self, run: Run, found: NotAdmitted, now: datetime) -> Pass:
+    async def not_admitted(self, run: Run, found: NotAdmitted, now: datetime) -> Pass:
         if found.may_pass:
             return await self._desk.wait_for(run, found.reason, found.message, now, REFUSED_TICK)
         return await self._desk.fail(run, found.reason, found.message, now)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import DeletionPolicy
-from quotenode_backup.cluster.errors import ApiError, Conflict, Refused
+from quotenode_backup.cluster.errors import ApiError, Conflict, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.marks import mark_for
 from quotenode_backup.cluster.views import Run
@@ -66,7 +66,7 @@ class Afterwards:
             return await self._cluster.write_status(run, next_status.stored_by(run, run.bundle_uid))
         try:
             return await self._cluster.mark_finished(run, mark_for(run))
-        except Refused as exc:
+        except (Refused, Unavailable) as exc:
             logger.warning("%s/%s can't be marked as finished: %s", run.namespace, run.name, exc)
             return run
 

@@ -93,7 +93,7 @@ class BundleSearch:
         now = self._clock()
         message = f"{result.message} The run came back without its status, which was rebuilt"
         await self._tell(run, Reason.BUNDLE_FOUND, message, now, warning=False)
-        status = restored.found(run, bundle.claim_name, result.bundle, bool(result.verified), message, now)
+        status = restored.found(run, bundle.claim_name, result.bundle, message, now)
         await self._cluster.write_status(run, status)
         return None
 

@@ -37,9 +37,10 @@ def place(
     nodes = {mounter.node for mounter in bound.values()}
     if len(nodes) > 1:
         return _apart(bound)
+    is_shared = bool(mounters[spec.storage.local.claim_name])
     if not nodes:
-        return Placement(user=user, node=None)
-    return Placement(user=user, node=nodes.pop(), tolerations=_tolerations(bound))
+        return Placement(user=user, node=None, leaves_modes=is_shared)
+    return Placement(user=user, node=nodes.pop(), tolerations=_tolerations(bound), leaves_modes=is_shared)
 
 
 def beside(user: int, claim: Claim, mounters: Sequence[Mounter]) -> Placement:

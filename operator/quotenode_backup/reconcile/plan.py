@@ -105,7 +105,7 @@ def search_plan(run: Run, bundle: MarkedBundle, number: int, now: datetime) -> S
         namespace=run.namespace,
         name=run.name,
         attempt=number,
-        deadline=now + timing.TASK_TIME,
+        deadline=now + timing.search_time(bundle.size_bytes),
         local=PlannedClaim(claim_name=bundle.claim_name),
         path=bundle.path,
         size_bytes=bundle.size_bytes,

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.views import Run
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile import locks
-from quotenode_backup.reconcile.admission import Admission
+from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.afterwards import Afterwards
 from quotenode_backup.reconcile.desk import Pass
 from quotenode_backup.reconcile.pace import LOCK_TICK, NOW
@@ -32,6 +33,7 @@ class Reconciler:
         self._cluster = cluster
         self._clock = clock or (lambda: datetime.now(UTC))
         tell, admission = Teller(cluster, reporter), Admission(policy)
+        self._admission = admission
         self._runs = RunReconciler(cluster, settings, tell, self._clock, room, admission)
         self._afterwards = Afterwards(cluster, settings, tell, self._clock)
         self._schedules = ScheduleReconciler(
@@ -48,7 +50,7 @@ class Reconciler:
             is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
             return Pass(None if is_free else LOCK_TICK)
         if run.is_history and not run.deleting:
-            return Pass(await self._afterwards.receive(run))
+            return await self._receive(run)
         if run.status.is_finished or (run.deleting and not run.is_schedule):
             return Pass(await self._afterwards.settle(run))
         if run.is_schedule:
@@ -56,3 +58,10 @@ class Reconciler:
         if await self._afterwards.agree_on_finalizer(run):
             return Pass(NOW)
         return await self._runs.reconcile(run)
+
+    async def _receive(self, run: Run) -> Pass:
+        """What the annotation of a run says of its end is believed, and acted on, only if its author was asked."""
+        judged = await self._admission.judge(run)
+        if isinstance(judged, NotAdmitted):
+            return await self._runs.hold(run, judged, self._clock())
+        return Pass(await self._afterwards.receive(run))

@@ -50,7 +50,7 @@ def missing(run: Run, status: BackupStatus, why: str, now: datetime) -> BackupSt
     return summarized(run, status, changes, Reason.BUNDLE_MISSING, f"The bundle was not found: {why}", now)
 
 
-def found(run: Run, claim: str, bundle: StoredBundle, verified: bool, message: str, now: datetime) -> BackupStatus:
+def found(run: Run, claim: str, bundle: StoredBundle, message: str, now: datetime) -> BackupStatus:
     """As it was when the run completed, as far as the annotation and the commit record tell."""
     place = Destination(type="Local", claim_name=claim, path=bundle.path, user_id=bundle.user_id)
     status = run.status.model_copy(
@@ -63,7 +63,7 @@ def found(run: Run, claim: str, bundle: StoredBundle, verified: bool, message: s
         }
     )
     changes = {ConditionType.ACCEPTED: True, ConditionType.COMPLETE: True, ConditionType.LOCAL_BUNDLE_PRESENT: True}
-    changes |= {ConditionType.VERIFIED: True} if verified else {}
+    changes |= {ConditionType.VERIFIED: True}
     return summarized(run, status, changes, Reason.COMPLETED, message, now)
 
 

@@ -21,7 +21,7 @@ from quotenode_backup.manifests.job import backup_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
 from quotenode_backup.reconcile import application, locks
 from quotenode_backup.reconcile import status as next_status
-from quotenode_backup.reconcile.admission import Admission
+from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.admittance import Admittance
 from quotenode_backup.reconcile.application_steps import ApplicationSteps
 from quotenode_backup.reconcile.decisions import Seen, next_step
@@ -100,6 +100,10 @@ class RunReconciler:
         if pod.phase == "Pending" and not pod.unscheduled_message:
             return await self._cluster.newest_warning(run.namespace, "Pod", pod.name, "FailedMount")
         return ""
+
+    async def hold(self, run: Run, found: NotAdmitted, now: datetime) -> Pass:
+        """A run whose author was not asked, or not yet."""
+        return await self._admittance.not_admitted(run, found, now)
 
     def forget(self, namespace: str, name: str) -> None:
         """There is no run of this name that is on its way."""

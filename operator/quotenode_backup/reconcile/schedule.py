@@ -10,7 +10,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.views import Run
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
-from quotenode_backup.manifests.scheduled_run import scheduled_run
+from quotenode_backup.manifests.scheduled_run import run_spec, scheduled_run
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.pace import REFUSED_TICK
 from quotenode_backup.reconcile.reading import Readings, reading
@@ -43,7 +43,7 @@ class ScheduleReconciler:
         self._readings[run.namespace, run.name] = reading(run, decision.status, runs)
         for notice in decision.notices:
             await self._tell(run, notice, now)
-        if decision.new_run and not await self._create(run, decision.new_run, now):
+        if decision.new_run and not await self._create(run, decision, decision.new_run, now):
             decision = without_run(run, decision)
         await self._remember(run, decision.status)
         for old in decision.removed:
@@ -75,11 +75,11 @@ class ScheduleReconciler:
         """There is no schedule of this name."""
         self._readings.pop((namespace, name), None)
 
-    async def _create(self, run: Run, new: NewRun, now: datetime) -> bool:
+    async def _create(self, run: Run, decision: Decision, new: NewRun, now: datetime) -> bool:
         """Whether it is there. If not, that is told, and the slots behind it are not held up."""
         occurrence = int(new.slot.timestamp()) if new.slot else run.generation
         try:
-            await self._cluster.ensure_run(_manifest(run, new))
+            made = await self._cluster.ensure_run(_manifest(run, new))
         except NameTaken as exc:
             words = f"{exc}: remove or rename it"
             await self._tell(run, Notice(Reason.NAME_COLLISION, words, occurrence, warning=True), now)
@@ -93,8 +93,15 @@ class ScheduleReconciler:
             words = f"The cluster refuses run {new.name}: {exc}"
             await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now)
             return False
+        await self._hand_on(run, made, decision.status.admission_policy)
         await self._tell(run, Notice(Reason.RUN_CREATED, f"Made run {new.name}", occurrence, warning=False), now)
         return True
+
+    async def _hand_on(self, run: Run, made: Run, policy: str | None) -> None:
+        """A run is as well judged as the schedule that it is a copy of, whatever has become of the policy in between. No policy asks us."""
+        is_new = made.status.admission_policy is None and not made.status.is_finished
+        if policy and is_new and made.spec == run_spec(_spec(run)):
+            await self._cluster.write_status(made, made.status.model_copy(update={"admission_policy": policy}))
 
     async def _tell(self, run: Run, notice: Notice, now: datetime, about: str = "") -> None:
         """`about`: what else than the notice's reason and occurrence makes it another Event."""

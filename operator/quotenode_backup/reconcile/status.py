@@ -131,7 +131,9 @@ def completed(run: Run, bundle: StoredBundle, ended: Ended, now: datetime) -> Ba
 def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     status = run.status.model_copy(update={"completion_time": now})
     is_of_attempt = bool(status.attempts) and status.attempts[-1].reason == reason
-    if not (is_of_attempt and status.condition(ConditionType.AUDIT_LOGGED)):
+    is_told = is_of_attempt and status.condition(ConditionType.AUDIT_LOGGED) is not None
+    # The row would be written with a Secret, at a host, that nobody asked the author about.
+    if reason is not Reason.OLDER_THAN_POLICY and not is_told:
         status = _audited(run, status, None, now)
     changes = {ConditionType.PROGRESSING: False, ConditionType.FAILED: True}
     if not status.holds(ConditionType.ACCEPTED):

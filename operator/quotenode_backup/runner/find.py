@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 from quotenode_backup.contract import DETAIL_LIMIT, Result, SearchPlan, StoredBundle
 from quotenode_backup.contract.manifest import NewerRecord
@@ -25,8 +24,6 @@ from quotenode_backup.runner.shelf import Shelf, reached
 from quotenode_backup.runner.wording import Redactor, sentence, shown
 
 A_SEARCH = Unfinished("the bundle was looked for", "it is tried again")
-READING_ENDS = timedelta(seconds=20)
-"""Before the deadline: a bundle that is larger is found all the same, and said to be unverified."""
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
 
 
@@ -40,18 +37,16 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
 
 def find(plan: SearchPlan, places: Places, _redact: Redactor) -> Result:
     try:
-        bundle, verified = _found(plan, places)
+        bundle = _found(plan, places)
     except Absent as absence:
         return plans.done(plan, f"{_place(plan)} {absence}.")
     except OSError as error:
         raise _failed(plan, error) from error
-    read = "all of it was read again" if verified else "there was no time to read all of it"
-    message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and {read}."
-    return plans.done(plan, message).model_copy(update={"bundle": bundle, "verified": verified})
+    message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
+    return plans.done(plan, message).model_copy(update={"bundle": bundle})
 
 
-def _found(plan: SearchPlan, places: Places) -> tuple[StoredBundle, bool]:
-    """The bundle, and whether there was time to verify it."""
+def _found(plan: SearchPlan, places: Places) -> StoredBundle:
     *folders, name = steps_of(plan.path) or [""]
     if not name:
         raise Absent("is no path of a file inside the claim")
@@ -64,7 +59,7 @@ def _found(plan: SearchPlan, places: Places) -> tuple[StoredBundle, bool]:
         raise
 
 
-def _on_shelf(plan: SearchPlan, shelf: Shelf | None, name: str) -> tuple[StoredBundle, bool]:
+def _on_shelf(plan: SearchPlan, shelf: Shelf | None, name: str) -> StoredBundle:
     record = shelf.record(shape.record_name(name), name) if shelf else None
     if shelf is None or record is None:
         raise Absent("has no commit record")
@@ -74,22 +69,19 @@ def _on_shelf(plan: SearchPlan, shelf: Shelf | None, name: str) -> tuple[StoredB
         raise Absent("is another backup's, by the checksum in its commit record")
     if shelf.size(name) != plan.size_bytes:
         raise Absent(f"is not a file of {plan.size_bytes} bytes, though its commit record is there")
-    sha256 = _sha256(shelf, name, plan.deadline - READING_ENDS)
-    if sha256 not in (None, plan.sha256):
+    if _sha256(shelf, name) != plan.sha256:
         raise Absent("was damaged since: its content does not have its checksum any more")
-    return stored_bundle(record, plan.path), sha256 is not None
+    return stored_bundle(record, plan.path)
 
 
-def _sha256(shelf: Shelf, name: str, until: datetime) -> str | None:
-    """Of what the disk holds, not of what memory does. None when there is no time for all of it."""
+def _sha256(shelf: Shelf, name: str) -> str:
+    """Of what the disk holds, not of what memory does."""
     whole, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
     with shelf.file(name) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while datetime.now(UTC) < until:
-            if not (count := file.readinto(buffer)):
-                return whole.hexdigest()
+        while count := file.readinto(buffer):
             whole.update(buffer[:count])
-    return None
+    return whole.hexdigest()
 
 
 def _failed(plan: SearchPlan, error: OSError) -> RunFailed:

@@ -259,7 +259,7 @@ class World:
         said = AuditOutcome(
             logged=True, reason=Reason.COMPLETED, message=f"{plan.path} is {'there' if uid else 'not there'}"
         )
-        return _of_task(plan, said).model_copy(update={"bundle": found, "verified": True if found else None})
+        return _of_task(plan, said).model_copy(update={"bundle": found})
 
     def _removed(self, plan: RemovalPlan) -> Result:
         uid = plan.original_uid or plan.run_uid
