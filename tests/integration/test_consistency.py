@@ -1,5 +1,6 @@
 """What is in the bundle is what was in the database, whatever migrations do between a snapshot and the locks of pg_dump."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from quotenode_backup.domain.errors import Reason
 from tests.integration.bundles import command
 from tests.integration.held import dump_under_way
 from tests.integration.pod import Outcome
-from tests.integration.postgres import OWNER, Server, running
+from tests.integration.postgres import OWNER, OWNER_PASSWORD, Database, Server, running
 from tests.integration.site import Site
 from tests.integration.waiting import eventually
 
@@ -28,6 +29,10 @@ PRICES = """
     CREATE SCHEMA live;
     CREATE TABLE live.stock AS SELECT n FROM generate_series(1, 700) n;
     CREATE MATERIALIZED VIEW dear AS SELECT id FROM prices WHERE net > 4000;
+    CREATE TYPE size AS ENUM ('small', 'large');
+    CREATE TABLE boxes AS SELECT 'small'::size AS size FROM generate_series(1, 10);
+    CREATE FUNCTION cheap(id int) RETURNS bool LANGUAGE sql AS 'SELECT id < 10';
+    CREATE VIEW cheap_ones AS SELECT id FROM prices WHERE cheap(id);
 """
 KEPT = "CREATE TEMP TABLE kept AS SELECT * FROM prices"
 REWRITES = {
@@ -69,6 +74,8 @@ REWRITES = {
         "ALTER SCHEMA live RENAME TO retired",
         "ALTER SCHEMA fresh RENAME TO live",
     ],
+    "a function that a view names": ["LOCK TABLE prices", "ALTER FUNCTION cheap RENAME TO affordable"],
+    "a label of an enum": ["LOCK TABLE prices", "ALTER TYPE size RENAME VALUE 'small' TO 'tiny'"],
     "a materialized view with its table": ["LOCK TABLE prices", "REFRESH MATERIALIZED VIEW dear"],
 }
 
@@ -140,6 +147,77 @@ def test_a_lock_that_is_held_for_longer_than_pg_dump_waits_is_waited_for(prices:
     prices.assert_equals(prices.open(prices.destination / outcome.succeeded().path))
 
 
+def test_a_label_that_is_renamed_while_rows_are_read_costs_the_attempt(big_site: Site) -> None:
+    """No lock keeps anybody from that, and the rows would name a label that the dumped type has not."""
+    big_site.database.execute(PRICES)
+    with dump_under_way(big_site) as pod:
+        big_site.database.execute("ALTER TYPE size RENAME VALUE 'small' TO 'tiny'")
+    pod.wait().failed(Reason.TABLE_REWRITTEN, "public.size")
+    big_site.assert_nothing_left_behind()
+    big_site.works_again()
+
+
+def test_a_table_of_an_extension_that_is_emptied_while_rows_are_read_costs_the_attempt(big_site: Site) -> None:
+    """pg_dump reads the rows that an extension keeps as its configuration, and does not lock them before."""
+    for statement in (
+        "CREATE TABLE job AS SELECT n FROM generate_series(1, 5000) n",
+        "ALTER TABLE job OWNER TO quotenode",
+        "ALTER EXTENSION plpgsql ADD TABLE job",
+        "UPDATE pg_extension SET extconfig = ARRAY['job'::regclass::oid], extcondition = ARRAY[''] WHERE extname = 'plpgsql'",
+    ):
+        big_site.database.execute(statement)
+    with dump_under_way(big_site) as pod:
+        big_site.database.execute(
+            "BEGIN; CREATE TEMP TABLE k AS TABLE job; TRUNCATE job; INSERT INTO job TABLE k; COMMIT"
+        )
+    pod.wait().failed(Reason.TABLE_REWRITTEN, "public.job")
+    big_site.assert_nothing_left_behind()
+    assert big_site.start().wait().succeeded()
+
+
+@pytest.mark.parametrize("catalog", ["pg_attribute", "pg_class", "pg_proc", "pg_type"])
+def test_whoever_rewrites_a_catalog_is_not_waited_for_without_an_end(prices: Site, catalog: str) -> None:
+    """He waits for whoever has read it, pg_dump for him, and new sessions for all of them."""
+    with migration(prices, ["LOCK TABLE prices"]) as connection:
+        pod = prices.start()
+        eventually(prices.database.waits_for_lock, "pg_dump waits for the migration")
+        rewriting = threading.Thread(target=prices.database.execute, args=(f"VACUUM FULL {catalog}",))
+        rewriting.start()
+        connection.execute("COMMIT")
+        outcome = pod.wait()
+        rewriting.join()
+    prices.assert_equals(prices.open(prices.destination / outcome.succeeded().path))
+
+
+def test_a_server_without_room_for_the_locks_is_told_at_once(folder: Path) -> None:
+    settings = {"max_locks_per_transaction": "10", "max_connections": "10", "max_wal_senders": "0"}
+    with running(Server(17, folder / "small", settings)) as server:
+        site = Site(folder / "site", server.seeded_database("small"))
+        many_tables(server, "small", step=50, count=3000)
+        site.backup().failed(Reason.DUMP_FAILED, "max_locks_per_transaction")
+
+
+def test_what_a_standby_does_not_have_is_noted(folder: Path) -> None:
+    with running(Server(17, folder / "primary")) as primary:
+        site = Site(folder / "site", primary.seeded_database("quotenode"))
+        site.database.execute("CREATE UNLOGGED TABLE sessions AS SELECT n FROM generate_series(1, 10) n")
+        site.database.execute("ALTER TABLE sessions OWNER TO quotenode")
+        primary.stop(signal.SIGINT)
+        standby = Server(17, folder / "standby")
+        command(["cp", "-a", primary.folder, standby.folder])
+        (standby.data / "standby.signal").touch()
+        command(["chown", "postgres", standby.data / "standby.signal"])
+        standby.start()
+        try:
+            outcome = Site(folder / "elsewhere", Database(standby, "quotenode", OWNER, OWNER_PASSWORD)).start().wait()
+        finally:
+            standby.stop()
+        primary.start()
+    outcome.succeeded()
+    assert outcome.result.notes == 1
+    assert "1 note" in outcome.result.message
+
+
 @contextmanager
 def over_and_over(site: Site, *statements: str) -> Iterator[None]:
     """Somebody does this all the time."""
@@ -199,23 +277,23 @@ def test_ten_thousand_tables_at_default_settings(folder: Path) -> None:
     with running(Server(17, folder / "many", {"max_connections": "100"})) as server:
         site = Site(folder / "site", server.seeded_database("many"), has_files=False)
         many_tables(server, "many")
+        site.database.execute(PRICES)
         outcome = migrated(site, REWRITES["emptied and filled"])
         opened = site.open(site.destination / outcome.succeeded().path)
         listing = command(["pg_restore", "--list", opened.dump]).stdout
         assert listing.count(b" TABLE DATA many t") == 10_000
 
 
-def many_tables(server: Server, database: str) -> None:
-    """Ten thousand, some hundred at a time: each transaction has room for so many locks only."""
+def many_tables(server: Server, database: str, step: int = 500, count: int = 10_000) -> None:
+    """A few at a time: each transaction has room for so many locks only."""
     with server.connect(database) as connection:
         connection.execute(f"SET ROLE {OWNER}")
         connection.execute("CREATE SCHEMA many")
-        for start in range(0, 10_000, 500):
+        for start in range(0, count, step):
             connection.execute(
-                f"DO $$ BEGIN FOR n IN {start} .. {start + 499} LOOP"
+                f"DO $$ BEGIN FOR n IN {start} .. {start + step - 1} LOOP"
                 " EXECUTE format('CREATE TABLE many.t%s (a int, b text)', n); END LOOP; END $$".encode()
             )
-        connection.execute(PRICES.encode())
 
 
 def test_what_pg_dump_warns_of_is_noted_counted_and_logged(site: Site) -> None:

@@ -117,3 +117,14 @@ def test_a_database_of_another_encoding_is_kept(folder: Path, server: Server, en
     assert server.execute("SELECT text FROM texts", "restored_as_utf8") == [(text,)]
     server.drop_database("restored_as_utf8")
     server.drop_database(name)
+
+
+def test_names_that_are_text_in_no_encoding_are_in_no_backups_way(folder: Path, server: Server) -> None:
+    password = server.create_role("in_bytes")
+    server.create_database("in_bytes", "in_bytes", "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    site = Site(folder / "site", Database(server, "in_bytes", "in_bytes", password))
+    with site.database.connect() as connection:
+        connection.execute("SET client_encoding TO SQL_ASCII; SET ROLE in_bytes")
+        connection.execute(b'CREATE TABLE "caf\xe9" (a int)')
+    site.backup().succeeded()
+    server.drop_database("in_bytes")

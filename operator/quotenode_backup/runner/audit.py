@@ -203,7 +203,7 @@ class Writer:
 
 def _unfit(server: Server, unfit: Unfit) -> RunFailed:
     """It names things of the database, and what they are called might well be a word that is secret here."""
-    words = server.redact(str(unfit))
+    words = server.words(str(unfit), 300)
     if unfit.lacks_rights:
         return RunFailed(
             Reason.PERMISSION_DENIED,

@@ -119,17 +119,19 @@ class Attempt:
         destination.require_space(self.folder, least_size(self.session.database_bytes(), folders), last)
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.folder, self.plan) as bundle:
-            dump = self._dump(bundle)
-            files = self._files(bundle)
+            begun, standby = self._dump(bundle), self.session.standby_notes()
+            files, dump = self._files(bundle), begun.dump
             parts = self._collect(dump, files)
+            locked_dump.require_unchanged(self.session, begun)
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
-            account = with_notes(files.account if files else NO_FILES, dump.note_count, dump.notes)
+            notes = [*standby, *dump.notes]
+            account = with_notes(files.account if files else NO_FILES, dump.note_count + len(standby), notes)
             manifest = bundle.finish(parts, account, versions, self.lock.system_identifier)
             size, sha256 = self._read_back(bundle.parts)
         return self._commit(manifest, size, sha256)
 
-    def _dump(self, bundle: PartialBundle) -> Dump:
+    def _dump(self, bundle: PartialBundle) -> locked_dump.Begun:
         """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
         password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
         environment = database_environment(self.server, child_environment(self.places), password_file)

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +29,7 @@ from quotenode_backup.runner.wording import Redactor, sentence, shown
 
 log = logging.getLogger(__name__)
 
-LOCK_WAIT_MILLISECONDS = 30_000
+LOCK_WAIT_SECONDS = 30
 
 
 class Component(ABC):
@@ -99,7 +100,7 @@ def dump_command(client: Client, compress: str, snapshot: Snapshot, connection: 
         f"--snapshot={snapshot.identifier}",
         f"--encoding={snapshot.encoding}",
         "--no-password",
-        f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}",
+        f"--lock-wait-timeout={LOCK_WAIT_SECONDS * 1000}",
         f"--dbname={connection}",
     ]
 
@@ -113,8 +114,10 @@ class Dump(Component):
         self.notes: list[str] = []
         """What pg_dump warned of, such as something that it left out, as far as it is kept."""
         self.note_count = 0
+        self._began = 0.0
 
     def pipeline(self) -> Pipeline:
+        self._began = time.monotonic()
         return Pipeline([Stage("pg_dump", self._command, self._environment)], self._redact, held=True)
 
     def wait_for_locks(self) -> None:
@@ -142,7 +145,8 @@ class Dump(Component):
         self.note_count += ended.warnings
 
     def judge(self, failure: Exit) -> RunFailed:
-        return dump_failure(self._server, failure)
+        has_waited = time.monotonic() - self._began > LOCK_WAIT_SECONDS - 1
+        return dump_failure(self._server, failure, has_waited=has_waited)
 
     def progress(self) -> str:
         return f"database: {readable_size(self.segment.size)}"
@@ -189,8 +193,8 @@ _CONNECTION_WORDS = (
 )
 
 
-def dump_failure(server: Server, failure: Exit) -> RunFailed:
-    """From pg_dump's own words, which are English; the server's may be in any language, and pg_dump has no SQLSTATE."""
+def dump_failure(server: Server, failure: Exit, *, has_waited: bool = True) -> RunFailed:
+    """`has_waited`: for as long as pg_dump waits for a lock. From pg_dump's own words, which are English; the server's may be in any language, and pg_dump has no SQLSTATE."""
     words, where = (
         server.words(_reasons(failure.said), 180),
         f"database {shown(server.planned.name, 80)} on {server.address}",
@@ -208,10 +212,15 @@ def dump_failure(server: Server, failure: Exit) -> RunFailed:
             f"pg_dump lost its connection to {where} ({words}): the server was restarted, the session was ended there, or "
             "the network was cut.",
         )
-    if "LOCK TABLE" in said or "lock timeout" in said:
+    if "out of shared memory" in said:
+        return RunFailed(
+            Reason.DUMP_FAILED,
+            f"PostgreSQL has no room for the locks of all tables of {where} ({words}): raise max_locks_per_transaction.",
+        )
+    if has_waited and ("LOCK TABLE" in said or "lock timeout" in said):
         return RunFailed(
             Reason.TABLE_LOCKED,
-            f"A table of {where} was locked for {LOCK_WAIT_MILLISECONDS // 1000} s by somebody else ({words}): let the "
+            f"A table of {where} was locked for {LOCK_WAIT_SECONDS} s by somebody else ({words}): let the "
             "migration or maintenance end first.",
         )
     return RunFailed(

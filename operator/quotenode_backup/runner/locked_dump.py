@@ -2,7 +2,8 @@
 
 A snapshot is older than the locks that follow it. A table that was emptied, rewritten, swapped or dropped in between (TRUNCATE, most
 of ALTER TABLE, RENAME, DROP and CREATE) is then read through a snapshot that knows nothing of its new rows: pg_dump would find it empty and
-call that a success. So all tables are looked at twice, with the snapshot and again under the locks, and whatever differs costs another try.
+call that a success. So tables, types and functions are looked at twice, with the snapshot and again under the locks, and whatever differs costs
+another try. What pg_dump does not lock, the tables of extensions and the labels of enums, is looked at once more at the end.
 The other order, first locks and then the snapshot, is no way out: a migration that comes between our lock and pg_dump's makes the two wait
 for each other where no deadlock detector sees it, and ten thousand tables fit the lock table only once.
 """
@@ -16,15 +17,23 @@ from datetime import UTC, datetime
 
 from quotenode_backup.domain.errors import Reason, RunFailed
 from quotenode_backup.runner.components import Dump
-from quotenode_backup.runner.sessions import Snapshot, SnapshotSession, Tables
+from quotenode_backup.runner.server import Server
+from quotenode_backup.runner.sessions import Definitions, Snapshot, SnapshotSession
 from quotenode_backup.runner.supervision import supervise
-from quotenode_backup.runner.wording import shown
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _MAY_PASS = {Reason.TABLE_LOCKED, Reason.DUMP_FAILED}
 """What pg_dump ends with when a table is locked, or not there any more, before it could lock it itself."""
+
+
+class Obstacle(Exception):
+    """What another try may not meet."""
+
+    def __init__(self, failure: RunFailed) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +55,38 @@ class Waiting:
         return time.monotonic() >= self.until
 
 
-def begin(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting: Waiting) -> Dump:
-    """A dump that holds its locks and whose tables are those of its snapshot. Whoever keeps it from that is waited for."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A dump that holds its locks, and what it found when it got them."""
+
+    dump: Dump
+    found: Definitions
+
+
+def begin(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting: Waiting) -> Begun:
+    """A dump whose tables are those of its snapshot. Whoever keeps it from that is waited for."""
     for pause in _pauses():
         dump = dump_of(session.export())
         try:
-            obstacle = _obstacle(session, dump, waiting.watch)
+            return Begun(dump, _found_under_locks(session, dump, waiting.watch))
+        except Obstacle as obstacle:
+            dump.end()
+            if waiting.is_over:
+                raise obstacle.failure from obstacle
+            log.warning("Trying again with a new snapshot: %s", obstacle.failure.message)
         except BaseException:
             dump.end()
             raise
-        if obstacle is None:
-            return dump
-        dump.end()
-        if waiting.is_over:
-            raise obstacle
-        log.warning("Trying again with a new snapshot: %s", obstacle.message)
         threading.Event().wait(pause)
     raise AssertionError("there is always another try")
+
+
+def require_unchanged(session: SnapshotSession, begun: Begun) -> None:
+    """Of what pg_dump read without a lock, now that it has ended."""
+    unlocked = {key: definition for key, definition in begun.found.items() if definition.is_open}
+    changed = _first_changed(unlocked, session.definitions(of_snapshot=False)) if unlocked else ""
+    if changed:
+        raise _rewritten(session.server, changed)
 
 
 def _pauses() -> Iterator[float]:
@@ -73,19 +97,22 @@ def _pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _obstacle(session: SnapshotSession, dump: Dump, watch: Callable[[], None]) -> RunFailed | None:
-    """Why this try came to nothing. What no other try can cure is raised."""
-    before = session.tables()
-    failure = _failure_before_locks(dump, watch)
-    session.let_go()
-    changed = _first_changed(before, session.tables())
-    if changed:
-        return _rewritten(changed)
+def _found_under_locks(session: SnapshotSession, dump: Dump, watch: Callable[[], None]) -> Definitions:
+    """What there is once pg_dump holds its locks, if the snapshot has the same. What no other try can cure is raised as it is."""
+    try:
+        before = session.definitions(of_snapshot=True)
+        failure = _failure_before_locks(dump, watch)
+        session.let_go()
+        now = session.definitions(of_snapshot=False)
+    except RunFailed as error:
+        raise (Obstacle(error) if error.reason is Reason.TABLE_LOCKED else error) from error
+    if changed := _first_changed(before, now):
+        raise Obstacle(_rewritten(session.server, changed))
     if failure and failure.reason is Reason.TABLE_LOCKED:
-        return session.with_blocker(failure)
+        raise Obstacle(session.with_blocker(failure))
     if failure:
         raise failure
-    return None
+    return now
 
 
 def _failure_before_locks(dump: Dump, watch: Callable[[], None]) -> RunFailed | None:
@@ -99,14 +126,14 @@ def _failure_before_locks(dump: Dump, watch: Callable[[], None]) -> RunFailed | 
     return None
 
 
-def _first_changed(before: Tables, now: Tables) -> str:
-    """The name of a table that the snapshot sees and that is another by now; empty when there is none. New ones are not in the snapshot."""
-    return next((table.name for oid, table in before.items() if now.get(oid) != table), "")
+def _first_changed(before: Definitions, now: Definitions) -> str:
+    """What the snapshot sees and is another by now; empty when there is nothing. What is new is not in the snapshot."""
+    return next((f"{key[0]} {one.name}" for key, one in before.items() if now.get(key) != one), "")
 
 
-def _rewritten(table: str) -> RunFailed:
+def _rewritten(server: Server, what: str) -> RunFailed:
     return RunFailed(
         Reason.TABLE_REWRITTEN,
-        f"Table {shown(table, 120)} was emptied, rewritten, renamed or dropped each time between the backup's snapshot and its locks: a dump "
-        "would lack its rows. Let the migration, or whatever does this again and again, end first.",
+        f"The {server.named(what, 120)} was emptied, rewritten, renamed or dropped between the backup's snapshot and its locks, or while it was "
+        "read without one: the dump would not be what was in the database. Let the migration, or whatever does this, end first.",
     )

@@ -93,6 +93,12 @@ def lost(server: Server, error: psycopg.Error) -> RunFailed:
             f"Role {server.role} on {server.address} lacks a right ({words}): GRANT it, or put another role into Secret "
             f"{server.planned.credentials_secret}.",
         )
+    if code == "55P03":
+        return RunFailed(
+            Reason.TABLE_LOCKED,
+            f"The catalogs of database {shown(server.planned.name, 80)} on {server.address} are locked by somebody else, as by VACUUM FULL or "
+            "REINDEX of a catalog: let that end first.",
+        )
     if code[:2] in _STATEMENT_AT_FAULT:
         return RunFailed(
             Reason.INTERNAL_ERROR, f"The server at {server.address} does not do what PostgreSQL does ({code}: {words})."

@@ -52,6 +52,10 @@ class Server:
         log.warning("%s said: %s", self.address, sentence(self.redact(said), 1000))
         return "its words are in the log of the pod only, since nothing proves that it is the server"
 
+    def named(self, name: str, limit: int) -> str:
+        """The name of something in it, which might well be a word that is secret here, or advice to whoever reads it."""
+        return shown(self.words(name, limit), limit)
+
     @property
     def address(self) -> str:
         return f"{shown(self.planned.host)}:{self.planned.port}"

@@ -7,12 +7,14 @@ from typing import Any, Self
 import psycopg
 
 from quotenode_backup.domain.errors import Reason, RunFailed
+from quotenode_backup.runner import definitions
 from quotenode_backup.runner.connection import Connection, connect
 from quotenode_backup.runner.refusals import lost
 from quotenode_backup.runner.server import Server
 from quotenode_backup.runner.wording import shown
 
 MAINTENANCE = "postgres"
+CATALOG_WAIT_SECONDS = 5
 
 
 class Session:
@@ -21,6 +23,10 @@ class Session:
     def __init__(self, server: Server, database: str) -> None:
         self._server = server
         self._connection: Connection = connect(server, database)
+
+    @property
+    def server(self) -> Server:
+        return self._server
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +108,8 @@ class DatabaseLock(Session):
         if not found:
             return ""
         pid, application, client, since = found[0]
-        return f" (session {pid}, {shown(application or 'unknown', 70)}, from {client or 'the server'}, since {since})"
+        where = self._server.named(client or "the server", 60)
+        return f" (session {pid}, {self._server.named(application or 'unknown', 70)}, from {where}, since {since})"
 
 
 _HOLDER = """
@@ -122,15 +129,17 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table as pg_dump finds it: by its name, with these columns, its rows in this file."""
+class Definition:
+    """Something that a dump relies on, as its catalogs have it."""
 
     name: str
     signature: int
+    is_open: bool
+    """Whether it may still change while pg_dump reads rows: pg_dump locks no table of an extension, and nothing locks an enum's labels."""
 
 
-Tables = dict[int, Table]
-"""By oid."""
+Definitions = dict[tuple[str, int], Definition]
+"""By kind and oid."""
 
 
 class SnapshotSession(Session):
@@ -138,6 +147,8 @@ class SnapshotSession(Session):
         return int(self.value("SELECT pg_database_size(current_database())"))
 
     def export(self) -> Snapshot:
+        """A new snapshot, whatever became of the one before."""
+        self.let_go()
         self.order("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return Snapshot(*self.rows(_SNAPSHOT)[0])
 
@@ -145,9 +156,34 @@ class SnapshotSession(Session):
         """The snapshot is pg_dump's own by now, or of no use: from here on this session sees what is committed."""
         self.order("ROLLBACK")
 
-    def tables(self) -> Tables:
-        """As the snapshot has them; without one, as they are now."""
-        return {oid: Table(name, signature) for oid, name, signature in self.rows(_TABLES)}
+    def definitions(self, *, of_snapshot: bool) -> Definitions:
+        """As the snapshot has them, or as they are now.
+
+        Nothing stays locked, and a lock is waited for only so long: whoever rewrites a catalog would wait for us, pg_dump for him, and
+        we for pg_dump.
+        """
+        begin, end = (
+            ("SAVEPOINT look", "ROLLBACK TO SAVEPOINT look") if of_snapshot else ("BEGIN READ ONLY", "ROLLBACK")
+        )
+        self.order(begin)
+        try:
+            self.order(f"SET LOCAL lock_timeout = '{CATALOG_WAIT_SECONDS}s'")
+            found = self.rows(definitions.STATEMENT)
+        finally:
+            self.order(end)
+        return {
+            (kind, oid): Definition(bytes(name).decode(errors="replace"), signature, is_open)
+            for kind, oid, name, signature, is_open in found
+        }
+
+    def standby_notes(self) -> list[str]:
+        """What a standby does not have."""
+        if not self.value("SELECT pg_is_in_recovery()"):
+            return []
+        moment = self.value(_REPLAYED)
+        tables = [self._named(name) for (name,) in self.rows(_UNLOGGED)]
+        left_out = f"; it has no rows of unlogged tables, which are left out: {', '.join(tables)}" if tables else ""
+        return [f"the server is a standby, and has what was committed until {moment or 'an unknown time'}{left_out}"]
 
     def require_readable(self) -> None:
         """pg_dump would find out too, but after minutes, and one table at a time."""
@@ -165,7 +201,7 @@ class SnapshotSession(Session):
 
     def _named(self, name: str | None) -> str:
         """A name out of the database, which might well be a word that is secret here."""
-        return shown(self._server.redact(name or "?"), 120)
+        return self._server.named(name or "?", 120)
 
     def with_blocker(self, failure: RunFailed) -> RunFailed:
         """The same failure, with who holds a lock that keeps pg_dump out."""
@@ -173,24 +209,15 @@ class SnapshotSession(Session):
         if not found:
             return failure
         pid, role, application, table = found[0]
-        holder = f"{self._named(table)} is held by session {pid} of role {shown(role or '?', 40)} ({shown(application or '-', 40)})"
+        who = f"role {self._server.named(role or '?', 40)} ({self._server.named(application or '-', 40)})"
+        holder = f"{self._named(table)} is held by session {pid} of {who}"
         return RunFailed(failure.reason, f"{failure.message} {holder}.")
 
 
 _SNAPSHOT = "SELECT pg_export_snapshot(), current_setting('server_encoding')"
-# The names and types of the columns count too: columns that change their names between a snapshot and a lock change their contents. So do the
-# parents, since a partition may have moved. Sequences and materialized views do not: pg_dump reads the values of the first as they are, and no
-# rows of the second.
-_TABLES = """
-    SELECT c.oid, format('%I.%I', n.nspname, c.relname), hashtextextended(
-        format('%s %s %L %L ', c.relfilenode, c.relkind, n.nspname, c.relname) || coalesce(
-            (SELECT string_agg(format('%s %L %s', a.attnum, a.attname, a.atttypid), ' ' ORDER BY a.attnum)
-             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '') || coalesce(
-            (SELECT string_agg(format(' in %s', i.inhparent), '' ORDER BY i.inhseqno)
-             FROM pg_inherits i WHERE i.inhrelid = c.oid), '') COLLATE "C", 0)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-      AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
+_REPLAYED = "SELECT to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"')"
+_UNLOGGED = """
+    SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1 LIMIT 20
 """
 _ROWS = "every row (row-level security) of table"
 _REMEDY = {

@@ -44,8 +44,8 @@ def test_the_pod_follows_whoever_has_the_bundles() -> None:
 
 def test_a_claim_of_bundles_that_others_use_too_is_given_to_no_group() -> None:
     """It may hold the application's files, whether or not these are backed up."""
-    assert placed([], bundles=[]).leaves_modes is False  # type: ignore[union-attr]
-    assert placed(uploads=[by("web")], bundles=[by("web")]).leaves_modes is True  # type: ignore[union-attr]
+    assert placed([], bundles=[]).leaves_modes is False
+    assert placed(uploads=[by("web")], bundles=[by("web")]).leaves_modes is True
 
 
 def test_the_second_claim_says_who_when_the_first_has_nobody() -> None:

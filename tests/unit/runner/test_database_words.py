@@ -112,6 +112,18 @@ def test_the_end_of_a_dump_is_told_by_pg_dumps_words(said: str, reason: Reason) 
     assert dump_failure(SERVER, Exit("pg_dump", 1, said)).reason is reason
 
 
+LOCKED_OUT = (
+    "pg_dump: error: query failed: FEHLER: x\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE"
+)
+
+
+def test_who_was_kept_from_a_lock_at_once_has_not_waited_for_it() -> None:
+    assert dump_failure(SERVER, Exit("pg_dump", 1, LOCKED_OUT), has_waited=False).reason is Reason.DUMP_FAILED
+    full = dump_failure(SERVER, Exit("pg_dump", 1, "pg_dump: error: query failed: ERROR:  out of shared memory"))
+    assert full.reason is Reason.DUMP_FAILED
+    assert "max_locks_per_transaction" in full.message
+
+
 CLIENTS = [Client(major, Path("/usr/lib/postgresql") / str(major) / "bin") for major in (15, 17)]
 
 
