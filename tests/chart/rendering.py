@@ -56,6 +56,12 @@ def the(objects: Iterable[Manifest], kind: str) -> Manifest:
     return found
 
 
+def main_policy(objects: Iterable[Manifest], kind: str) -> Manifest:
+    """The policy that asks about references, or its binding."""
+    (found,) = (one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith((".labels", ".pods")))
+    return found
+
+
 def rules_of(role: Manifest) -> set[Rule]:
     """Each right of a Role or ClusterRole on its own."""
     return {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +14,20 @@ import yaml
 from quotenode_backup.api import GROUP
 from quotenode_backup.cluster.rights import NEEDED_TO_JUDGE
 from quotenode_backup.manifests import labels
-from tests.chart.rendering import CHART, Manifest, of_kind, operator_rules, render, rules_of, the
+from tests.chart.rendering import (
+    CHART,
+    NAMESPACE,
+    RELEASE,
+    Manifest,
+    main_policy,
+    of_kind,
+    operator_rules,
+    render,
+    rules_of,
+    the,
+)
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
-
-
-def main(objects: list[Manifest], kind: str) -> Manifest:
-    """Of the policy that asks about references."""
-    (found,) = (one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith((".labels", ".pods")))
-    return found
 
 
 def about_labels(objects: list[Manifest], kind: str) -> Manifest:
@@ -43,7 +51,7 @@ def test_each_annotation_that_survives_a_lost_status_is_guarded() -> None:
 
 
 def validations() -> list[dict[str, str]]:
-    found: list[dict[str, str]] = main(render(), POLICY)["spec"]["validations"]
+    found: list[dict[str, str]] = main_policy(render(), POLICY)["spec"]["validations"]
     return found
 
 
@@ -122,7 +130,7 @@ def test_each_refusal_names_the_field_that_was_asked_about() -> None:
 
 
 def test_each_refusal_names_the_requester_and_the_remedy() -> None:
-    variables = {one["name"]: one["expression"] for one in main(render(), POLICY)["spec"]["variables"]}
+    variables = {one["name"]: one["expression"] for one in main_policy(render(), POLICY)["spec"]["variables"]}
     assert "ask for a Role that allows it" in variables["remedy"]
     for rule in validations():
         assert rule["reason"] == "Forbidden"
@@ -133,13 +141,13 @@ def test_each_refusal_names_the_requester_and_the_remedy() -> None:
 
 def test_it_fails_closed_and_denies() -> None:
     objects = render()
-    assert main(objects, POLICY)["spec"]["failurePolicy"] == "Fail"
-    assert main(objects, BINDING)["spec"]["validationActions"] == ["Deny"]
-    assert main(objects, BINDING)["spec"]["policyName"] == main(objects, POLICY)["metadata"]["name"]
+    assert main_policy(objects, POLICY)["spec"]["failurePolicy"] == "Fail"
+    assert main_policy(objects, BINDING)["spec"]["validationActions"] == ["Deny"]
+    assert main_policy(objects, BINDING)["spec"]["policyName"] == name_of(objects)
 
 
 def test_it_asks_on_writes_of_the_spec_only() -> None:
-    spec = main(render(), POLICY)["spec"]
+    spec = main_policy(render(), POLICY)["spec"]
     (rule,) = spec["matchConstraints"]["resourceRules"]
     assert (rule["operations"], rule["resources"]) == (["CREATE", "UPDATE"], ["quotenodebackups"])
     conditions = {condition["name"]: condition["expression"] for condition in spec["matchConditions"]}
@@ -150,7 +158,7 @@ def test_it_asks_on_writes_of_the_spec_only() -> None:
 
 def test_an_operator_is_exempt_by_a_right_that_no_wildcard_for_our_resources_grants() -> None:
     ((group, resource, verb),) = {right for right in operator_rules() if right[1] == "exemptions"}
-    conditions = {one["name"]: one["expression"] for one in main(render(), POLICY)["spec"]["matchConditions"]}
+    conditions = {one["name"]: one["expression"] for one in main_policy(render(), POLICY)["spec"]["matchConditions"]}
     asked = f"authorizer.group('{group}').resource('{resource}').namespace(request.namespace).check('{verb}').allowed()"
     assert conditions["not-an-operator"] == f"!{asked}"
     assert group != GROUP
@@ -158,8 +166,8 @@ def test_an_operator_is_exempt_by_a_right_that_no_wildcard_for_our_resources_gra
 
 def test_the_operator_is_told_the_name_of_the_policy_and_may_see_just_that() -> None:
     objects = render()
-    name = main(objects, POLICY)["metadata"]["name"]
-    assert main(objects, BINDING)["metadata"]["name"] == name
+    name = main_policy(objects, POLICY)["metadata"]["name"]
+    assert main_policy(objects, BINDING)["metadata"]["name"] == name
     assert environment(objects)["QN_ADMISSION_POLICY"] == name
     assert environment(render("admission.enabled=false"))["QN_ADMISSION_POLICY"] == ""
     (role,) = (one for one in of_kind(objects, "ClusterRole") if one["metadata"]["name"].endswith(".admission"))
@@ -170,6 +178,71 @@ def test_the_operator_is_told_the_name_of_the_policy_and_may_see_just_that() -> 
 def environment(objects: list[Manifest]) -> dict[str, str]:
     (container,) = the(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     return {entry["name"]: entry.get("value", "") for entry in container["env"]}
+
+
+def name_of(objects: list[Manifest]) -> str:
+    return str(main_policy(objects, POLICY)["metadata"]["name"])
+
+
+def edited(folder: Path, file: str, old: str, new: str) -> Path:
+    """A copy of the chart with another text in one of its files."""
+    copy = Path(shutil.copytree(CHART, folder / "chart"))
+    text = (copy / file).read_text()
+    assert text.count(old) == 1
+    (copy / file).write_text(text.replace(old, new))
+    return copy
+
+
+TEMPLATE = "templates/admission.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("failurePolicy: Fail", "failurePolicy: Ignore"),
+        ("validationActions: [Deny]", "validationActions: [Warn]"),
+        ("until 8 }}\n  {{- include", "until 7 }}\n  {{- include"),
+        (" may not get {{ .kind }} ' +", " must not get {{ .kind }} ' +"),
+    ],
+)
+def test_a_policy_of_another_content_has_another_name_and_so_none_is_changed_in_place(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    """The operator takes one that was changed for none."""
+    objects = render(chart=edited(tmp_path, TEMPLATE, old, new))
+    assert name_of(objects) != name_of(render())
+    assert environment(objects)["QN_ADMISSION_POLICY"] == name_of(objects)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("Chart.yaml", "\nversion: ", "\nversion: 9"),
+        ("Chart.yaml", "\nappVersion: ", "\nappVersion: 9"),
+        (TEMPLATE, "# Without quotenodebackups/status", "# Not quotenodebackups/status"),
+    ],
+)
+def test_what_means_nothing_to_the_policy_leaves_it_its_name(tmp_path: Path, file: str, old: str, new: str) -> None:
+    assert name_of(render(chart=edited(tmp_path, file, old, new))) == name_of(render())
+
+
+@pytest.mark.parametrize("value", ["watch.allNamespaces=true", 'image.tag="dev"', "rbac.aggregateToView=false"])
+def test_no_value_changes_the_policy_that_a_release_has(value: str) -> None:
+    assert name_of(render(value)) == name_of(render())
+
+
+def test_releases_have_policies_of_their_own_whose_names_differ_in_nothing_else() -> None:
+    content = name_of(render()).rpartition(".")[2]
+    assert re.fullmatch("[0-9a-f]{8}", content)
+    assert name_of(render()) == f"{RELEASE}.{NAMESPACE}.{content}"
+    other = render(release="other")
+    assert name_of(other) == f"other-quotenode-backup-operator.{NAMESPACE}.{content}"
+    assert main_policy(other, POLICY)["spec"] == main_policy(render(), POLICY)["spec"]
+
+
+def test_the_longest_names_of_release_and_namespace_leave_room_for_the_rest() -> None:
+    longest = name_of(render(release="r" * 53))
+    assert len(longest) - len(NAMESPACE) + 63 <= 253
 
 
 def test_what_ties_a_pod_to_its_backup_is_guarded() -> None:

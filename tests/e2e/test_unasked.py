@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.chart.rendering import CHART, OLDEST_KUBERNETES, helm
+from tests.chart.rendering import CHART, OLDEST_KUBERNETES, helm, of_kind
 from tests.e2e.backups import RUN, a_backup, condition, failed, furnish, pods, status
 from tests.e2e.kubectl import Json, Namespace, Refused, kubectl
 from tests.e2e.operators import OperatorProcess
@@ -67,6 +68,12 @@ def a_schedule(name: str) -> Json:
     return a_backup(name, schedule="0 2 * * *")
 
 
+def policy_of(manifests: str) -> str:
+    """Its name tells of its content, and so only the chart knows it."""
+    (policy,) = of_kind(yaml.safe_load_all(manifests), "ValidatingAdmissionPolicy")
+    return str(policy["metadata"]["name"])
+
+
 @pytest.fixture
 def release(own_namespace: Callable[[str], Namespace]) -> Iterator[tuple[Namespace, str, str]]:
     """A namespace with a backup and a schedule that are older than a release's policies, which are there now: their name, and their manifests."""
@@ -77,7 +84,7 @@ def release(own_namespace: Callable[[str], Namespace]) -> Iterator[tuple[Namespa
     manifests = helm("template", release, str(CHART), "-n", namespace.name, *version, *shown)
     kubectl("apply", "--filename=-", stdin=manifests)
     try:
-        yield namespace, f"{release}-quotenode-backup-operator.{namespace.name}", manifests
+        yield namespace, policy_of(manifests), manifests
     finally:
         kubectl("delete", "--wait=false", "--ignore-not-found", "--filename=-", stdin=manifests)
 

@@ -11,6 +11,12 @@
 {{- printf "%s.%s" (include "qn.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* Of the policy and of its binding, after the meaning of both: comments and the order of fields change nothing. */}}
+{{- define "qn.admissionName" -}}
+{{- $specs := list (include "qn.admissionPolicySpec" . | fromYaml) (include "qn.admissionBindingSpec" . | fromYaml) -}}
+{{- printf "%s.%s" (include "qn.clusterName" .) (toJson $specs | sha256sum | trunc 8) -}}
+{{- end -}}
+
 {{- define "qn.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
