@@ -9,10 +9,10 @@ from quotenode_backup.domain.errors import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import TAKES_EFFECT, Admitted, NotAdmitted, judgement, takes_effect_in
 from tests.unit.given import START, run
-from tests.unit.reconcile.lives import finished, one_round, reconciler, to_rest
+from tests.unit.reconcile.lives import to_rest
+from tests.unit.reconcile.policies import POLICY, approve, later, passes, schedule, withdrawn
 from tests.unit.reconcile.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
 
-POLICY = "backups"
 SECOND = timedelta(seconds=1)
 
 
@@ -23,6 +23,22 @@ SECOND = timedelta(seconds=1)
 def test_only_what_is_younger_than_the_policy_was_judged_by_it(age: timedelta, is_admitted: bool) -> None:
     judged = judgement(run(created=START + age), Enforcement("uid", START), POLICY)
     assert judged == Admitted("uid") if is_admitted else isinstance(judged, NotAdmitted)
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (-SECOND, "This is older than the admission policy that is to ask"),
+        (0 * SECOND, "This is as old as, to within some seconds, the admission policy that is to ask"),
+        (TAKES_EFFECT - SECOND, "This is as old as, to within some seconds, the admission policy that is to ask"),
+    ],
+)
+def test_a_backup_that_is_refused_is_told_how_old_it_is(age: timedelta, words: str) -> None:
+    """Its author may have made it after the policy, and would not believe that it is older."""
+    judged = judgement(run(created=START + age), Enforcement("uid", START), POLICY)
+    assert isinstance(judged, NotAdmitted)
+    assert judged.message.startswith(words)
+    assert judged.message.endswith(": make it anew")
 
 
 def test_an_approval_counts_for_the_policy_that_it_names_alone() -> None:
@@ -42,16 +58,6 @@ def test_an_operator_is_ready_when_its_policy_is_in_effect(now: datetime, left: 
     assert takes_effect_in(None, now) == timedelta(0)
 
 
-def passes(client: Client, count: int = 5) -> None:
-    for _ in range(count):
-        finished(one_round(client))
-        client.world.tick()
-
-
-def later(world: World) -> None:
-    world.now += TAKES_EFFECT
-
-
 def test_a_backup_from_before_the_policy_is_refused_and_mounts_nothing() -> None:
     world = World()
     world.apply("night")
@@ -62,6 +68,16 @@ def test_a_backup_from_before_the_policy_is_refused_and_mounts_nothing() -> None
     assert (status["phase"], status["reason"]) == ("Failed", "OlderThanPolicy")
     assert "make it anew" in status["message"]
     assert not world.in_(JOBS)
+
+
+def test_a_backup_that_is_refused_gets_no_row_since_that_would_take_the_secret_that_it_names() -> None:
+    world = World()
+    world.apply("night", auditLog="Enabled")
+    world.enforce(POLICY)
+    later(world)
+    to_rest(world, Client(world, policy=POLICY))
+    assert world.status("night")["reason"] == "OlderThanPolicy"
+    assert (world.rows, world.in_(JOBS)) == ({}, [])
 
 
 def test_a_backup_that_the_policy_has_judged_is_made() -> None:
@@ -98,18 +114,29 @@ def test_a_policy_that_does_not_deny_is_none(actions: tuple[str, ...]) -> None:
     assert world.status("night")["reason"] == "PolicyNotEnforced"
 
 
+@pytest.mark.parametrize("changed", [POLICIES, BINDINGS])
+def test_a_policy_that_was_changed_in_place_is_none_since_it_may_have_let_something_pass_before(changed: str) -> None:
+    world = World()
+    world.enforce(POLICY)
+    meta = world.objects[f"{changed}/{POLICY}"]["metadata"]
+    meta["generation"] = 1
+    later(world)
+    client = Client(world, policy=POLICY)
+    world.apply("before")
+    to_rest(world, client)
+    assert world.status("before")["phase"] == "Completed"
+
+    world.change(f"{changed}/{POLICY}", metadata=meta | {"generation": 2})
+    world.apply("after")
+    passes(client)
+    assert (world.status("after")["phase"], world.status("after")["reason"]) == ("Pending", "PolicyNotEnforced")
+
+
 def test_where_there_is_to_be_no_policy_nothing_is_asked() -> None:
     world = World()
     world.apply("night")
     to_rest(world)
     assert world.status("night")["phase"] == "Completed"
-
-
-def schedule(world: World, client: Client) -> dict[str, object]:
-    """The schedule's status after a pass."""
-    finished(reconciler(world, client).reconcile("shop", "nightly"))
-    finished(reconciler(world, client).reconcile("shop", "nightly"))
-    return world.status("nightly")
 
 
 def test_a_schedule_from_before_the_policy_is_refused_with_the_command_that_has_somebody_asked() -> None:
@@ -123,8 +150,7 @@ def test_a_schedule_from_before_the_policy_is_refused_with_the_command_that_has_
     command = f"kubectl annotate qnb -n shop nightly --overwrite {labels.APPROVED}={uid}"
     assert command in str(status["message"])
 
-    meta = world.objects[f"{RUNS}/nightly"]["metadata"]
-    world.change(f"{RUNS}/nightly", metadata=meta | {"annotations": {labels.APPROVED: uid}})
+    approve(world, "nightly", uid)
     assert schedule(world, client)["phase"] == "Scheduled"
     world.now += timedelta(minutes=2)
     schedule(world, client)
@@ -138,8 +164,7 @@ def test_a_schedule_that_was_judged_goes_on_under_a_release_that_is_installed_an
     world.apply("nightly", schedule="0 2 * * *")
     client = Client(world, policy=POLICY)
     assert schedule(world, client)["phase"] == "Scheduled"
-    for path in (POLICIES, BINDINGS):
-        del world.objects[f"{path}/{POLICY}"]
+    withdrawn(world)
     assert schedule(world, client)["phase"] == "Scheduled"
     world.now += timedelta(hours=1)
     world.enforce(POLICY)
