@@ -193,7 +193,7 @@ class BackupStatus(StatusModel):
     observed_generation: int | None = None
     """Generation of the resource that this status is about."""
     admission_policy: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """UID of the admission policy's binding that was in force when this generation was accepted: its author was asked."""
+    """UID of the admission policy that was in force when this generation was accepted, or of its binding if that was the younger: its author was asked."""
     last_schedule_time: datetime | None = None
     """The last slot that a run was made for."""
     next_schedule_time: datetime | None = None

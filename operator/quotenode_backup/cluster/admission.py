@@ -18,7 +18,7 @@ class Enforcement:
     """A policy whose binding denies."""
 
     policy: str
-    """UID of the binding. Nobody can know it before the binding is there, and one that was changed since is none of ours."""
+    """UID of the binding or the policy, whichever is younger: it is another one as soon as either is made anew. Nobody can know it before."""
     since: datetime
 
 
@@ -48,5 +48,9 @@ class AdmissionPolicy:
         spec, was_changed = binding["spec"], any(one["metadata"].get("generation", 1) != 1 for one in (policy, binding))
         if was_changed or spec["policyName"] != self.name or "Deny" not in spec.get("validationActions", ()):
             return None
-        created = [datetime.fromisoformat(one["metadata"]["creationTimestamp"]) for one in (policy, binding)]
-        return Enforcement(binding["metadata"]["uid"], max(created))
+        younger = max(binding["metadata"], policy["metadata"], key=_created)
+        return Enforcement(younger["uid"], _created(younger))
+
+
+def _created(meta: Json) -> datetime:
+    return datetime.fromisoformat(meta["creationTimestamp"])

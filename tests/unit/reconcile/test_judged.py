@@ -19,7 +19,7 @@ from tests.unit.reconcile.policies import (
     schedule,
     withdrawn,
 )
-from tests.unit.reconcile.world import JOBS, RUNS, Client, World
+from tests.unit.reconcile.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
 
 MINUTE = timedelta(minutes=1)
 
@@ -105,6 +105,22 @@ def test_a_schedule_that_was_edited_before_the_new_policy_had_it_is_not_taken_ov
     edited(world, "nightly", schedule="0 3 * * *")
     renewed(world)
     assert schedule(world, Client(world, policy=POLICY))["reason"] == "OlderThanPolicy"
+
+
+@pytest.mark.parametrize("gone", [POLICIES, BINDINGS])
+def test_a_schedule_that_was_edited_while_one_half_of_the_policy_was_gone_was_not_judged(gone: str) -> None:
+    world = enforced()
+    client = Client(world, policy=POLICY)
+    judged_schedule(world, client)
+    half = world.objects.pop(f"{gone}/{POLICY}")
+    edited(world, "nightly", schedule="0 3 * * *")
+    later(world)
+    world.put(gone, POLICY, {"spec": half["spec"]})
+    later(world)
+    told = schedule(world, client)
+    assert told["reason"] == "OlderThanPolicy"
+    approve(world, "nightly", told["message"].rpartition("=")[2])
+    assert schedule(world, client)["phase"] == "Scheduled"
 
 
 @pytest.mark.parametrize(("is_edited", "reason"), [(False, "Scheduled"), (True, "OlderThanPolicy")])
