@@ -154,13 +154,14 @@ def _is_taken(folder: Folder, name: str) -> bool:
 
 
 def _took_its_name(folder: Folder, record: CommitRecord) -> bool:
-    """False when the name was taken in the meantime."""
+    """False when something else took the name in the meantime."""
     final = folder.path / record.bundle.name
     write_durably(folder.partial(shape.COMMIT_RECORD_SUFFIX), record.to_json())
     try:
         os.link(folder.partial(), final)
     except FileExistsError:
-        return False
+        # An NFS client that gets no answer asks again, and the server refuses what it has already done.
+        return _is_same_file(folder.partial(), final)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
@@ -185,6 +186,11 @@ def _file_status(path: Path) -> os.stat_result | None:
         status = path.lstat()
         return status if stat.S_ISREG(status.st_mode) else None
     return None
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    first, second = _file_status(one), _file_status(other)
+    return first is not None and second is not None and os.path.samestat(first, second)
 
 
 def _unlink_file(path: Path) -> None:

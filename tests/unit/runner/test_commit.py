@@ -66,6 +66,39 @@ def test_a_folder_without_hard_links_is_good_too(folder: Folder, monkeypatch: py
     assert [commit(folder, run) for run in ("1", "2")] == [NAME, NAME.replace(".tar", "-2.tar")]
 
 
+def test_a_link_that_an_nfs_server_made_and_then_refuses_as_there_already_is_ours(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the first request was lost, and the client repeated it."""
+    link = os.link
+
+    def link_twice(source: Path, target: Path) -> None:
+        link(source, target)
+        if target.name == NAME:
+            link(source, target)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    assert commit(folder) == NAME
+    assert {path.name for path in folder.path.iterdir()} == {NAME, f"{NAME}.sha256", f"{NAME}.manifest.json"}
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_name_that_another_takes_at_the_last_moment_is_not_ours(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, is_link: bool
+) -> None:
+    """Not even when it is a link to our own partial file."""
+    link = os.link
+
+    def too_late(source: Path, target: Path) -> None:
+        if target.name == NAME:
+            target.symlink_to(source) if is_link else target.write_bytes(b"theirs")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", too_late)
+    assert commit(folder) == SECOND
+    assert (folder.path / NAME).is_symlink() == is_link
+
+
 def test_dead_attempts_partial_files_are_cleared_and_nothing_else(folder: Folder) -> None:
     commit(folder)
     (folder.path / "notes.txt").touch()
