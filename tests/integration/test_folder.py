@@ -116,6 +116,20 @@ def test_seven_small_bundles_do_not_push_out_seven_large_ones(site: Site) -> Non
     assert "remove it by hand" in retention.problem
 
 
+def test_a_database_that_was_emptied_does_not_hide_behind_the_files(site: Site) -> None:
+    """Its dumps are far smaller than a week ago, and the bundles hardly are."""
+    running = site.database.server
+    small = older.a_dump(running.folder, running.programs, running.port)
+    large = small + os.urandom(5_000_000)
+    whole = [older.bundle(site, days_ago=10 + days, filler=3_000_000, dump=large) for days in range(7)]
+    hollow = [older.bundle(site, days_ago=1 + days, filler=3_000_000, dump=small) for days in range(7)]
+    retention = pruned(site, 7)
+    assert standing(whole) == [True] * 7
+    assert standing(hollow) == [True] * 6 + [False]
+    assert retention.problem
+    assert f"{whole[0].path.name} and 6 more: dump or files over 10 times as large" in retention.problem
+
+
 def a_folder(path: Path) -> None:
     path.mkdir()
     (path / "mine").touch()

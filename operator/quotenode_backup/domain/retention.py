@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from statistics import median
 
 from quotenode_backup.domain.bundle import SUFFIX
@@ -18,7 +19,7 @@ REMOVED_PREFIX = ".pruned-"
 CLOCKS_APART = timedelta(hours=1)
 """How much later than the bundle that was made just now another may say it was made."""
 SHRUNKEN = 10
-"""A bundle is kept for its size when it is more than so many times as large as the newer ones."""
+"""A bundle is kept for its size when its dump or its files are more than so many times as large as those of the newer ones."""
 
 
 def mark(run_uid: str) -> str:
@@ -43,8 +44,10 @@ class Kept:
     is_own: bool = False
     """Made by the run that asks, and just read back."""
     is_pinned: bool = False
-    size: int = 0
+    dump: int = 0
     """Bytes, as its commit record says. Whether that is true is part of being good."""
+    files: int = 0
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bo
     place of no bundle with files.
 
     A good one that is far larger than those stays even so: a database that was emptied by mistake must not push the real bundles out.
-    It counts from then on, so that no more than `keep_last` are kept for their size.
+    Dump and files are compared each alone, since large files would hide an empty database, and the other way round.
 
     A bundle that claims to be of the future was made under a wrong clock. It is neither counted, since it would take the
     place of a newer one for as long as it takes the clock to get there, nor removed, since it may be good.
@@ -84,12 +87,25 @@ def choose(bundles: Iterable[Kept], keep_last: int, is_good: Callable[[Kept], bo
             future.append(bundle)
         elif len(stand_ins) < keep_last:
             (good if bundle.is_own or is_good(bundle) else bad).append(bundle)
-        elif bundle.size > SHRUNKEN * median(newer.size for newer in stand_ins) and is_good(bundle):
+        elif _is_far_larger(bundle, stand_ins, keep_last) and is_good(bundle):
             large.append(bundle)
             good.append(bundle)
         else:
             remove.append(bundle)
     return Choice(tuple(reversed(remove)), tuple(bad), tuple(future), tuple(large))
+
+
+def _is_far_larger(bundle: Kept, stand_ins: list[Kept], keep_last: int) -> bool:
+    """In dump or files, each compared with the same part of the newer ones.
+
+    Not once `keep_last` of those are large too in the same part: two schedules in one folder, of which one makes large
+    bundles and one makes small ones, must not fill the disk.
+    """
+    return any(
+        size(bundle) > SHRUNKEN * median(map(size, stand_ins))
+        and sum(size(bundle) <= SHRUNKEN * size(newer) for newer in stand_ins) < keep_last
+        for size in _PARTS
+    )
 
 
 def _newest_first(bundles: Iterable[Kept]) -> list[Kept]:
@@ -105,3 +121,6 @@ def _newest_first(bundles: Iterable[Kept]) -> list[Kept]:
     if [bundle.is_own for bundle in found[:2]] not in ([True], [True, False]):
         raise ValueError("exactly one bundle is the run's own")
     return found
+
+
+_PARTS: tuple[Callable[[Kept], int], ...] = (attrgetter("dump"), attrgetter("files"))

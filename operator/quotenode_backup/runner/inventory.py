@@ -50,7 +50,8 @@ class Inventory:
                 holds=record.holds,
                 is_own=name == own,
                 is_pinned=shelf.is_pinned(name),
-                size=record.bundle.size_bytes,
+                dump=record.database.size_bytes,
+                files=record.files.size_bytes if record.files else 0,
             )
 
     def survivors(self, shelf: Shelf) -> str | None:

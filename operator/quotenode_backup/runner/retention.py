@@ -193,7 +193,7 @@ def _about(choice: Choice) -> Iterator[str]:
         yield f"{which}: no longer the bundle that was stored (missing, changed or unreadable), so an older one stays in its stead."
     if choice.large:
         which = named([kept.name for kept in choice.large])
-        yield f"{which}: over {SHRUNKEN} times as large as the newer ones, so it stays: if the data really shrank, remove it by hand."
+        yield f"{which}: dump or files over {SHRUNKEN} times as large as in newer ones, so it stays: if the data really shrank, remove it by hand."
     if choice.of_the_future:
         which = named([kept.name for kept in choice.of_the_future])
         yield f"{which}: dated in the future, neither counted nor removed."

@@ -30,10 +30,10 @@ def shelves(draw: st.DrawFn) -> tuple[list[Kept], set[str]]:
 
 @st.composite
 def sized_shelves(draw: st.DrawFn) -> tuple[list[Kept], set[str]]:
-    """Bundles as above, of sizes from nothing to a hundred times the usual."""
+    """Bundles as above, with dumps and files from nothing to a thousand times the usual."""
     bundles, good = draw(shelves())
     sizes = st.sampled_from([0, 1, 10, 11, 100, 101, 1000])
-    return [replace(bundle, size=draw(sizes)) for bundle in bundles], good
+    return [replace(bundle, dump=draw(sizes), files=draw(sizes)) for bundle in bundles], good
 
 
 KEEP_LAST = st.integers(1, 12)
@@ -79,38 +79,70 @@ def test_dumps_alone_take_the_place_of_no_bundle_with_files() -> None:
     assert "night-3" in [kept.name for kept in choose([wider, *older], 3, lambda _: True).remove]
 
 
-def days(name: str, sizes: list[int], since: int = 0) -> list[Kept]:
+def days(name: str, dumps: list[int], since: int = 0, files: int = 0) -> list[Kept]:
     """One a day, the newest first."""
-    return [Kept(f"{name}-{day}", NOW - timedelta(days=since + day), size=size) for day, size in enumerate(sizes, 1)]
+    return [
+        Kept(f"{name}-{day}", NOW - timedelta(days=since + day), dump=dump, files=files)
+        for day, dump in enumerate(dumps, 1)
+    ]
 
 
 def test_seven_small_bundles_do_not_push_out_seven_large_ones() -> None:
     """A database that was emptied by mistake, or forged bundles."""
-    own = replace(OWN, size=20)
+    own = replace(OWN, dump=20)
     small, large = days("small", [20] * 7), days("large", [1000] * 7, since=7)
     choice = choose([own, *small, *large], 7, lambda _: True)
     assert choice.remove == (small[-1],)
     assert choice.large == tuple(large)
 
 
+KB, GB = 10**3, 10**9
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((GB, 8 * GB), (20 * KB, 8 * GB)), ((8 * GB, GB), (8 * GB, 20 * KB))],
+    ids=["an emptied database beside large files", "emptied volumes beside a large database"],
+)
+def test_what_was_emptied_does_not_hide_behind_what_is_still_large(
+    before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    own = replace(OWN, dump=after[0], files=after[1])
+    hollow = days("hollow", [after[0]] * 7, files=after[1])
+    whole = days("whole", [before[0]] * 7, since=7, files=before[1])
+    choice = choose([own, *hollow, *whole], 7, lambda _: True)
+    assert choice.large == tuple(whole)
+    assert choice.remove == (hollow[-1],)
+
+
 def test_no_more_than_are_wanted_are_kept_for_their_size() -> None:
     """Two schedules in one folder, one of them with compression and one without, must not fill the disk."""
-    own = replace(OWN, size=20)
+    own = replace(OWN, dump=20)
     mixed = days("mixed", [20, 20, 1000] * 10)
     choice = choose([own, *mixed], 5, lambda _: True)
     assert len(choice.large) <= 5
     assert len(mixed) - len(choice.remove) <= 10
 
 
+def test_no_more_than_are_wanted_are_kept_for_their_dumps_and_as_many_for_their_files() -> None:
+    """Large dumps and large files by turns: neither kind must bring back the other one's turn."""
+    own = replace(OWN, dump=20, files=20)
+    large_dumps, large_files = days("dump", [1000] * 30, files=20), days("files", [20] * 30, files=1000)
+    choice = choose([own, *large_dumps, *large_files], 5, lambda _: True)
+    assert sum(kept.dump == 1000 for kept in choice.large) <= 5
+    assert sum(kept.files == 1000 for kept in choice.large) <= 5
+
+
 def test_a_bundle_of_ten_times_the_size_goes_as_usual() -> None:
-    own, newer, older = replace(OWN, size=100), *days("bundle", [100, 1000])
+    own, (newer,) = replace(OWN, dump=100, files=7), days("newer", [100], files=7)
+    (older,) = days("older", [1000], since=1, files=70)
     assert choose([own, newer, older], 2, lambda _: True).remove == (older,)
-    larger = replace(older, size=1001)
-    assert choose([own, newer, larger], 2, lambda _: True).large == (larger,)
+    for larger in (replace(older, dump=1001), replace(older, files=71)):
+        assert choose([own, newer, larger], 2, lambda _: True).large == (larger,)
 
 
 def test_a_large_one_that_is_not_good_goes_as_usual() -> None:
-    own, newer, older = replace(OWN, size=1), *days("bundle", [1, 1000])
+    own, newer, older = replace(OWN, dump=1), *days("bundle", [1, 1000])
     choice = choose([own, newer, older], 2, lambda kept: kept is newer)
     assert (choice.remove, choice.large, choice.bad) == ((older,), (), ())
 
@@ -121,10 +153,34 @@ def test_nothing_good_goes_that_is_far_larger_than_all_that_stays_of_the_newer_o
 ) -> None:
     bundles, good = shelf
     choice, staying = chosen(bundles, good, keep_last)
-    counted = [bundle.size for bundle in countable(staying, good)]
-    assert len(choice.large) <= keep_last
-    assert set(choice.large) <= set(countable(bundles, good))
-    assert all(bundle.size <= SHRUNKEN * max(counted) for bundle in choice.remove if bundle.name in good)
+    counted = countable(staying, good)
+    assert set(choice.large) <= set(counted)
+    for bundle in choice.remove:
+        if bundle.name in good:
+            assert bundle.dump <= SHRUNKEN * max(kept.dump for kept in counted)
+            assert bundle.files <= SHRUNKEN * max(kept.files for kept in counted)
+
+
+@given(sized_shelves(), KEEP_LAST)
+def test_of_one_order_of_size_no_more_than_are_wanted_are_kept_for_a_part(
+    shelf: tuple[list[Kept], set[str]], keep_last: int
+) -> None:
+    bundles, good = shelf
+    choice, staying = chosen(bundles, good, keep_last)
+    counted = countable(staying, good)
+    for large in choice.large:
+        newer = [kept for kept in counted if kept.is_own or kept.completed > large.completed]
+        assert any(
+            sum(size(large) <= SHRUNKEN * size(kept) for kept in newer) < keep_last for size in (dump_of, files_of)
+        )
+
+
+def dump_of(kept: Kept) -> int:
+    return kept.dump
+
+
+def files_of(kept: Kept) -> int:
+    return kept.files
 
 
 @given(sized_shelves(), KEEP_LAST)
@@ -133,7 +189,7 @@ def test_sizes_remove_no_bundle_that_would_stay_without_them(
 ) -> None:
     bundles, good = shelf
     choice, _ = chosen(bundles, good, keep_last)
-    unsized, _ = chosen([replace(bundle, size=0) for bundle in bundles], good, keep_last)
+    unsized, _ = chosen([replace(bundle, dump=0, files=0) for bundle in bundles], good, keep_last)
     names = {bundle.name for bundle in unsized.remove}
     assert {bundle.name for bundle in choice.remove} == names - {bundle.name for bundle in choice.large}
 

@@ -186,7 +186,8 @@ def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do
     put(folder, plan, 4, "run-4", DUMP + os.urandom(200_000))
     outcome, staying = applied(folder, plan)
     assert outcome.problem == (
-        f"{name(4)}: over 10 times as large as the newer ones, so it stays: if the data really shrank, remove it by hand."
+        f"{name(4)}: dump or files over 10 times as large as in newer ones, so it stays: "
+        "if the data really shrank, remove it by hand."
     )
     assert staying == [0, 1, 4]
 
