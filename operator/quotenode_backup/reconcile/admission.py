@@ -65,7 +65,8 @@ def judgement(run: Run, found: Enforcement | None, name: str) -> Admitted | NotA
     if found is None:
         return NotAdmitted(
             Reason.POLICY_NOT_ENFORCED,
-            f"The admission policy {name} is not in force, so nobody asked whether the author may read what this names: helm upgrade brings it back",
+            f"The admission policy {name} is not in force, so nobody asked whether the author may read what this names:"
+            " run helm upgrade, and if it was changed in place, delete it and its binding first",
             may_pass=True,
         )
     if found.policy in (run.approved, run.status.admission_policy) or run.created >= found.since + TAKES_EFFECT:
