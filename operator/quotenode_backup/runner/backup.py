@@ -116,7 +116,7 @@ class Attempt:
             audit.begin(self.plan, self.server)
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         last = committed.last_size(self.folder, self.plan, self.lock.system_identifier)
-        destination.require_space(self.folder, least_size(self.session.database_bytes(), folders), last)
+        destination.require_space(self.folder, least_size(last, self.session.database_bytes(), folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.folder, self.plan) as bundle:
             begun, standby = self._dump(bundle), self.session.standby_notes()

@@ -112,11 +112,7 @@ def no_space(folder: Folder, why: str) -> RunFailed:
     )
 
 
-def require_space(folder: Folder, estimate: int, last: int) -> None:
-    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word.
-
-    `estimate` is the least that the backup can take. Half of what the last bundle of its kind takes is a better one, where there is one.
-    """
-    needed = max(last // 2, estimate)
-    if folder.free() < needed:
-        raise no_space(folder, f"it needs {readable_size(needed)} at the very least")
+def require_space(folder: Folder, least: int) -> None:
+    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word."""
+    if folder.free() < least:
+        raise no_space(folder, f"it needs about {readable_size(least)} at the very least")
