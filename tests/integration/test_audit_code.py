@@ -13,7 +13,7 @@ import pytest
 from quotenode_backup.contract import AuditRow
 from quotenode_backup.domain.errors import Reason
 from quotenode_backup.runner import audit_table
-from quotenode_backup.runner.audit import Writer
+from quotenode_backup.runner.audit import LOCK_SECONDS, Writer
 from quotenode_backup.runner.audit_table import Table
 from tests.integration.pod import Outcome
 from tests.integration.postgres import OWNER, Server
@@ -45,6 +45,7 @@ TRIGGER = "CREATE TRIGGER taker {} ON backup_logs {} EXECUTE FUNCTION grab()"
 ROW_OF_CHILD = (
     f"INSERT INTO older_logs (id, status, initiated_by, started_at) VALUES ('{UID}', 'RUNNING', 'ADMIN', now())"
 )
+ROW_OF_ANOTHER = f"INSERT INTO backup_logs (id, status, initiated_by, started_at) VALUES ('{uuid.uuid4()}', 'RUNNING', 'ADMIN', now())"
 
 
 @dataclass(frozen=True)
@@ -321,6 +322,18 @@ def test_a_partitioned_table_of_another_role_is_written(attacked: Attacked) -> N
     demoted(attacked)
     logged(attacked.record())
     assert list(rows(attacked.site, "part")) == [UID]
+
+
+def test_writers_do_not_queue_for_long_behind_a_row_that_waits_for_an_open_transaction(attacked: Attacked) -> None:
+    """Whoever wants to write waits for as long as our request for the lock does."""
+    attacked.prepare(Attack(""))
+    demoted(attacked)
+    with attacked.site.database.connect() as holder:
+        holder.execute("BEGIN")
+        holder.execute(ROW_OF_ANOTHER)
+        attacked.record().failed(Reason.TABLE_LOCKED, "is locked by another session", within=LOCK_SECONDS)
+        holder.execute("COMMIT")
+    logged(attacked.record())
 
 
 def test_a_role_that_may_make_nothing_temporary_is_told_so(attacked: Attacked) -> None:

@@ -40,6 +40,9 @@ COLUMNS: Mapping[str, Wanted] = {
 }
 ROOM_FOR_A_NAME = 64
 """A row of a run that goes on has the folder as its destination, to which the bundle's name is added."""
+BOUND_LOCK_MILLISECONDS = 300
+"""Others who want to write queue up behind whoever waits for the lock on the table, and then behind whoever has it. So our row waits instead:
+a small Job writes it later."""
 
 
 class Unfit(Exception):
@@ -114,6 +117,7 @@ def require(connection: Connection) -> Table:
     found = _usable(connection, _oid(connection))
     is_bound = not found.is_at_home
     if is_bound:
+        require_visible_code(found, connection.info.server_version)
         found = _usable(connection, _bind(connection, found))
         _require_harmless(connection, found)
     columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (found.oid,))}
@@ -144,22 +148,27 @@ def _usable(connection: Connection, oid: int | None) -> About:
     return found
 
 
+def require_visible_code(found: About, server_version: int) -> None:
+    """Older servers can't tell of everything that may run code. On a superuser's own table only triggers are looked at, which all can tell of."""
+    if not found.is_owned and server_version < audit_code.OLDEST_SERVER * 10_000:
+        fault = f"only since PostgreSQL {audit_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
+        raise Unfit(fault, _use_owner(found))
+
+
 def _bind(connection: Connection, found: About) -> int:
     """Fixes which table is meant, locks it until the transaction ends, and gives its oid.
 
     Each statement looks names up anew, and whoever owns the schema can rename it and put another in its place between our look and our
     write: no lock on a table prevents that. A view refers to its table by oid, and nobody else can change our temporary schema. The lock
     reaches through the view to the table, its partitions and its children. It keeps triggers, constraints, indexes and partitions from
-    being added, and SELECT, INSERT and UPDATE are rights enough to take it.
+    being added, and SELECT, INSERT and UPDATE are rights enough to take it. For locks on rows, too, we wait only briefly as long as we have it.
     """
-    if connection.info.server_version < audit_code.OLDEST_SERVER * 10_000:
-        fault = f"only since PostgreSQL {audit_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
-        raise Unfit(fault, _use_owner(found))
     database = connection.execute(_LACKS_TEMPORARY).fetchone()
     if database:
         raise Unfit("", f"GRANT TEMPORARY ON DATABASE {shown(database[0], 80)} to it", lacks_rights=True)
     name = found.name.replace("%", "%%")
     connection.execute(f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT * FROM {name}".encode(), ())
+    connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", (f"{BOUND_LOCK_MILLISECONDS}ms",))
     connection.execute(f"LOCK TABLE {_VIEW} IN SHARE ROW EXCLUSIVE MODE".encode())
     row = connection.execute(_BEHIND_THE_VIEW).fetchone()
     return int(row[0]) if row else 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.runner.audit_table import COLUMNS, Column, Table, Unfit, faults
+from quotenode_backup.runner.audit_table import COLUMNS, About, Column, Table, Unfit, faults, require_visible_code
 
 TYPES = {"id": "uuid", "size_bytes": "int8", "started_at": "timestamptz", "completed_at": "timestamptz"}
 USUAL = {name: Column(name, TYPES.get(name, "text")) for name in COLUMNS}
@@ -52,6 +52,23 @@ def test_a_column_that_just_takes_our_rows_will_do(name: str, changes: dict[str,
 def test_missing_columns_are_named_together_and_nothing_else_is() -> None:
     left = {name: replace(column, is_not_null=True) for name, column in USUAL.items() if name not in {"id", "status"}}
     assert list(faults(left)) == [("it lacks column id, status", "let QuoteNode's migrations add it")]
+
+
+PG_13, PG_14 = 130_022, 140_000
+OTHERS = About(1, "public.backup_logs", "r", True, None, "quotenode", is_owner_super=False, is_owned=False)
+SUPERUSERS = replace(OTHERS, owner="postgres", is_owner_super=True)
+
+
+@pytest.mark.parametrize(("about", "remedy"), [(OTHERS, "put the table's owner, role quotenode"), (SUPERUSERS, "make")])
+def test_on_an_old_server_a_role_that_does_not_own_the_table_is_refused(about: About, remedy: str) -> None:
+    with pytest.raises(Unfit, match=f"only since PostgreSQL 14 .*: .*{remedy}"):
+        require_visible_code(about, PG_13)
+    require_visible_code(about, PG_14)
+
+
+def test_on_an_old_server_a_superuser_writes_into_a_table_of_its_own() -> None:
+    """Only triggers could be somebody else's there, and every server can tell of those."""
+    require_visible_code(replace(SUPERUSERS, is_owned=True), PG_13)
 
 
 def row(**changes: Any) -> dict[str, Any]:
