@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from kubernetes.aio.client import Configuration
 
@@ -20,13 +19,12 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.controller import logs
-from quotenode_backup.controller.health import Health, Metrics, beat, watch_policy
+from quotenode_backup.controller.health import Health, Metrics, beat, until_in_effect, watch_policy
 from quotenode_backup.controller.http import serve
 from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
-from quotenode_backup.reconcile.admission import takes_effect_in
 from quotenode_backup.reconcile.desk import Pass
 from quotenode_backup.reconcile.locks import Room
 from quotenode_backup.reconcile.reconciler import Reconciler
@@ -78,9 +76,9 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     cluster = Cluster(connection)
     room = Room(chosen.max_concurrent_runs, chosen.scopes)
     policy = AdmissionPolicy(connection, chosen.admission_policy)
-    await _in_effect(policy)
     reconciler = Reconciler(cluster, chosen.runner, chosen.identity, None, room, metrics.schedules, policy)
     server = serve(chosen.http_port, health, metrics)
+    await until_in_effect(policy)
     helpers = [
         asyncio.create_task(beat(health, metrics)),
         asyncio.create_task(Resync(cluster, chosen.scopes, queue, health, metrics.applications).go_on()),
@@ -96,14 +94,6 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     finally:
         await _stopped([watching, *helpers])
         server.shutdown()
-
-
-async def _in_effect(policy: AdmissionPolicy) -> None:
-    """Who waits for this operator to be ready, as `helm install --wait` does, finds the policy that came with it in effect: what is
-    written from then on counts as judged."""
-    if policy.name:
-        left = takes_effect_in(await policy.enforcement(), datetime.now(UTC))
-        await asyncio.sleep(left.total_seconds())
 
 
 async def _stopped(tasks: list[asyncio.Task[None]]) -> None:

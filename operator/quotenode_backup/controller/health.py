@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
@@ -13,10 +14,12 @@ from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.controller.metrics import NAMESPACE, ApplicationCollector, ScheduleCollector, in_namespace
 from quotenode_backup.controller.queue import KeyQueue
+from quotenode_backup.reconcile.admission import takes_effect_in
 from quotenode_backup.reconcile.reading import Readings, ServeBy
 
 logger = logging.getLogger(__name__)
 
+POLICY_TRIES = 10
 HEARTBEAT_SECONDS = 1.0
 LOOP_STUCK_SECONDS = 30.0
 
@@ -104,6 +107,19 @@ async def beat(health: Health, metrics: Metrics) -> None:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         health.heartbeat = time.monotonic()
         metrics.lag.set(max(0.0, health.heartbeat - before - HEARTBEAT_SECONDS))
+
+
+async def until_in_effect(policy: AdmissionPolicy, pause_seconds: float = 1.0, tries: int = POLICY_TRIES) -> None:
+    """Who waits for this operator to be ready, as `helm install --wait` does, finds the policy that came with it in effect: what is
+    written from then on counts as judged. Helm may make the policy after the operator. One that does not come is told, not waited for."""
+    if not policy.name:
+        return
+    for _ in range(tries):
+        with suppress(ApiError):
+            if found := await policy.enforcement():
+                await asyncio.sleep(takes_effect_in(found, datetime.now(UTC)).total_seconds())
+                return
+        await asyncio.sleep(pause_seconds)
 
 
 async def watch_policy(policy: AdmissionPolicy, metrics: Metrics, every_seconds: float) -> None:
