@@ -16,7 +16,7 @@ from quotenode_backup.contract.manifest import (
     RunnerUser,
 )
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.runner.segments import Segment, end_of_archive, write_all
+from quotenode_backup.runner.bundle.members import Segment, end_of_archive, write_all
 
 
 def manifest(

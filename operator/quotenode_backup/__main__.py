@@ -22,23 +22,23 @@ def main(arguments: list[str] | None = None) -> int:
 
             return operate()
         case "run":
-            from quotenode_backup.runner.main import main as run
+            from quotenode_backup.runner.commands.run import main as run
 
             return run(rest)
         case "record":
-            from quotenode_backup.runner.record import main as record
+            from quotenode_backup.runner.commands.record import main as record
 
             return record(rest)
         case "find":
-            from quotenode_backup.runner.find import main as find
+            from quotenode_backup.runner.commands.find import main as find
 
             return find(rest)
         case "remove":
-            from quotenode_backup.runner.remove import main as remove
+            from quotenode_backup.runner.commands.remove import main as remove
 
             return remove(rest)
         case "archive":
-            from quotenode_backup.runner.archive import main as archive
+            from quotenode_backup.runner.files.archive import main as archive
 
             return archive(rest)
         case "crds":

@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
 from quotenode_backup.controller.health import Metrics
-from quotenode_backup.reconcile.reading import Reading
+from quotenode_backup.reconcile.schedule.snapshot import Reading
 from tests.chart.rendering import render, the
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 from quotenode_backup.api import API_VERSION
 from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, configuration
-from quotenode_backup.cluster.faults import CrashPoint
+from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.manifests import labels
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from quotenode_backup.api import GROUP
-from quotenode_backup.cluster.rights import NEEDED_TO_JUDGE
+from quotenode_backup.cluster.permissions import NEEDED_TO_JUDGE
 from quotenode_backup.manifests import labels
 from tests.chart.rendering import (
     CHART,

@@ -6,7 +6,7 @@ import pytest
 
 from quotenode_backup.api import GROUP
 from quotenode_backup.api.backup import PLURAL
-from quotenode_backup.cluster.rights import NEEDED, NEEDED_TO_LET_GO
+from quotenode_backup.cluster.permissions import NEEDED, NEEDED_TO_LET_GO
 from tests.chart.rendering import (
     NAMESPACE,
     Rule,

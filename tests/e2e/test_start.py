@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quotenode_backup.cluster.rights import NEEDED
+from quotenode_backup.cluster.permissions import NEEDED
 from tests.e2e.kubectl import Json, Namespace, kubectl
 from tests.e2e.operators import OperatorProcess
 from tests.e2e.waiting import eventually

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from quotenode_backup import contract
-from quotenode_backup.domain.errors import VERDICTS, Reason
+from quotenode_backup.domain.reasons import VERDICTS, Reason
 from tests.integration.processes import command_line, descendants, open_files
 from tests.integration.waiting import eventually
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from quotenode_backup import contract
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain import naming
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration import trees
 from tests.integration.bundles import Opened, content, open_by_hand
 from tests.integration.pod import USER, Mount, Outcome, Pod

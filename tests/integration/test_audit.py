@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quotenode_backup import contract
-from quotenode_backup.domain.errors import VERDICTS, Reason
+from quotenode_backup.domain.reasons import VERDICTS, Reason
 from tests.integration.held import dump_under_way
 from tests.integration.pod import Outcome
 from tests.integration.postgres import OWNER, Database, Server

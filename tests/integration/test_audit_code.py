@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from quotenode_backup.contract import AuditRow
-from quotenode_backup.domain.errors import Reason
-from quotenode_backup.runner import audit_table
-from quotenode_backup.runner.audit import LOCK_SECONDS, Writer
-from quotenode_backup.runner.audit_table import Table
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
+from quotenode_backup.runner.postgres.backup_logs import LOCK_SECONDS, Writer
+from quotenode_backup.runner.postgres.backup_logs_schema import Table
 from tests.integration.pod import Outcome
 from tests.integration.postgres import OWNER, Server
 from tests.integration.site import Site

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration.held import dump_under_way
 from tests.integration.pod import Pod
 from tests.integration.site import Site

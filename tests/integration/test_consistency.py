@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration.bundles import command
 from tests.integration.held import dump_under_way
 from tests.integration.pod import Outcome

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration import trees
 from tests.integration.pod import USER, Pod
 from tests.integration.processes import frozen

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.domain.errors import Reason
-from quotenode_backup.runner.sessions import lock_key
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.runner.postgres.sessions import lock_key
 from tests.integration import older, trees
 from tests.integration.bundles import command
 from tests.integration.held import dump_under_way, dumping

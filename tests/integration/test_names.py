@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration.postgres import Database, Server
 from tests.integration.site import Site
 

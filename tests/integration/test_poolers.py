@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration.postgres import AS_SYSTEM_USER
 from tests.integration.site import HOST, Site
 from tests.integration.waiting import eventually

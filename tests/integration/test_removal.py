@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quotenode_backup import contract
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration import older
 from tests.integration.older import Older, standing
 from tests.integration.pod import Outcome

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from quotenode_backup import contract
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.retention import MARK_LENGTH, is_among, mark
 from tests.integration import older
 from tests.integration.older import Older, standing

@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from tests.integration.impostor import Impostor, listening
 from tests.integration.pod import Outcome, Pod
 from tests.integration.processes import Watch

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import KIND, NAME_LIMIT, PLURAL, SCHEDULE_NAME_LIMIT, SHORT_NAME, BackupSpec
+from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.fields import rule
-from quotenode_backup.api.status import BackupStatus
 
 Schema = dict[str, Any]
 

@@ -13,8 +13,8 @@ import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
+from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.cluster.errors import Unavailable, error_of
-from quotenode_backup.cluster.faults import CrashPoint
 
 Json = dict[str, Any]
 

@@ -3,13 +3,13 @@
 import re
 from collections.abc import AsyncIterator
 
-from quotenode_backup.api.mark import FinishedMark
-from quotenode_backup.api.status import BackupStatus
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.finished_mark import FinishedMark
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
 from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound
-from quotenode_backup.cluster.views import Run
-from quotenode_backup.cluster.wire import (
+from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.parsing import (
     is_at_rest,
     is_finished,
     is_in_storage,

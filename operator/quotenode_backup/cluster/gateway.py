@@ -6,8 +6,8 @@ from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
 from quotenode_backup.cluster.custom_resources import NAME, CustomResources
 from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound, Refused
-from quotenode_backup.cluster.views import Claim, Job, Lease, Mounter, Pod
-from quotenode_backup.cluster.wire import (
+from quotenode_backup.cluster.objects import Claim, Job, Lease, Mounter, Pod
+from quotenode_backup.cluster.parsing import (
     claim_of,
     job_of,
     lease_of,

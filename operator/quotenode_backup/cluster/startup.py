@@ -10,7 +10,7 @@ from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.connection import Connection
 from quotenode_backup.cluster.errors import ApiError, NotFound
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.rights import NEEDED
+from quotenode_backup.cluster.permissions import NEEDED
 
 logger = logging.getLogger(__name__)
 

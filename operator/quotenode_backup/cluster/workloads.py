@@ -5,8 +5,8 @@ from typing import Literal
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
 from quotenode_backup.cluster.errors import NotFound
-from quotenode_backup.cluster.views import PodClaims, Scale, StatefulSet
-from quotenode_backup.cluster.wire import pod_of
+from quotenode_backup.cluster.objects import PodClaims, Scale, StatefulSet
+from quotenode_backup.cluster.parsing import pod_of
 
 
 class Workloads:

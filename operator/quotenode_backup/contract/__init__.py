@@ -12,7 +12,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 
 PLAN_VERSION = 1
 RESULT_LIMIT = 3500

@@ -13,8 +13,8 @@ from kubernetes.aio.client import Configuration
 
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.connection import Connection, configuration
+from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.cluster.errors import ApiError, Conflict
-from quotenode_backup.cluster.faults import CrashPoint
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
 from quotenode_backup.contract import InitiatedBy
@@ -25,9 +25,9 @@ from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
-from quotenode_backup.reconcile.desk import Pass
-from quotenode_backup.reconcile.locks import Room
-from quotenode_backup.reconcile.reconciler import Reconciler
+from quotenode_backup.reconcile.dispatch import Reconciler
+from quotenode_backup.reconcile.reporting.status_writer import Pass
+from quotenode_backup.reconcile.target.lock import Room
 
 logger = logging.getLogger(__name__)
 

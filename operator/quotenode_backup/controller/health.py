@@ -15,7 +15,7 @@ from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.controller.metrics import NAMESPACE, ApplicationCollector, ScheduleCollector, in_namespace
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.reconcile.admission import takes_effect_in
-from quotenode_backup.reconcile.reading import Readings, ServeBy
+from quotenode_backup.reconcile.schedule.snapshot import Readings, ServeBy
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from quotenode_backup.reconcile.reading import Reading, Readings, ServeBy
+from quotenode_backup.reconcile.schedule.snapshot import Reading, Readings, ServeBy
 
 NAMESPACE = ("resource_namespace", "namespace")
 """The namespace of the resource that a sample is about, under two labels. A Prometheus that does not honour our labels replaces the value of

@@ -12,7 +12,7 @@ from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health
 from quotenode_backup.controller.queue import Key, KeyQueue
-from quotenode_backup.reconcile.reading import ServeBy
+from quotenode_backup.reconcile.schedule.snapshot import ServeBy
 
 logger = logging.getLogger(__name__)
 

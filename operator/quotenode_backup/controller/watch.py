@@ -10,7 +10,7 @@ from kubernetes.aio.client import Configuration
 from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
 from quotenode_backup.cluster.connection import watching_session
-from quotenode_backup.cluster.wire import is_at_rest
+from quotenode_backup.cluster.parsing import is_at_rest
 from quotenode_backup.controller.queue import Key, KeyQueue
 from quotenode_backup.controller.settings import Settings
 from quotenode_backup.manifests import labels

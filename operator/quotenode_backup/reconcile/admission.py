@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from quotenode_backup.api.status import ConditionType
+from quotenode_backup.api.backup_status import ConditionType
 from quotenode_backup.cluster.admission import AdmissionPolicy, Enforcement
-from quotenode_backup.cluster.views import Run
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.cluster.objects import Run
+from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.labels import APPROVED
 
 TAKES_EFFECT = timedelta(seconds=5)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quotenode_backup.cluster.errors import NotFound
-from quotenode_backup.cluster.rights import NEEDED
+from quotenode_backup.cluster.permissions import NEEDED
 from quotenode_backup.cluster.startup import NotReady, require_resource, served, until_granted
 
 

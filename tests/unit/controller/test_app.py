@@ -8,8 +8,8 @@ import pytest
 from quotenode_backup.controller.app import _work
 from quotenode_backup.controller.health import Metrics
 from quotenode_backup.controller.queue import Key, KeyQueue
-from tests.unit.reconcile.lives import finished, one_round, reconciler
-from tests.unit.reconcile.world import RUNS, Client, World
+from tests.unit.fakes.lives import finished, one_round, reconciler
+from tests.unit.fakes.world import RUNS, Client, World
 
 
 @pytest.mark.parametrize("poison", [{"initiatedBy": "Api"}, {"startTime": "9999-12-31T23:59:59Z"}])

@@ -9,8 +9,8 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health, Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.manifests.pod import RunnerSettings
-from quotenode_backup.reconcile.reconciler import Reconciler
-from tests.unit.reconcile.world import RUNS, Client, World
+from quotenode_backup.reconcile.dispatch import Reconciler
+from tests.unit.fakes.world import RUNS, Client, World
 
 NIGHT = '{name="night",namespace="shop",resource_namespace="shop"}'
 SETTINGS = RunnerSettings(image="image", image_pull_policy="Never", service_account="default", log_format="json")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.domain.errors import VERDICTS, Reason, is_retryable
+from quotenode_backup.domain.reasons import VERDICTS, Reason, is_retryable
 
 SECTIONS = ("On the way", "A schedule", "Beside the backup", "Not retried", "Retried")
 PAGE = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quotenode_backup.domain import naming, timing
-from quotenode_backup.domain.errors import VERDICTS, Exit, Reason, is_retryable
+from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, is_retryable
 from quotenode_backup.domain.text import readable_size, shortened
-from tests.unit.given import START, seconds
+from tests.unit.fakes.given import START, seconds
 
 ANY_NAME = st.text(min_size=1, max_size=63)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quotenode_backup.manifests.event import event
-from tests.unit.given import START
+from tests.unit.fakes.given import START
 
 
 def told(message: str = "x", occurrence: int = 1) -> dict[str, Any]:

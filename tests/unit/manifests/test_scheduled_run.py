@@ -4,7 +4,7 @@ from typing import Any
 
 from quotenode_backup.contract import InitiatedBy
 from quotenode_backup.manifests.scheduled_run import scheduled_run
-from tests.unit.given import START, spec
+from tests.unit.fakes.given import START, spec
 
 
 def made(**changes: Any) -> dict[str, Any]:

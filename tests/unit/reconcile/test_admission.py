@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from quotenode_backup.cluster.admission import Enforcement
-from quotenode_backup.domain.errors import Reason
+from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import TAKES_EFFECT, Admitted, NotAdmitted, judgement, takes_effect_in
-from tests.unit.given import START, run
-from tests.unit.reconcile.lives import to_rest
-from tests.unit.reconcile.policies import POLICY, approve, later, passes, schedule, withdrawn
-from tests.unit.reconcile.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
+from tests.unit.fakes.given import START, run
+from tests.unit.fakes.lives import to_rest
+from tests.unit.fakes.policies import POLICY, approve, later, passes, schedule, withdrawn
+from tests.unit.fakes.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
 
 SECOND = timedelta(seconds=1)
 

@@ -1,0 +1,113 @@
+"""How an attempt ended, from what its Job and pods can still say. Pure, and it believes no more than it must."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from quotenode_backup.api.backup_status import MESSAGE_LIMIT, Attempt
+from quotenode_backup.cluster.objects import Job, Pod
+from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOutcome, StoredBundle
+from quotenode_backup.domain.reasons import Exit, Reason
+from quotenode_backup.domain.text import shortened
+
+_LOST_BY_ITS_NODE = {"ContainerStatusUnknown", "Unknown"}
+"""How kubelet and containerd call a container that they find no more, as after a restart of the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an attempt. A bundle only when it was committed, read back, and every exit code was 0."""
+
+    reason: Reason
+    message: str
+    exit_code: int | None = None
+    bundle: StoredBundle | None = None
+    notes: int = 0
+    """How many oddities the bundle's manifest lists."""
+    audit: AuditOutcome | None = None
+    """What the runner could say about the row in backup_logs."""
+    retention: RetentionOutcome | None = None
+
+
+def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obstacle: str = "") -> Ended:
+    """`obstacle`: why the pod had no node when it was last looked at; empty when it had one."""
+    mine = [pod for pod in pods if pod.job_name == attempt.job_name]
+    for pod in mine:
+        result = result_of(run_uid, attempt.number, pod)
+        if result:
+            return _of_result(result, pod, job)
+    for pod in mine:
+        if pod.exit_code is not None or pod.reason:
+            return _silent(pod)
+    return _gone(job, attempt, obstacle)
+
+
+def result_of(run_uid: str, number: int, pod: Pod) -> Result | None:
+    """The pod's termination message, if it is one of ours and about this attempt. It is data from outside."""
+    try:
+        result = Result.model_validate_json(pod.termination_message)
+    except ValidationError:
+        return None
+    is_ours = (result.run_uid, result.attempt) == (run_uid, number)
+    return result if is_ours or _could_not_read_the_plan(result) else None
+
+
+def _could_not_read_the_plan(result: Result) -> bool:
+    """Then the runner does not know whose attempt it is; its pod does."""
+    return result.outcome is Outcome.FAILED and result.reason is Reason.PLAN_INVALID and not result.run_uid
+
+
+def _of_result(result: Result, pod: Pod, job: Job) -> Ended:
+    message = shortened(result.message, MESSAGE_LIMIT)
+    if result.outcome is Outcome.FAILED:
+        return Ended(result.reason, message, pod.exit_code, audit=result.audit)
+    doubt = _doubt(result, pod, job)
+    if doubt or result.bundle is None:
+        words = f"The runner reported success, but {doubt}, so the backup counts as failed: see kubectl logs {pod.name}"
+        return Ended(Reason.RESULT_MISSING, words, pod.exit_code)
+    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.notes, result.audit, result.retention)
+
+
+def _doubt(result: Result, pod: Pod, job: Job) -> str:
+    """Why its word is not enough; empty when all that there should be is there."""
+    if pod.exit_code != 0:
+        return f"ended with exit code {pod.exit_code}"
+    if not job.complete:
+        return "its Job is not complete"
+    return "" if result.bundle else "named no bundle"
+
+
+def _silent(pod: Pod) -> Ended:
+    if pod.terminated_reason == "OOMKilled":
+        return Ended(
+            Reason.OOM_KILLED,
+            f"Pod {pod.name} used more memory than it may: raise spec.pod.resources.limits.memory",
+            pod.exit_code,
+        )
+    lost = pod.terminated_reason if pod.terminated_reason in _LOST_BY_ITS_NODE else ""
+    if pod.reason or lost or pod.exit_code in {Exit.KILLED, Exit.TERMINATED}:
+        cause = pod.reason or (lost and f"{lost}: was its node restarted?") or f"exit code {pod.exit_code}"
+        message = f"Pod {pod.name} was ended from outside ({cause}) before it could report"
+        return Ended(Reason.POD_LOST, message + _likely_memory(pod), pod.exit_code)
+    return Ended(
+        Reason.RESULT_MISSING,
+        f"Pod {pod.name} ended with exit code {pod.exit_code} and without a result: see kubectl logs {pod.name}",
+        pod.exit_code,
+    )
+
+
+def _likely_memory(pod: Pod) -> str:
+    """Container runtimes lose the kernel's word on memory now and then (containerd#8893), but who else would kill?"""
+    if pod.reason or pod.deleting or pod.exit_code != Exit.KILLED or pod.terminated_reason in _LOST_BY_ITS_NODE:
+        return ""
+    return "; nobody deleted it, so it may be short of memory: raise spec.pod.resources.limits.memory if it stays so"
+
+
+def _gone(job: Job, attempt: Attempt, obstacle: str) -> Ended:
+    if job.failed_reason == "DeadlineExceeded":
+        advice = "raise spec.activeDeadlineSeconds if the data is large"
+        return Ended(
+            Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {obstacle or advice}"
+        )
+    return Ended(Reason.POD_LOST, f"The pod of Job {attempt.job_name} was deleted before it could report")

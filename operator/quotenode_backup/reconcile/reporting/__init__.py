@@ -1,0 +1,1 @@
+"""What a pass says: status, conditions, Events, and when it is to be made again."""

@@ -1,0 +1,1 @@
+"""The life of a QuoteNodeBackup that makes others by the clock."""

@@ -1,0 +1,63 @@
+"""The past of a schedule: what its status remembers of its runs, and which of their resources may go. Pure.
+
+The status remembers first, then resources go: what the metrics and the age of the last backup rest on outlives every run.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.api.backup_status import BackupStatus, ConditionType, LastRun, Phase
+from quotenode_backup.cluster.objects import Run
+
+REMOVED_AT_ONCE = 20
+
+
+def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
+    """What the runs that still exist add to what is known of earlier ones."""
+    good = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.COMPLETE)]
+    bad = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.FAILED)]
+    newest = max(runs, key=_order, default=None)
+    update: dict[str, object] = {
+        "last_failed_time": _newest([status, *bad], "last_failed_time"),
+        "last_run": LastRun(name=newest.name, phase=newest.status.phase or Phase.PENDING)
+        if newest
+        else status.last_run,
+    }
+    return _with_success(status, good).model_copy(update=update)
+
+
+def _order(run: Run) -> tuple[datetime, datetime, str]:
+    """Creation is told in whole seconds: of two within one, the later start is the later run."""
+    return run.made, run.began, run.uid
+
+
+def _newest(told: Sequence[BackupStatus], remembered: str) -> datetime | None:
+    times = [getattr(told[0], remembered), *(one.completion_time for one in told[1:])]
+    return max(filter(None, times), default=None)
+
+
+def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupStatus:
+    """Time, size and duration always are of the same run."""
+    last = _newest([status, *good], "last_successful_time")
+    told = next((one for one in good if one.completion_time == last), None)
+    if told is None or last is None:
+        return status
+    took = max(0, int((last - told.start_time).total_seconds())) if told.start_time else None
+    update = {"last_successful_time": last, "last_size_bytes": told.size_bytes, "last_duration_seconds": took}
+    return status.model_copy(update=update)
+
+
+def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The oldest finished runs above the limits, a few at a time. One whose local bundle exists neither counts nor goes."""
+    settled = (run for run in runs if run.status.is_finished and not run.deleting and not run.status.is_sought)
+    ended = sorted(settled, key=_when_ended, reverse=True)
+    failed = [run for run in ended if run.status.holds(ConditionType.FAILED)]
+    bare = [run for run in ended if run not in failed and not run.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)]
+    above = bare[spec.successful_runs_kept :]
+    above += failed[spec.failed_runs_kept :]
+    return tuple(sorted((run for run in above if not run.status.owes_row), key=_when_ended)[:REMOVED_AT_ONCE])
+
+
+def _when_ended(run: Run) -> tuple[datetime, str]:
+    return run.status.completion_time or run.created, run.uid

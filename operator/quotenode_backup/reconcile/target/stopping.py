@@ -1,0 +1,118 @@
+"""The application of an offline run on its way down: what is next, and what is wrong when it is up again. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from quotenode_backup.api.backup import BackupSpec
+from quotenode_backup.cluster.objects import Claim, PodClaims, StatefulSet
+from quotenode_backup.domain import timing
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.reconcile.backup.steps import BeginStop, Fail, Observe, RememberStopped, ScaleDown, Step
+from quotenode_backup.reconcile.reporting.requeue import SOON
+from quotenode_backup.reconcile.target.workloads import Application, HeldData
+
+
+def stopping(app: Application | None, start: datetime | None, spec: BackupSpec, now: datetime) -> Step | None:
+    """What is next until the application is down; None: it is, or it may stay up."""
+    if app is None:
+        return None
+    if app.autoscaled:
+        return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app))
+    if start is None:
+        titles = ", ".join([*(scale.title for scale in app.scales), *app.missing])
+        return BeginStop(f"Stopping {titles}", app)
+    if app.missing and app.stopped is None:
+        return _missing(app, now - start)
+    if now >= timing.runner_deadline(start, spec.active_deadline_seconds):
+        return Fail(Reason.DEADLINE_EXCEEDED, _not_stopped(app))
+    if app.stopped is None:
+        return RememberStopped(app)
+    if any(not app.is_as_recorded(scale) for scale in app.up):
+        return scaled_up(app)
+    if app.up:
+        return ScaleDown(app.up[0])
+    if app.live_pods:
+        return Observe(Reason.STOPPING_APPLICATION, f"Waiting for pod {app.live_pods[0]} to end", SOON)
+    return None
+
+
+def _missing(app: Application, waited: timedelta) -> Step:
+    """It may be just being made, as everything was applied at once."""
+    message = f"{' and '.join(app.missing)} does not exist in this namespace: create it or correct spec.application"
+    if waited < timing.STUCK_AFTER:
+        return Observe(Reason.WORKLOAD_MISSING, message, SOON)
+    return Fail(Reason.WORKLOAD_MISSING, message)
+
+
+def _autoscaled_sentence(app: Application) -> str:
+    return (
+        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of an offline backup:"
+        " remove it for the time, or use mode Online"
+    )
+
+
+def _not_stopped(app: Application) -> str:
+    what = f"pod {app.live_pods[0]} has not ended" if app.live_pods else "it had not been scaled down"
+    return f"The application did not stop before the deadline: {what}. See why, or raise spec.activeDeadlineSeconds"
+
+
+def loss(held: HeldData) -> Fail | None:
+    """Why these workloads must not be stopped: what they hold would be gone. None: it stays.
+
+    A pod's own storage (emptyDir, an ephemeral volume) does not count, since it goes at every restart, unless the backup names it.
+    """
+    found = [
+        *map(_loss_with_set, held.stateful_sets),
+        *map(_loss_of_claim, held.claims),
+        *(_loss_with_pod(claim, held.pods) for claim in held.claims),
+    ]
+    return next((failure for failure in found if failure), None)
+
+
+def _loss_with_set(workload: StatefulSet) -> Fail | None:
+    if workload.deleting:
+        return Fail(
+            Reason.WORKLOAD_MISSING,
+            f"StatefulSet {workload.name} is being deleted, so it is not stopped, as it could not be started again:"
+            " create it anew, or correct spec.application",
+        )
+    if workload.deletes_claims:
+        return Fail(
+            Reason.WORKLOAD_DELETES_DATA,
+            f"StatefulSet {workload.name} deletes its claims when it is scaled down, so it is not stopped:"
+            " set its persistentVolumeClaimRetentionPolicy.whenScaled to Retain, or use mode Online",
+        )
+    return None
+
+
+def _loss_of_claim(claim: Claim) -> Fail | None:
+    if not claim.deleting:
+        return None
+    return Fail(
+        Reason.WORKLOAD_DELETES_DATA,
+        f"PersistentVolumeClaim {claim.name} has been deleted and lives only as long as pods mount it, so they are not stopped:"
+        " copy its data to a new claim while they run, and use that one",
+    )
+
+
+def _loss_with_pod(claim: Claim, pods: Sequence[PodClaims]) -> Fail | None:
+    owner = next((pod for pod in pods if pod.uid in claim.owner_uids), None)
+    if owner is None:
+        return None
+    return Fail(
+        Reason.WORKLOAD_DELETES_DATA,
+        f"PersistentVolumeClaim {claim.name} belongs to pod {owner.pod} and is deleted with it, so the pod is not stopped:"
+        " keep the data in a claim that no pod owns, or use mode Online",
+    )
+
+
+def scaled_up(app: Application | None) -> Step | None:
+    """Everything was down when the attempt began, so somebody else did it. Before that, it is what nobody wrote down to start again."""
+    if app is None or not app.up:
+        return None
+    strange = next((scale for scale in app.up if not app.is_as_recorded(scale)), app.up[0])
+    return Fail(
+        Reason.WORKLOAD_SCALED_UP,
+        f"{strange.title} was scaled up to {strange.replicas} while the offline backup was on, so it is not one: "
+        "find out who did it, or use mode Online",
+    )

@@ -1,0 +1,83 @@
+"""What a bundle says about itself, inside and beside it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from quotenode_backup.contract import Plan
+from quotenode_backup.contract.manifest import (
+    BundleManifest,
+    BundleTarget,
+    DatabaseMember,
+    FilesMember,
+    FilesSource,
+    RunnerUser,
+)
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.runner.bundle.members import Part
+
+NO_FILES: dict[str, Any] = {"files": 0, "folders": 0, "links": 0, "bytes": 0, "note_count": 0, "notes": []}
+
+
+NOTES_KEPT = 100
+
+
+def with_notes(account: Mapping[str, Any], count: int, notes: Sequence[str]) -> dict[str, Any]:
+    """The account of the files, and what pg_dump warned of before it."""
+    own = [{"path": shape.DUMP, "note": note} for note in notes]
+    return {
+        **account,
+        "note_count": count + account["note_count"],
+        "notes": [*own, *account["notes"]][:NOTES_KEPT],
+    }
+
+
+def describe(
+    plan: Plan,
+    parts: Mapping[str, Part],
+    account: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    system_identifier: int,
+) -> BundleManifest:
+    """`account` is what the archive said about the files, `system_identifier` PostgreSQL's own of the server."""
+    dump = parts[shape.DUMP]
+    return BundleManifest(
+        format_version=shape.FORMAT_VERSION,
+        run_uid=plan.run_uid,
+        namespace=plan.namespace,
+        name=plan.name,
+        attempt=plan.attempt,
+        initiated_by=plan.initiated_by,
+        started=plan.started.astimezone(UTC),
+        completed=datetime.now(UTC),
+        target=target(plan, system_identifier),
+        versions=dict(versions),
+        runner=RunnerUser(uid=os.geteuid(), gid=os.getegid()),
+        database=DatabaseMember(member="backup.dump", size_bytes=dump.size, sha256=dump.sha256),
+        note_count=account["note_count"],
+        notes=tuple(account["notes"]),
+        files=_files(plan, parts[shape.FILES], account) if shape.FILES in parts else None,
+    )
+
+
+def target(plan: Plan, system_identifier: int) -> BundleTarget:
+    """Two clusters that write into one exported folder can call their servers the same: the identifier tells them apart."""
+    database = plan.database
+    return BundleTarget(
+        host=database.host, port=database.port, database=database.name, system_identifier=str(system_identifier)
+    )
+
+
+def _files(plan: Plan, part: Part, account: Mapping[str, Any]) -> FilesMember:
+    sources = tuple(FilesSource(name=f.name, claim_name=f.claim_name, sub_path=f.sub_path) for f in plan.files)
+    return FilesMember(
+        member="files.tar.gz",
+        size_bytes=part.size,
+        sha256=part.sha256,
+        files=account["files"],
+        folders=account["folders"],
+        links=account["links"],
+        content_bytes=account["bytes"],
+        sources=sources,
+    )

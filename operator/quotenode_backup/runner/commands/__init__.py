@@ -1,0 +1,1 @@
+"""One module for each command of the runner: the plan of a Job, carried out."""

@@ -1,0 +1,98 @@
+"""`python -m quotenode_backup find`: whether the bundle of a run that was restored without its status is where it was.
+
+That it is not there is an answer and no failure: only what keeps us from looking is one.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Sequence
+
+from quotenode_backup.contract import DETAIL_LIMIT, Result, SearchPlan, StoredBundle
+from quotenode_backup.contract.manifest import NewerRecord
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.domain.text import readable_size
+from quotenode_backup.runner.bundle.members import CHUNK
+from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
+from quotenode_backup.runner.process import plan_io as plans
+from quotenode_backup.runner.process import program
+from quotenode_backup.runner.process.display import Redactor, sentence, shown
+from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.signals import Unfinished
+from quotenode_backup.runner.store.committed import stored_bundle
+from quotenode_backup.runner.store.folder import Shelf, reached
+
+A_SEARCH = Unfinished("the bundle was looked for", "it is tried again")
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM}
+
+
+class Absent(Exception):
+    """Why the bundle is not there."""
+
+
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(SearchPlan, find, A_SEARCH), arguments, places)
+
+
+def find(plan: SearchPlan, places: Places, _redact: Redactor) -> Result:
+    try:
+        bundle = _found(plan, places)
+    except Absent as absence:
+        return plans.done(plan, f"{_place(plan)} {absence}.")
+    except OSError as error:
+        raise _failed(plan, error) from error
+    message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
+    return plans.done(plan, message).model_copy(update={"bundle": bundle})
+
+
+def _found(plan: SearchPlan, places: Places) -> StoredBundle:
+    *folders, name = steps_of(plan.path) or [""]
+    if not name:
+        raise Absent("is no path of a file inside the claim")
+    try:
+        with reached(places.destination, folders) as shelf:
+            return _on_shelf(plan, shelf, name)
+    except OSError as error:
+        if error.errno in NOT_A_FOLDER:
+            raise Absent("is reached through a link or a file, not a folder") from error
+        raise
+
+
+def _on_shelf(plan: SearchPlan, shelf: Shelf | None, name: str) -> StoredBundle:
+    record = shelf.record(shape.record_name(name), name) if shelf else None
+    if shelf is None or record is None:
+        raise Absent("has no commit record")
+    if isinstance(record, NewerRecord):
+        raise Absent("has a commit record of a later release, which this one can't read")
+    if record.bundle.sha256 != plan.sha256:
+        raise Absent("is another backup's, by the checksum in its commit record")
+    if shelf.size(name) != plan.size_bytes:
+        raise Absent(f"is not a file of {plan.size_bytes} bytes, though its commit record is there")
+    if _sha256(shelf, name) != plan.sha256:
+        raise Absent("was damaged since: its content does not have its checksum any more")
+    return stored_bundle(record, plan.path)
+
+
+def _sha256(shelf: Shelf, name: str) -> str:
+    """Of what the disk holds, not of what memory does."""
+    whole, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
+    with shelf.file(name) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while count := file.readinto(buffer):
+            whole.update(buffer[:count])
+    return whole.hexdigest()
+
+
+def _failed(plan: SearchPlan, error: OSError) -> RunFailed:
+    if error.errno in _NOT_ALLOWED:
+        return RunFailed(
+            Reason.FILE_UNREADABLE,
+            f"User id {os.geteuid()} can't read {_place(plan)} or what is beside it ({error.strerror}): repair its owner or mode.",
+        )
+    return RunFailed(Reason.IO_ERROR, f"Reading {_place(plan)} failed: {error.strerror}.")
+
+
+def _place(plan: SearchPlan) -> str:
+    return sentence(f"{shown(plan.path)} of claim {plan.local.claim_name}", DETAIL_LIMIT // 2)

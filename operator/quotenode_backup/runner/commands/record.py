@@ -1,0 +1,27 @@
+"""`python -m quotenode_backup record`: the row of a run that could not write it itself. The operator knows how the run ended."""
+
+from collections.abc import Sequence
+
+from quotenode_backup.contract import RecordPlan, Result
+from quotenode_backup.domain.reasons import RunFailed
+from quotenode_backup.runner.postgres import backup_logs as audit
+from quotenode_backup.runner.postgres.server import server_of
+from quotenode_backup.runner.process import plan_io as plans
+from quotenode_backup.runner.process import program
+from quotenode_backup.runner.process.display import Redactor
+from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.signals import Unfinished
+
+A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
+
+
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(RecordPlan, record, A_ROW), arguments, places)
+
+
+def record(plan: RecordPlan, places: Places, redact: Redactor) -> Result:
+    outcome = audit.write(server_of(plan.database, places, redact), plan.original_uid or plan.run_uid, plan.row)
+    if outcome.logged:
+        return plans.done(plan, outcome.message).model_copy(update={"audit": outcome})
+    return plans.failed(plan, RunFailed(outcome.reason, outcome.message)).model_copy(update={"audit": outcome})

@@ -1,0 +1,166 @@
+"""`python -m quotenode_backup remove`: the bundle of one run goes, and nothing else.
+
+A claim is a place where others write too, so the path is walked folder by folder without following a link, and a commit record
+must say whose bundle it is.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Sequence
+
+from quotenode_backup.contract import RemovalPlan, Result
+from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
+from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
+from quotenode_backup.runner.process import plan_io as plans
+from quotenode_backup.runner.process import program
+from quotenode_backup.runner.process.display import Redactor, shown
+from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.signals import Unfinished
+from quotenode_backup.runner.store.folder import Shelf, reached, tombstone_name
+
+log = logging.getLogger(__name__)
+
+A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(RemovalPlan, remove, A_REMOVAL), arguments, places)
+
+
+def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
+    *folders, bundle = _steps(plan)
+    try:
+        with reached(places.destination, folders, removes_links=True) as shelf:
+            was_there = shelf is not None and _all_removed(plan, shelf, bundle)
+    except OSError as error:
+        raise _failed(plan, error) from error
+    where = f"from claim {plan.local.claim_name}"
+    return plans.done(
+        plan, f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
+    )
+
+
+def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
+    """Whether there was something to remove. `bundle`: empty when it is to be looked for."""
+    if bundle:
+        return _removed(plan, shelf, bundle)
+    left = _condemn_unfinished(plan, shelf)
+    found, unreadable = _of_run(plan, shelf)
+    were_there = [one for one in found if _removed(plan, shelf, one)]
+    unknown = [*left, *unreadable]
+    if unknown and not were_there:
+        raise RunFailed(
+            Reason.RETENTION_FAILED,
+            f"No bundle of this run was found in {_bundle(plan)}, but {shown(unknown[0])} cannot be read and may be its commit "
+            "record: repair the file's owner or mode, or set spec.deletionPolicy to Retain.",
+        )
+    return bool(were_there)
+
+
+def _steps(plan: RemovalPlan) -> list[str]:
+    """Folders, and the name of the bundle: empty when it is to be looked for."""
+    steps = steps_of(plan.path)
+    if not steps:
+        raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is no path inside the claim: nothing was removed.")
+    return steps
+
+
+def _of_run(plan: RemovalPlan, shelf: Shelf) -> tuple[list[str], list[str]]:
+    """The bundles in the folder that were committed by this run, or are half removed; and the records that cannot be read."""
+    found, unreadable = [], []
+    for name in sorted(shelf.names()):
+        bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
+        if name not in (shape.record_name(bundle), tombstone_name(bundle)):
+            continue
+        try:
+            record = shelf.record(name, bundle)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            unreadable.append(name)
+            continue
+        if record and record.run_uid == _stored_by(plan):
+            found.append(bundle)
+    return found, unreadable
+
+
+def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> list[str]:
+    """A bundle whose attempt died in the middle of its commit: the next backup would finish that. Gives the records that failed."""
+    left = []
+    for name in sorted(shelf.names()):
+        if not (name.startswith(shape.PARTIAL_PREFIX) and name.endswith(shape.COMMIT_RECORD_SUFFIX)):
+            continue
+        try:
+            record = shelf.record(name)
+            if isinstance(record, CommitRecord) and _is_of(plan, record):
+                shelf.condemn_unfinished(name, record)
+        except OSError as error:
+            log.warning("%s is left as it is: %s", shown(name), error.strerror)
+            left.append(name)
+    return left
+
+
+def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
+    """Whether there was something to remove."""
+    record = shelf.record(shape.record_name(bundle), bundle)
+    if _is_of(plan, record):
+        _refuse_if_pinned(plan, shelf, bundle)
+        shelf.remove(bundle)
+    elif _is_of(plan, shelf.record(tombstone_name(bundle), bundle)):
+        shelf.finish(bundle)
+    elif isinstance(record, NewerRecord):
+        raise _refused(
+            plan, "its commit record is of a later release of this operator: remove it with that release, or by hand"
+        )
+    elif shelf.has(bundle) or shelf.has(shape.record_name(bundle)):
+        raise _refused(plan, "its commit record does not say that it is of this run")
+    else:
+        return False
+    _refuse_if_pinned(plan, shelf, bundle)
+    return True
+
+
+def _is_of(plan: RemovalPlan, record: CommitRecord | NewerRecord | None) -> bool:
+    return isinstance(record, CommitRecord) and record.run_uid == _stored_by(plan)
+
+
+def _stored_by(plan: RemovalPlan) -> str:
+    """UID of the run that stored the bundle: after a restore of the namespace the resource has another."""
+    return plan.original_uid or plan.run_uid
+
+
+def _refused(plan: RemovalPlan, why: str) -> RunFailed:
+    return RunFailed(Reason.RETENTION_FAILED, f"{_bundle(plan)} was not removed: {why}.")
+
+
+def _refuse_if_pinned(plan: RemovalPlan, shelf: Shelf, bundle: str) -> None:
+    if shelf.has(bundle) and shelf.is_pinned(bundle):
+        raise RunFailed(
+            Reason.RETENTION_FAILED,
+            f"{_bundle(plan)} is pinned by {shown(bundle)}{PIN_SUFFIX} beside it and was not removed: remove that file, or "
+            "set spec.deletionPolicy to Retain.",
+        )
+
+
+def _failed(plan: RemovalPlan, error: OSError) -> RunFailed:
+    if error.errno in NOT_A_FOLDER:
+        return RunFailed(
+            Reason.PLAN_INVALID,
+            f"{_bundle(plan)} is reached through a link or a file, not a folder: nothing was removed.",
+        )
+    if error.errno in _NOT_ALLOWED:
+        return RunFailed(
+            Reason.DESTINATION_NOT_WRITABLE,
+            f"User id {os.geteuid()} cannot remove {_bundle(plan)} ({error.strerror}): repair the folder's owner, or remove it by "
+            "hand and set spec.deletionPolicy to Retain.",
+        )
+    return RunFailed(Reason.IO_ERROR, f"Removing {_bundle(plan)} failed: {error.strerror}.")
+
+
+def _bundle(plan: RemovalPlan) -> str:
+    return f"{shown(plan.path)} of claim {plan.local.claim_name}"

@@ -1,0 +1,20 @@
+"""`python -m quotenode_backup run`."""
+
+from collections.abc import Sequence
+
+from quotenode_backup.contract import Plan, Result
+from quotenode_backup.runner.commands.backup import back_up
+from quotenode_backup.runner.postgres import backup_logs as audit
+from quotenode_backup.runner.process import program
+from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process.display import Redactor
+from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Command
+
+
+def main(arguments: Sequence[str], places: Places | None = None) -> int:
+    return program.run(Command(Plan, back_up, interruption.A_BACKUP, _with_row), arguments, places)
+
+
+def _with_row(plan: Plan, places: Places, redact: Redactor, result: Result) -> Result:
+    return result.model_copy(update={"audit": audit.failed(plan, places, redact, result)})

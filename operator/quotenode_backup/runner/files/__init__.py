@@ -1,0 +1,1 @@
+"""The volumes of files: reached without following a link, and archived."""

@@ -1,0 +1,297 @@
+"""The files, as an uncompressed tar on stdout. A program of its own, so that it has a processor of its own.
+
+    python -m quotenode_backup archive REPORT_FD SOURCES
+
+SOURCES is JSON: `[{"name", "root", "subPath", "claimName"}]`. REPORT_FD takes JSON lines: counts now and then, and at the end `done` or `failed`.
+
+The tar is GNU's format with names as the bytes they are, and one pax record per entry for the exact time: both GNU tar and
+bsdtar restore that in every locale and without a warning, which they do not for pax records with names that are not UTF-8.
+
+The tree is alive. Nothing is followed, everything is opened relative to its folder, and what is read is looked at again after.
+"""
+
+import json
+import os
+import resource
+import signal
+import stat
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from quotenode_backup.domain.reasons import VERDICTS, Reason, RunFailed
+from quotenode_backup.runner.files.source import open_source
+from quotenode_backup.runner.process.display import shown
+
+NOTES_KEPT = 100
+_BUFFER = 1 << 18
+_BLOCK = 512
+_REPORT_EVERY = 64 << 20
+_SETID = stat.S_ISUID | stat.S_ISGID
+_ENCODING, _ERRORS = "utf-8", "surrogateescape"
+_LEFT_OUT = {
+    stat.S_IFSOCK: "socket",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+
+
+@dataclass
+class Account:
+    """What went in, and what was odd about it."""
+
+    files: int = 0
+    folders: int = 0
+    links: int = 0
+    bytes: int = 0
+    note_count: int = 0
+    notes: list[dict[str, str]] = field(default_factory=list)
+
+    def note(self, path: str, what: str) -> None:
+        self.note_count += 1
+        if len(self.notes) < NOTES_KEPT:
+            self.notes.append({"path": shown(path, 300), "note": what})
+
+
+class Archive:
+    def __init__(self, out: IO[bytes], report: IO[str]) -> None:
+        self._out, self._report = out, report
+        self.account = Account()
+        self._claim = ""
+        self._reported = 0
+        self._linked: dict[tuple[int, ...], str] = {}
+        self._buffer = memoryview(bytearray(_BUFFER))
+
+    def add_source(self, source: dict[str, str]) -> None:
+        root, name, self._claim = Path(source["root"]), source["name"], source["claimName"]
+        folder = open_source(root, source["subPath"])
+        is_claim_root = os.path.samestat(os.fstat(folder), root.stat())
+        prefix = "" if name == "." else f"{name}/"
+        if prefix:
+            self._put(_entry(prefix, os.fstat(folder), tarfile.DIRTYPE), os.fstat(folder))
+        skip = {"lost+found"} if is_claim_root else set()
+        self._add_tree(prefix, folder, skip)
+
+    def _add_tree(self, prefix: str, folder: int, skip: set[str]) -> None:
+        """A stack instead of recursion: a tree may be deeper than Python's."""
+        stack = [_Open(prefix, folder, skip)]
+        try:
+            while stack:
+                name = next(stack[-1].names, None)
+                if name is None:
+                    self._leave(stack.pop())
+                elif below := self._add(stack[-1], name):
+                    stack.append(below)
+        finally:
+            for left in stack:
+                os.close(left.descriptor)
+
+    def _leave(self, folder: "_Open") -> None:
+        if folder.changed():
+            self.account.note(folder.path or "./", "this folder changed while it was read")
+        os.close(folder.descriptor)
+
+    def _add(self, folder: "_Open", name: str) -> "_Open | None":
+        path = folder.path + name
+        try:
+            seen = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
+            return self._add_seen(folder.descriptor, name, path, seen)
+        except FileNotFoundError:
+            self.account.note(path, "vanished while its folder was read: not in the archive")
+        except PermissionError as error:
+            raise self._unreadable(path) from error
+        except OSError as error:
+            where = f"{shown(path)} of claim {self._claim}"
+            raise RunFailed(Reason.IO_ERROR, f"Reading {where} failed: {error.strerror}.") from error
+        return None
+
+    def _add_seen(self, folder: int, name: str, path: str, seen: os.stat_result) -> "_Open | None":
+        kind = stat.S_IFMT(seen.st_mode)
+        if kind == stat.S_IFDIR:
+            return self._add_folder(folder, name, path)
+        if kind == stat.S_IFREG:
+            self._add_file(folder, name, path, seen)
+        elif kind == stat.S_IFLNK:
+            self._add_link(folder, name, path, seen)
+        else:
+            self.account.note(path, f"{_LEFT_OUT.get(kind, 'neither file nor folder')}: left out")
+        return None
+
+    def _add_folder(self, folder: int, name: str, path: str) -> "_Open":
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            opened = _Open(f"{path}/", descriptor, set())
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._put(_entry(f"{path}/", opened.before, tarfile.DIRTYPE), opened.before)
+        self.account.folders += 1
+        return opened
+
+    def _add_link(self, folder: int, name: str, path: str, seen: os.stat_result) -> None:
+        entry = _entry(path, seen, tarfile.SYMTYPE)
+        entry.linkname = os.readlink(name, dir_fd=folder)
+        self._put(entry, seen)
+        self.account.links += 1
+
+    def _add_file(self, folder: int, name: str, path: str, seen: os.stat_result) -> None:
+        if (first := self._linked.get(_content(seen))) is not None:
+            entry = _entry(path, seen, tarfile.LNKTYPE)
+            entry.linkname = first
+            self._put(entry, seen)
+            self.account.files += 1
+            return
+        # O_NONBLOCK: should a fifo have taken the file's place, opening must not wait for a writer.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        try:
+            self._add_open_file(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+    def _add_open_file(self, descriptor: int, path: str) -> None:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            self.account.note(path, "was replaced by something that is no file: left out")
+            return
+        if before.st_mode & _SETID:
+            self.account.note(path, "its set-user-id and set-group-id bits are not in the archive")
+        entry = _entry(path, before, tarfile.REGTYPE)
+        entry.size = before.st_size
+        self._put(entry, before)
+        self._copy(descriptor, path, before.st_size)
+        self._compare(path, before, os.fstat(descriptor))
+        if before.st_nlink > 1:
+            self._linked[_content(before)] = path
+        self.account.files += 1
+
+    def _copy(self, descriptor: int, path: str, size: int) -> None:
+        left = size
+        while left:
+            count = os.readv(descriptor, [self._buffer[: min(left, _BUFFER)]])
+            if not count:
+                raise self._changed(path)
+            self._out.write(self._buffer[:count])
+            left -= count
+            self._count(count)
+        self._out.write(bytes(-size % _BLOCK))
+
+    def _compare(self, path: str, before: os.stat_result, after: os.stat_result) -> None:
+        """Any write moves the time of modification. A change of the inode alone (renamed, linked, removed) keeps the content."""
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise self._changed(path)
+        if after.st_nlink == 0:
+            self.account.note(path, "was removed while it was read: it is in the archive, whole")
+        elif before.st_ctime_ns != after.st_ctime_ns:
+            self.account.note(path, "was renamed, linked or given other rights while it was read")
+
+    def _count(self, count: int) -> None:
+        self.account.bytes += count
+        if self.account.bytes - self._reported >= _REPORT_EVERY:
+            self._reported = self.account.bytes
+            self.tell(progress={"files": self.account.files, "bytes": self.account.bytes})
+
+    def _put(self, entry: tarfile.TarInfo, seen: os.stat_result) -> None:
+        self._out.write(_time_record(seen.st_mtime_ns))
+        self._out.write(entry.tobuf(tarfile.GNU_FORMAT, _ENCODING, _ERRORS))
+
+    def _unreadable(self, path: str) -> RunFailed:
+        return RunFailed(
+            Reason.FILE_UNREADABLE,
+            f"{shown(path)} of claim {self._claim} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the "
+            "owner of the files, or give that user the right to read it.",
+        )
+
+    def _changed(self, path: str) -> RunFailed:
+        return RunFailed(
+            Reason.FILE_CHANGED,
+            f"{shown(path)} of claim {self._claim} was written to while it was read, so the archive would hold neither its "
+            "old nor its new content: back up files that are written once, or at a time when nobody writes.",
+        )
+
+    def finish(self) -> None:
+        self._out.write(bytes(2 * _BLOCK))
+        self._out.flush()
+        self.tell(done=vars(self.account))
+
+    def tell(self, **what: Any) -> None:
+        print(json.dumps(what), file=self._report, flush=True)
+
+
+class _Open:
+    """A folder on the way down."""
+
+    def __init__(self, path: str, descriptor: int, skip: set[str]) -> None:
+        self.path, self.descriptor = path, descriptor
+        self.before = os.fstat(descriptor)
+        names = os.listdir(descriptor)
+        names.sort()
+        self.names: Iterator[str] = (name for name in names if name not in skip)
+
+    def changed(self) -> bool:
+        return self.before.st_mtime_ns != os.fstat(self.descriptor).st_mtime_ns
+
+
+def _content(seen: os.stat_result) -> tuple[int, ...]:
+    """What two hard links share. An inode alone may meanwhile be another file's, or the same file's with new content."""
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _entry(path: str, seen: os.stat_result, kind: bytes) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(path)
+    entry.type = kind
+    entry.mode = stat.S_IMODE(seen.st_mode) & (0o7777 if kind == tarfile.DIRTYPE else ~_SETID)
+    entry.uid, entry.gid = seen.st_uid, seen.st_gid
+    entry.mtime = seen.st_mtime_ns // 1_000_000_000
+    return entry
+
+
+def _time_record(nanoseconds: int) -> bytes:
+    """A pax header for the next entry, with its time to the nanosecond."""
+    whole, fraction = divmod(abs(nanoseconds), 1_000_000_000)
+    sign = "-" if nanoseconds < 0 else ""
+    record = _pax_record("mtime", f"{sign}{whole}.{fraction:09d}")
+    return _pax_header(len(record)) + record.ljust(_BLOCK, b"\0")
+
+
+@cache
+def _pax_header(length: int) -> bytes:
+    header = tarfile.TarInfo("PaxHeaders/mtime")
+    header.type, header.size = tarfile.XHDTYPE, length
+    return header.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _pax_record(key: str, value: str) -> bytes:
+    """`LENGTH KEY=VALUE`, where LENGTH counts itself."""
+    text = f" {key}={value}\n"
+    length = len(text) + 2
+    return f"{length}{text}".encode()
+
+
+def main(arguments: Sequence[str]) -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that the end of the next program in line is told from one's own
+    descriptor, sources = int(arguments[0]), json.loads(arguments[1])
+    _allow_deep_trees()
+    with (
+        os.fdopen(descriptor, "w", encoding="utf-8") as report,
+        os.fdopen(sys.stdout.fileno(), "wb", _BUFFER, closefd=False) as out,
+    ):
+        archive = Archive(out, report)
+        try:
+            for source in sources:
+                archive.add_source(source)
+            archive.finish()
+        except RunFailed as failure:
+            archive.tell(failed={"reason": failure.reason, "message": failure.message})
+            return VERDICTS[failure.reason].exit_code
+    return 0
+
+
+def _allow_deep_trees() -> None:
+    """One open folder per level."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

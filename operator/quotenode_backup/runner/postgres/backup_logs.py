@@ -1,0 +1,240 @@
+"""QuoteNode's own table of backups, backup_logs, in the database that is backed up: each run is a row of it.
+
+The table is QuoteNode's: it is looked at before every write and never altered, and one that does not fit is said to. Each write is
+a short session of its own with short timeouts, and whatever goes wrong is an outcome: a backup never fails or waits for this.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg import IsolationLevel
+
+from quotenode_backup.contract import DETAIL_LIMIT, AuditOutcome, AuditRow, Plan, Result, RowStatus, StoredBundle
+from quotenode_backup.domain.naming import bundle_home, local_url
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
+from quotenode_backup.runner.postgres.backup_logs_schema import Table, Unfit
+from quotenode_backup.runner.postgres.connection import Connection, connect
+from quotenode_backup.runner.postgres.refusals import lost
+from quotenode_backup.runner.postgres.server import Server, server_of
+from quotenode_backup.runner.process.display import Redactor, sentence, shown
+from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.threads import within
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5
+LOCK_SECONDS = 5
+STATEMENT_SECONDS = 10
+WRITE_SECONDS = 12
+"""For all of a write. A pod that is told to stop has 30."""
+PROBLEM_LIMIT = 360
+INTERRUPTED = "Interrupted: the run ended without a word"
+
+_one_at_a_time = threading.Lock()
+"""A write that is no longer waited for must not come after the next one."""
+_NOT_EVEN_TRIED = {
+    Reason.PLAN_INVALID,
+    Reason.LOCK_BUSY,
+    Reason.SECRET_MISSING,
+    Reason.CREDENTIALS_REFUSED,
+    Reason.DATABASE_NOT_FOUND,
+    Reason.SOURCE_UNREACHABLE,
+    Reason.POOLER_REFUSED,
+}
+"""Nothing was begun, or the database can't be spoken to."""
+
+
+def begin(plan: Plan, server: Server) -> None:
+    """The run has the database's lock, so no other run of ours can be at work: rows that say so are closed."""
+    row = _row(plan, RowStatus.RUNNING, folder_url(plan))
+
+    def work(writer: Writer) -> None:
+        writer.close_the_dead(plan.run_uid)
+        writer.upsert(plan.run_uid, row)
+
+    _logged(_outcome(server, work))
+
+
+def completed(plan: Plan, server: Server, stored: StoredBundle) -> AuditOutcome:
+    row = _row(plan, RowStatus.COMPLETED, local_url(plan.local.claim_name, stored.path))
+    told = {"completed": stored.completed, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
+    return write(server, plan.run_uid, row.model_copy(update=told))
+
+
+def failed(plan: Plan, places: Places, redact: Redactor, result: Result) -> AuditOutcome | None:
+    """None where it was not even tried."""
+    if not plan.audit or result.reason in _NOT_EVEN_TRIED:
+        return None
+    row = _row(plan, RowStatus.FAILED, folder_url(plan))
+    told = {"completed": datetime.now(UTC), "error": f"{result.reason}: {result.message}"}
+    try:
+        server = server_of(plan.database, places, redact)
+    except RunFailed as failure:
+        return _not_logged(failure)
+    return write(server, plan.run_uid, row.model_copy(update=told))
+
+
+def write(server: Server, run_uid: str, row: AuditRow) -> AuditOutcome:
+    """Whatever the row of this run says, says this afterwards."""
+    return _logged(_outcome(server, lambda writer: writer.upsert(run_uid, row)))
+
+
+def _logged(outcome: AuditOutcome) -> AuditOutcome:
+    log.log(logging.INFO if outcome.logged else logging.WARNING, "%s", outcome.message)
+    return outcome
+
+
+def folder_url(plan: Plan) -> str:
+    """Where the bundle will be, as far as that is known from the beginning."""
+    database, local = plan.database, plan.local
+    home = bundle_home(local.sub_path, plan.namespace, database.host, database.port, database.name)
+    return local_url(local.claim_name, home)
+
+
+def _row(plan: Plan, status: RowStatus, destination: str) -> AuditRow:
+    return AuditRow(status=status, initiated_by=plan.initiated_by, started=plan.started, destination=destination)
+
+
+def _outcome(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
+    def locked() -> AuditOutcome:
+        with _one_at_a_time:
+            return _in_a_session(server, work)
+
+    try:
+        return within(WRITE_SECONDS, locked)
+    except TimeoutError as error:
+        words = f"PostgreSQL at {server.address} did not let the row be written into backup_logs: {error}."
+        return _not_logged(RunFailed(Reason.SOURCE_CONNECTION_LOST, words))
+    except RunFailed as failure:
+        return _not_logged(failure)
+    except Exception as error:  # noqa: BLE001 - nothing that happens here may fail a backup
+        words = sentence(server.redact(f"{type(error).__name__}: {error}"), 200)
+        return _not_logged(
+            RunFailed(Reason.INTERNAL_ERROR, f"Writing into backup_logs failed ({words}): please report it.")
+        )
+
+
+def _not_logged(failure: RunFailed) -> AuditOutcome:
+    return AuditOutcome(logged=False, reason=failure.reason, message=sentence(failure.message, PROBLEM_LIMIT))
+
+
+def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
+    connection = connect(server, server.planned.name, CONNECT_SECONDS)
+    try:
+        connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
+        with connection.transaction():
+            _set_up(connection)
+            table = audit_table.require(connection)
+            work(Writer(connection, table))
+            audit_table.let_go(connection, table)
+    except Unfit as unfit:
+        raise _unfit(server, unfit) from unfit
+    except psycopg.Error as error:
+        raise _refused(server, error) from error
+    finally:
+        connection.close()
+    message = f"The run is a row of {shown(table.name, 80)} in database {shown(server.planned.name, 80)}."
+    return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message=sentence(message, DETAIL_LIMIT))
+
+
+def _set_up(connection: Connection) -> None:
+    """UTC is what a column without a time zone gets to hold."""
+    settings = {
+        "timezone": "UTC",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+    }
+    for setting, value in settings.items():
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", (setting, value))
+
+
+class Writer:
+    """Writes within the transaction of a session whose table was found fit."""
+
+    def __init__(self, connection: Connection, table: Table) -> None:
+        self._connection, self._table = connection, table
+
+    def close_the_dead(self, run_uid: str) -> None:
+        words = {"now": datetime.now(UTC), "error": self._table.fitting(INTERRUPTED), "id": run_uid}
+        closed = self._execute(
+            "UPDATE {} SET status = 'FAILED', completed_at = %(now)s, error_message = %(error)s "
+            f"WHERE {_STATUS} = 'RUNNING' AND destination LIKE 'pvc://%%' AND id <> %(id)s",
+            words,
+        )
+        if closed:
+            log.warning(
+                "%d rows of backup_logs said of dead runs that they go on: they say now that they failed", closed
+            )
+
+    def upsert(self, run_uid: str, row: AuditRow) -> None:
+        """Without ON CONFLICT, which wants a unique index that the table need not have."""
+        values = {"id": run_uid, **self._values(row)}
+        self._table.require_room(values)
+        columns = [column for column in values if column != "id"]
+        assignments = ", ".join(f"{column} = %({column})s" for column in columns)
+        if self._execute(f"UPDATE {{}} SET {assignments} WHERE id = %(id)s", values):
+            return
+        names, places = ", ".join(values), ", ".join(f"%({column})s" for column in values)
+        self._execute(f"INSERT INTO {{}} ({names}) VALUES ({places})", values)
+
+    def _values(self, row: AuditRow) -> dict[str, Any]:
+        return {
+            "status": row.status.value,
+            "initiated_by": row.initiated_by.upper(),
+            "started_at": row.started,
+            "completed_at": row.completed,
+            "size_bytes": row.size_bytes,
+            "destination": row.destination,
+            "checksum_sha256": row.sha256,
+            "error_message": row.error and self._table.fitting(row.error),
+        }
+
+    def _execute(self, statement: str, values: dict[str, Any]) -> int:
+        """How many rows it touched. The table's name may hold a percent sign."""
+        return self._connection.execute(
+            statement.format(self._table.target.replace("%", "%%")).encode(), values
+        ).rowcount
+
+
+def _unfit(server: Server, unfit: Unfit) -> RunFailed:
+    """It names things of the database, and what they are called might well be a word that is secret here."""
+    words = server.words(str(unfit), 300)
+    if unfit.lacks_rights:
+        return RunFailed(
+            Reason.PERMISSION_DENIED,
+            f"Role {server.role} may not write into backup_logs of {_database(server)}: {words}, {_OR_SWITCH_OFF}",
+        )
+    return RunFailed(
+        Reason.AUDIT_TABLE_UNFIT, f"Table backup_logs of {_database(server)} was left alone: {words}, {_OR_SWITCH_OFF}"
+    )
+
+
+def _refused(server: Server, error: psycopg.Error) -> RunFailed:
+    """The table's shape is right, and yet the server did not write."""
+    code, words = error.sqlstate or "", server.words(error.diag.message_primary or str(error), 160)
+    if code == "42501":
+        return _unfit(server, Unfit(words, "GRANT what is lacking", lacks_rights=True))
+    if code in _LOCKED:
+        return RunFailed(
+            Reason.TABLE_LOCKED,
+            f"Table backup_logs of {_database(server)} is locked by another session ({words}): the row was not written.",
+        )
+    if code[:2] in _DATA_REFUSED:
+        return _unfit(server, Unfit(f"the server refused the row ({code}: {words})", "let the table take it"))
+    return lost(server, error)
+
+
+def _database(server: Server) -> str:
+    return f"database {shown(server.planned.name, 80)} on {server.address}"
+
+
+_STATUS = "pg_catalog.rtrim(pg_catalog.concat(status))"
+"""As text, by its type's output function. Compared as it is, an enum may be cast to text, by a cast that the enum's owner wrote."""
+_OR_SWITCH_OFF = "or set spec.auditLog to Disabled."
+_LOCKED = {"55P03", "57014", "40P01", "40001"}
+_DATA_REFUSED = {"09", "0A", "22", "23", "25", "27", "42", "44", "P0"}

@@ -1,0 +1,275 @@
+"""Whether backup_logs is what is expected of it, and safe for this role to write into. Never alters it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quotenode_backup.runner.postgres import backup_logs_code as audit_code
+from quotenode_backup.runner.postgres.connection import Connection
+from quotenode_backup.runner.process.display import shown
+
+TABLE = "backup_logs"
+_TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
+_TIME = frozenset({"timestamptz", "timestamp"})
+_NUMBER = frozenset({"int8", "int4", "numeric"})
+_LARGEST_INT4 = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A column as we need it."""
+
+    types: frozenset[str]
+    is_nullable: bool = False
+    """Whether some of our rows have nothing to say there."""
+    words: frozenset[str] = frozenset()
+    """All that it must take: the labels of an enum, or text of that length."""
+    length: int = 0
+
+
+COLUMNS: Mapping[str, Wanted] = {
+    "id": Wanted(frozenset({"uuid", "text", "varchar"}), length=36),
+    "status": Wanted(_TEXT, words=frozenset({"RUNNING", "COMPLETED", "FAILED"})),
+    "initiated_by": Wanted(_TEXT, words=frozenset({"SCHEDULER", "ADMIN"})),
+    "started_at": Wanted(_TIME),
+    "completed_at": Wanted(_TIME, is_nullable=True),
+    "size_bytes": Wanted(_NUMBER, is_nullable=True),
+    "destination": Wanted(_TEXT),
+    "checksum_sha256": Wanted(_TEXT, is_nullable=True, length=64),
+    "error_message": Wanted(_TEXT, is_nullable=True),
+}
+ROOM_FOR_A_NAME = 64
+"""A row of a run that goes on has the folder as its destination, to which the bundle's name is added."""
+BOUND_LOCK_MILLISECONDS = 300
+"""Others who want to write queue up behind whoever waits for the lock on the table, and then behind whoever has it. So our row waits instead:
+a small Job writes it later."""
+
+
+class Unfit(Exception):
+    """What does not fit, as a clause, and what to do about it, as an order."""
+
+    def __init__(self, fault: str, remedy: str, *, lacks_rights: bool = False) -> None:
+        super().__init__(f"{fault}: {remedy}" if fault else remedy)
+        self.lacks_rights = lacks_rights
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: str
+    """Of a domain, what it is a domain of."""
+    length: int | None = None
+    """Characters; None when there is no limit."""
+    labels: frozenset[str] | None = None
+    """Of an enum."""
+    is_not_null: bool = False
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    """Qualified and quoted."""
+    columns: Mapping[str, Column]
+    is_bound: bool = False
+    """Written into through our temporary view: see `_bind`."""
+
+    @property
+    def target(self) -> str:
+        return _VIEW if self.is_bound else self.name
+
+    def fitting(self, error: str) -> str:
+        return error[: self.columns["error_message"].length]
+
+    def require_room(self, values: dict[str, Any]) -> None:
+        """Mends what may be left out, and refuses what may not."""
+        room, url = self.columns["destination"].length, values["destination"]
+        needed = len(url) + (ROOM_FOR_A_NAME if url.endswith("/") else 0)
+        if room is not None and room < needed:
+            raise Unfit(f"column destination has room for {room} characters, and {needed} are needed", "widen it")
+        if self.columns["size_bytes"].type == "int4" and (values["size_bytes"] or 0) > _LARGEST_INT4:
+            values["size_bytes"] = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    oid: int
+    name: str
+    """Qualified and quoted."""
+    kind: str
+    may_use_schema: bool
+    missing_rights: str | None
+    owner: str
+    is_owner_super: bool
+    is_owned: bool
+    """The role that signed in owns the table with every partition and child, and did not become the owner by a setting: the owner's
+    code could undo that with RESET ROLE."""
+
+    @property
+    def is_at_home(self) -> bool:
+        """The table's code is this role's own. That is not certain of a superuser's table: the right to put triggers on it may have
+        been granted to others, who would gain much by them."""
+        return self.is_owned and not self.is_owner_super
+
+
+def require(connection: Connection) -> Table:
+    """The table, wherever it is, if it takes our rows and writing them runs nobody else's code with our rights."""
+    found = _usable(connection, _oid(connection))
+    is_bound = not found.is_at_home
+    if is_bound:
+        require_visible_code(found, connection.info.server_version)
+        found = _usable(connection, _bind(connection, found))
+        _require_harmless(connection, found)
+    columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (found.oid,))}
+    for fault, remedy in faults(columns):
+        raise Unfit(fault, remedy)
+    return Table(found.name, columns, is_bound)
+
+
+def let_go(connection: Connection, table: Table) -> None:
+    """Drops the view within the transaction that created it, so that no other session ever sees it."""
+    if table.is_bound:
+        connection.execute(f"DROP VIEW {_VIEW}".encode())
+
+
+def _usable(connection: Connection, oid: int | None) -> About:
+    row = connection.execute(_ABOUT, {"oid": oid}).fetchone() if oid else None
+    if not row:
+        where = "in schema public or on the search_path of the role"
+        raise Unfit(f"there is no such table {where}", "let QuoteNode create it")
+    found = About(*row)
+    name = shown(found.name, 80)
+    if found.kind not in ("r", "p"):
+        raise Unfit(f"{name} is a {_KINDS.get(found.kind, 'relation')}, not a table", "put a table in its place")
+    if not found.may_use_schema or found.missing_rights:
+        rights = found.missing_rights or "SELECT, INSERT, UPDATE"
+        schema = "" if found.may_use_schema else " and USAGE on its schema"
+        raise Unfit("", f"GRANT {rights} ON {name}{schema} to it", lacks_rights=True)
+    return found
+
+
+def require_visible_code(found: About, server_version: int) -> None:
+    """Older servers can't tell of everything that may run code. On a superuser's own table only triggers are looked at, which all can tell of."""
+    if not found.is_owned and server_version < audit_code.OLDEST_SERVER * 10_000:
+        fault = f"only since PostgreSQL {audit_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
+        raise Unfit(fault, _use_owner(found))
+
+
+def _bind(connection: Connection, found: About) -> int:
+    """Fixes which table is meant, locks it until the transaction ends, and gives its oid.
+
+    Each statement looks names up anew, and whoever owns the schema can rename it and put another in its place between our look and our
+    write: no lock on a table prevents that. A view refers to its table by oid, and nobody else can change our temporary schema. The lock
+    reaches through the view to the table, its partitions and its children. It keeps triggers, constraints, indexes and partitions from
+    being added, and SELECT, INSERT and UPDATE are rights enough to take it. For locks on rows, too, we wait only briefly as long as we have it.
+    """
+    database = connection.execute(_LACKS_TEMPORARY).fetchone()
+    if database:
+        raise Unfit("", f"GRANT TEMPORARY ON DATABASE {shown(database[0], 80)} to it", lacks_rights=True)
+    name = found.name.replace("%", "%%")
+    connection.execute(f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT * FROM {name}".encode(), ())
+    connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", (f"{BOUND_LOCK_MILLISECONDS}ms",))
+    connection.execute(f"LOCK TABLE {_VIEW} IN SHARE ROW EXCLUSIVE MODE".encode())
+    row = connection.execute(_BEHIND_THE_VIEW).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _require_harmless(connection: Connection, found: About) -> None:
+    try:
+        audit_code.require_harmless(connection, found.oid, COLUMNS, "id", is_owned=found.is_owned)
+    except audit_code.Danger as danger:
+        role = shown(connection.info.user, 63)
+        raise Unfit(f"{danger} can run somebody else's code as role {role}", _use_owner(found)) from danger
+
+
+def _use_owner(found: About) -> str:
+    if found.is_owner_super:
+        return "remove that, make an ordinary role the owner of the table and put it into the Secret"
+    return f"put the table's owner, role {shown(found.owner, 63)}, into the Secret"
+
+
+def _column(
+    name: str, kind: str, length: int | None, labels: list[str] | None, is_not_null: bool, has_default: bool
+) -> Column:
+    return Column(name, kind, length, None if labels is None else frozenset(labels), is_not_null, has_default)
+
+
+def faults(columns: Mapping[str, Column]) -> Iterator[tuple[str, str]]:
+    """Each with what to do about it."""
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        yield f"it lacks column {', '.join(missing)}", "let QuoteNode's migrations add it"
+        return
+    for name, wanted in COLUMNS.items():
+        if found := _fault(columns[name], wanted):
+            fault, remedy = found
+            yield f"column {name} {fault}", remedy
+    for column in columns.values():
+        if column.name not in COLUMNS and column.is_not_null and not column.has_default:
+            fault = "is NOT NULL without a default, and only QuoteNode knows its value"
+            yield f"column {shown(column.name, 63)} {fault}", "give it a default"
+
+
+def _fault(column: Column, wanted: Wanted) -> tuple[str, str] | None:
+    length = max((len(word) for word in wanted.words), default=wanted.length)
+    if column.labels is not None and wanted.words:
+        missing = sorted(wanted.words - column.labels)
+        return (f"is an enum without {', '.join(missing)}", "add that") if missing else None
+    if column.type not in wanted.types:
+        return f"is of type {shown(column.type, 63)}, not {', '.join(sorted(wanted.types))}", "change its type"
+    if column.length is not None and column.length < length:
+        return f"has room for {column.length} characters, and {length} are needed", "widen it"
+    if column.is_not_null and wanted.is_nullable:
+        return "is NOT NULL, and not every run has something to say there", "drop the constraint"
+    return None
+
+
+def _oid(connection: Connection) -> int | None:
+    """Our sessions have an empty search_path, so the role's own is asked for, and for this one question only."""
+    in_public = connection.execute(_IN_PUBLIC, (TABLE,)).fetchone()
+    if in_public:
+        return int(in_public[0])
+    connection.execute("SET LOCAL search_path TO DEFAULT")
+    on_path = connection.execute("SELECT pg_catalog.to_regclass('backup_logs')::pg_catalog.oid").fetchone()
+    connection.execute("SET LOCAL search_path TO ''")
+    return int(on_path[0]) if on_path and on_path[0] else None
+
+
+_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
+_IN_PUBLIC = """
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'public' AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+_VIEW = "pg_temp.backup_logs"
+_BEHIND_THE_VIEW = f"""
+    SELECT d.refobjid FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+    WHERE w.ev_class = '{_VIEW}'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
+    LIMIT 1
+"""
+_LACKS_TEMPORARY = """
+    SELECT format('%I', current_database()) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
+_ABOUT = """
+    WITH RECURSIVE tree AS (
+        SELECT %(oid)s::oid AS relid
+        UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid
+    )
+    SELECT c.oid, format('%%I.%%I', n.nspname, c.relname), c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
+           (SELECT string_agg(right_, ', ') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS right_
+            WHERE NOT has_table_privilege(c.oid, right_)),
+           o.rolname, o.rolsuper,
+           o.rolname = session_user AND o.rolname = current_user
+               AND NOT EXISTS (SELECT FROM tree JOIN pg_class child ON child.oid = tree.relid WHERE child.relowner <> c.relowner)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
+    WHERE c.oid = %(oid)s
+"""
+_COLUMNS = """
+    SELECT a.attname, t.typname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND m.typmod > 4 THEN m.typmod - 4 END,
+           (SELECT array_agg(e.enumlabel::text) FROM pg_enum e WHERE e.enumtypid = t.oid),
+           a.attnotnull, a.atthasdef OR a.attidentity <> ''
+    FROM pg_attribute a
+    JOIN pg_type declared ON declared.oid = a.atttypid
+    JOIN pg_type t ON t.oid = CASE declared.typtype WHEN 'd' THEN declared.typbasetype ELSE declared.oid END
+    CROSS JOIN LATERAL (SELECT CASE declared.typtype WHEN 'd' THEN declared.typtypmod ELSE a.atttypmod END AS typmod) AS m
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+"""

@@ -1,0 +1,165 @@
+"""One way to connect.
+
+Four things the ordinary way does not give:
+- Whoever answers at the address may be somebody else. The password is never sent in clear to a server whose certificate was not verified, and
+  what such a server says goes into no status unless it has proven that it knows the role's password (SCRAM proves that, the other ways do not).
+- libpq tells the SQLSTATE of a failed connection only when asked to be verbose before the connection is made.
+- A network that drops packets must not hold a run for hours: keepalives and tcp_user_timeout end it.
+- A pooler must not stand between: locks and snapshots belong to one session of the server. A pooler makes up the
+  process id that it gives a client at the start, so it is not the one that the server answers with.
+"""
+
+import ctypes
+import logging
+import select
+import time
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGconn
+
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.postgres.refusals import ASKED_OTHERWISE, lost, refusal, unreachable
+from quotenode_backup.runner.postgres.server import MUTUAL, Server
+from quotenode_backup.runner.process.display import sentence
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 20
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+APPLICATION = "quotenode-backup"
+_VERBOSE = 2  # PQERRORS_VERBOSE
+_KNOWS_REQUIRE_AUTH = 160000
+"""The image's libpq is newer; one on a developer's machine may not be."""
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def connect(server: Server, database: str, within: float = CONNECT_SECONDS) -> Connection:
+    """A session in autocommit mode."""
+    connection = psycopg.Connection(_connected(server, database, within))
+    connection.autocommit = True
+    connection.prepare_threshold = None
+    try:
+        _refuse_pooler(connection, server)
+        settings = {"search_path": "", **session_settings(connection.info.server_version)}
+        calls = ", ".join(
+            f"pg_catalog.set_config('{setting}', '{value}', false)" for setting, value in settings.items()
+        )
+        connection.execute(f"SELECT {calls}".encode())
+    except psycopg.Error as error:
+        connection.close()
+        raise lost(server, error) from error
+    except RunFailed:
+        connection.close()
+        raise
+    return connection
+
+
+def session_settings(server_version: int) -> dict[str, int]:
+    """Whatever role or database say: no session of a run is ended for taking long, and none that lost its client keeps its
+    lock for the two hours that TCP would."""
+    settings = {
+        "statement_timeout": 0,
+        "lock_timeout": 0,
+        "idle_in_transaction_session_timeout": 0,
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+    if server_version >= 140000:
+        settings["idle_session_timeout"] = 0
+    if server_version >= 170000:
+        settings["transaction_timeout"] = 0
+    return settings
+
+
+def _connected(server: Server, database: str, within: float) -> PGconn:
+    pgconn = _tried(server, database, within)
+    if server.require_auth == MUTUAL and ASKED_OTHERWISE in _said(pgconn):
+        server.proof.is_given = False
+        pgconn.finish()
+        pgconn = _tried(server, database, within)
+    if pgconn.status != pq.ConnStatus.OK:
+        words = server.redact(_said(pgconn))
+        pgconn.finish()
+        log.info("No connection to %s: %s", server.address, sentence(words, 1000))
+        raise refusal(server, database, words)
+    pgconn.nonblocking = 1
+    return pgconn
+
+
+def _said(pgconn: PGconn) -> str:
+    return pgconn.error_message.decode(errors="replace")
+
+
+def _tried(server: Server, database: str, within: float) -> PGconn:
+    """Connected, or with the words why not."""
+    pgconn = pq.PGconn.connect_start(_conninfo(server, database).encode())
+    try:
+        _ask_for_sqlstate(pgconn)
+        _complete(pgconn, server, within)
+    except BaseException:
+        pgconn.finish()
+        raise
+    return pgconn
+
+
+def _conninfo(server: Server, database: str) -> str:
+    """`database` goes in as a value, so it can't be taken for a connection string."""
+    return make_conninfo(
+        host=server.planned.host,
+        port=server.planned.port,
+        dbname=database,
+        user=server.credentials.username,
+        password=server.credentials.password,
+        sslmode=server.planned.ssl_mode,
+        sslrootcert=str(server.ca_file) if server.ca_file else None,
+        require_auth=server.require_auth if pq.version() >= _KNOWS_REQUIRE_AUTH else None,
+        application_name=APPLICATION,
+        client_encoding="UTF8",
+        **KEEPALIVE,
+    )
+
+
+def _ask_for_sqlstate(pgconn: PGconn) -> None:
+    """psycopg has no word for it. Its plain Python form works on the system's libpq, the one that is loaded here."""
+    set_verbosity = ctypes.CDLL("libpq.so.5").PQsetErrorVerbosity
+    set_verbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    set_verbosity(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 - only the plain Python form has it
+
+
+def _complete(pgconn: PGconn, server: Server, within: float) -> None:
+    end = time.monotonic() + within
+    while pgconn.status != pq.ConnStatus.BAD:
+        status = pgconn.connect_poll()
+        if status in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+            return
+        if not _ready(pgconn.socket, status, end - time.monotonic()):
+            raise unreachable(server, f"no answer within {within:g} s")
+
+
+def _ready(socket: int, status: int, seconds: float) -> bool:
+    reading = [socket] if status == pq.PollingStatus.READING else []
+    writing = [] if reading else [socket]
+    return any(select.select(reading, writing, [], max(0, seconds)))
+
+
+def _refuse_pooler(connection: Connection, server: Server) -> None:
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    if row and row[0] == connection.info.backend_pid:
+        return
+    raise RunFailed(
+        Reason.POOLER_REFUSED,
+        f"A connection pooler answers at {server.address}: a snapshot and a lock need a session of the server itself. "
+        "Set spec.database.host and port to PostgreSQL, not to the pooler.",
+    )

@@ -1,0 +1,82 @@
+"""Role and password of the database: out of the mounted Secret, into the forms that the clients want.
+
+The password is never in an argument or an environment: pg_dump reads it from a file of mode 0600 in memory, because the
+mounted Secret itself is readable for all and libpq refuses such a file.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quotenode_backup.contract import PlannedDatabase
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.process.mounts import Places
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    username: str
+    password: str = field(repr=False)
+
+
+def read_credentials(places: Places, database: PlannedDatabase) -> Credentials:
+    folder = places.database_secret
+    if not (folder / "username").exists() and not (folder / "password").exists():
+        raise RunFailed(
+            Reason.SECRET_MISSING,
+            f"Secret {database.credentials_secret} (spec.database.credentialsSecretRef) does not exist, or has neither "
+            f"key {database.username_key} nor key {database.password_key}: create it with both.",
+        )
+    username = _read(folder / "username", database.credentials_secret, database.username_key)
+    password = _read(folder / "password", database.credentials_secret, database.password_key)
+    return Credentials(username, password)
+
+
+def _read(path: Path, secret: str, key: str) -> str:
+    """The value without the one newline that `echo` and editors put behind it."""
+    try:
+        value = path.read_bytes().removesuffix(b"\n").decode()
+    except FileNotFoundError as error:
+        raise _unusable(secret, f"has no key {key}: add it") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(secret, f"holds bytes under key {key} that are not UTF-8") from error
+    if not value:
+        raise _unusable(secret, f"has an empty value under key {key}")
+    return value
+
+
+def _unusable(secret: str, what: str) -> RunFailed:
+    return RunFailed(Reason.SECRET_MISSING, f"Secret {secret} (spec.database.credentialsSecretRef) {what}.")
+
+
+def require_ca(places: Places, database: PlannedDatabase) -> Path | None:
+    """The CA certificate's path, if the resource names one."""
+    if database.ca_secret is None:
+        return None
+    if not places.ca_file.is_file():
+        raise RunFailed(
+            Reason.SECRET_MISSING,
+            f"Secret {database.ca_secret} (spec.database.caSecretRef) does not exist, or has no key "
+            f"{database.ca_key}: create it with the CA certificate under that key.",
+        )
+    return places.ca_file
+
+
+def write_password_file(places: Places, database: PlannedDatabase, password: str) -> Path:
+    """libpq's password file, for any host, database and role: nothing but the password needs escaping then."""
+    if "\n" in password or "\0" in password:
+        raise _unusable(
+            database.credentials_secret,
+            f"has more than one line under key {database.password_key}, which no PostgreSQL client can read from "
+            "its password file: choose a password of one line",
+        )
+    path = places.private / "pgpass"
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        file.write(f"*:*:*:*:{escaped_for_password_file(password)}\n")
+    return path
+
+
+def escaped_for_password_file(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(":", "\\:")

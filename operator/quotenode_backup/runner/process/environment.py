@@ -1,0 +1,25 @@
+"""What children get to see: an environment made from scratch, with nothing in it that is secret or left over."""
+
+import resource
+from pathlib import Path
+
+import quotenode_backup
+from quotenode_backup.runner.process.mounts import Places
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def child_environment(places: Places) -> dict[str, str]:
+    private = str(places.private)
+    return {"PATH": _PATH, "LC_ALL": "C.UTF-8", "HOME": private, "TMPDIR": private}
+
+
+def python_environment(places: Places) -> dict[str, str]:
+    """The same for a child that is this program: it must find the package that its parent was loaded from."""
+    package = Path(quotenode_backup.__path__[0])
+    return {**child_environment(places), "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def forbid_core_dumps() -> None:
+    """A core file of this program or of a child would hold the password."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

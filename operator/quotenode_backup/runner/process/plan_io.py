@@ -1,0 +1,92 @@
+"""The plan in, the result out."""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from quotenode_backup.contract import (
+    DETAIL_LIMIT,
+    PLAN_VERSION,
+    Outcome,
+    Plan,
+    RecordPlan,
+    RemovalPlan,
+    Result,
+    SearchPlan,
+    StoredBundle,
+    plan_digest,
+    to_line,
+)
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.process.display import sentence
+
+AnyPlan = TypeVar("AnyPlan", Plan, RecordPlan, RemovalPlan, SearchPlan)
+
+
+def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
+    """`digest`: what the operator said of the plan in the container's arguments."""
+    try:
+        text = path.read_bytes()
+        _require_unchanged(text, digest)
+        plan = kind.model_validate_json(text)
+    except OSError as error:
+        raise RunFailed(Reason.PLAN_INVALID, f"The plan {path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise RunFailed(Reason.PLAN_INVALID, _what_is_wrong(error)) from error
+    if plan.version != PLAN_VERSION:
+        raise RunFailed(
+            Reason.PLAN_INVALID,
+            f"The plan has version {plan.version}, this runner reads {PLAN_VERSION}: "
+            "let operator and runner use the same image.",
+        )
+    return plan
+
+
+def _require_unchanged(text: bytes, digest: str) -> None:
+    if plan_digest(text) != digest:
+        raise RunFailed(
+            Reason.PLAN_INVALID,
+            "The plan in the pod's annotation is not the one that the operator wrote, so nothing was done: somebody changed it on its way, or "
+            "operator and runner are of different releases. Find out who may patch pods and Jobs in this namespace.",
+        )
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "plan"
+    return f"The plan is not one this runner can read: {where}: {first['msg']}."
+
+
+def done(plan: Plan | RecordPlan | RemovalPlan | SearchPlan, message: str) -> Result:
+    return Result(
+        run_uid=plan.run_uid,
+        attempt=plan.attempt,
+        outcome=Outcome.SUCCEEDED,
+        reason=Reason.COMPLETED,
+        message=sentence(message, DETAIL_LIMIT),
+    )
+
+
+def stored(plan: Plan, bundle: StoredBundle, notes: int, message: str) -> Result:
+    return done(plan, message).model_copy(update={"bundle": bundle, "notes": notes})
+
+
+def failed(plan: Plan | RecordPlan | RemovalPlan | SearchPlan | None, failure: RunFailed) -> Result:
+    return Result(
+        run_uid=plan.run_uid if plan else "",
+        attempt=plan.attempt if plan else 0,
+        outcome=Outcome.FAILED,
+        reason=failure.reason,
+        message=sentence(failure.message, DETAIL_LIMIT),
+    )
+
+
+def write_result(path: Path, result: Result) -> None:
+    """A single write: the file is a bind mount, so a rename cannot make it atomic."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.write(descriptor, to_line(result))
+    finally:
+        os.close(descriptor)

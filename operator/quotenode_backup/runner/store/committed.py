@@ -1,0 +1,100 @@
+"""A run is stored once: what an earlier attempt committed is found, read to its end and reported, never made again."""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from quotenode_backup.contract import Plan, Result, StoredBundle, StoredComponent
+from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
+from quotenode_backup.domain.retention import CLOCKS_APART
+from quotenode_backup.domain.text import readable_size
+from quotenode_backup.runner.bundle.manifest import target
+from quotenode_backup.runner.process import plan_io as plans
+from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.store.destination import Folder
+from quotenode_backup.runner.store.folder import Shelf, opened
+
+log = logging.getLogger(__name__)
+
+MOST_CANDIDATES = 3
+"""Bundles that one run tries to take for its own. There is one, unless somebody puts others beside it."""
+
+
+def find(
+    folder: Folder, plan: Plan, system_identifier: int, flaw: Callable[[Shelf, CommitRecord], str]
+) -> CommitRecord | None:
+    """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle that has a flaw stays as it is."""
+    with _listed(), opened(folder.path) as shelf:
+        candidates = (record for record in shelf.committed() if _is_of_run(plan, system_identifier, record))
+        for record in itertools.islice(candidates, MOST_CANDIDATES):
+            found = flaw(shelf, record)
+            if not found:
+                return record
+            log.warning(
+                "Bundle %s says that it is of this run, and is not taken for it: %s", shown(record.bundle.name), found
+            )
+    return None
+
+
+def _is_of_run(plan: Plan, system_identifier: int, record: CommitRecord) -> bool:
+    is_of_target = record.is_of(plan.namespace, target(plan, system_identifier))
+    return is_of_target and (record.run_uid, record.started) == (plan.run_uid, to_the_second(plan.started))
+
+
+def last_size(folder: Folder, plan: Plan, system_identifier: int) -> int:
+    """The room that the newest bundle of this database with the same volumes takes on the disk. 0 when there is none.
+
+    Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
+    """
+    volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCKS_APART
+    with _listed(), opened(folder.path) as shelf:
+        alike = [
+            record
+            for record in shelf.committed()
+            if record.is_of(plan.namespace, target(plan, system_identifier))
+            and record.holds == volumes
+            and record.completed <= latest
+            and shelf.room(record.bundle.name)
+        ]
+        newest = max(alike, key=lambda record: record.completed, default=None)
+        return shelf.room(newest.bundle.name) if newest else 0
+    return 0
+
+
+@contextmanager
+def _listed() -> Iterator[None]:
+    """A folder that cannot be listed knows of no bundle. Whether a new one can be written to it, the commit shows."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
+
+
+def result(plan: Plan, folder: Folder, record: CommitRecord, how: str) -> Result:
+    """`how` ends the sentence about the bundle."""
+    name = record.bundle.name
+    message = f"{name} ({readable_size(record.bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
+    return plans.stored(plan, stored_bundle(record, folder.below_claim(name)), record.note_count, message)
+
+
+def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:
+    """What a commit record says of its bundle. `path`: below the root of the claim."""
+    return StoredBundle(
+        path=path,
+        size_bytes=record.bundle.size_bytes,
+        sha256=record.bundle.sha256,
+        database=_component(record.database),
+        files=_component(record.files) if record.files else None,
+        completed=record.completed,
+        user_id=record.runner.uid,
+    )
+
+
+def _on_notes(count: int) -> str:
+    return f" Its manifest holds {count} {'note' if count == 1 else 'notes'}, as does the log." if count else ""
+
+
+def _component(member: StoredMember) -> StoredComponent:
+    return StoredComponent(size_bytes=member.size_bytes, sha256=member.sha256)

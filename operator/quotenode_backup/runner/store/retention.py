@@ -1,0 +1,204 @@
+"""After a bundle was committed, older ones of the same database go. The lock is held all the while, so no other run commits.
+
+Nothing here may fail a run, so whatever goes wrong becomes a sentence. On any doubt about the folder as a whole nothing is removed;
+what is odd about one entry is said, and the rest goes on.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from quotenode_backup.contract import Plan, RetentionOutcome
+from quotenode_backup.contract.manifest import CommitRecord
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.reasons import RunFailed
+from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
+from quotenode_backup.runner.bundle.manifest import target
+from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
+from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process.display import sentence, shown
+from quotenode_backup.runner.process.threads import supervise
+from quotenode_backup.runner.store import inventory, stored
+from quotenode_backup.runner.store.destination import Folder
+from quotenode_backup.runner.store.folder import Shelf, opened, tombstone_name
+from quotenode_backup.runner.store.inventory import Doubt, Inventory, named
+
+log = logging.getLogger(__name__)
+
+RECHECK_SECONDS = 30.0
+REMOVAL_SECONDS = 10.0
+"""After that."""
+PROBLEM_LIMIT = 240
+
+
+def apply(
+    folder: Folder, plan: Plan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
+) -> RetentionOutcome:
+    """`own` is the bundle that was stored just now. `restorer` must know the dumps of every release so far.
+
+    A disk that hangs is waited for only so long: the work is done by a thread that may be left behind.
+    """
+    pruning = Pruning(folder, plan, keep_last, own, check_lock, restorer)
+    try:
+        [outcome] = supervise([pruning.run], kill=pruning.stop, watch=pruning.watch)
+    except Exception as error:  # noqa: BLE001 - the bundle is stored, whatever else happens
+        problem = f"Looking after older bundles came to no end ({type(error).__name__}: {error})."
+        outcome = RetentionOutcome(pruned=pruning.pruned, problem=sentence(problem, PROBLEM_LIMIT))
+    if outcome.problem:
+        log.warning("Retention: %s", outcome.problem)
+    log.info("Retention: %d older bundles removed", outcome.pruned)
+    return outcome
+
+
+def finish_begun(folder: Folder, plan: Plan, system_identifier: int) -> None:
+    """A bundle that a dead attempt condemned is no backup any more, and takes room that the next one may need.
+
+    What can't go now is told by `apply`, after a success.
+    """
+    with suppress(OSError), opened(folder.path) as shelf:
+        for name in sorted(shelf.names()):
+            bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
+            if name != tombstone_name(bundle):
+                continue
+            with suppress(OSError):
+                record = shelf.record(name, bundle)
+                if isinstance(record, CommitRecord) and record.is_of(plan.namespace, target(plan, system_identifier)):
+                    shelf.finish(bundle)
+
+
+def clause(outcome: RetentionOutcome | None) -> str:
+    """What the sentence about the bundle says of the older ones."""
+    if outcome is None or not (outcome.pruned or outcome.problem):
+        return ""
+    removed = f" {outcome.pruned} older {'bundle was' if outcome.pruned == 1 else 'bundles were'} removed."
+    return (removed if outcome.pruned else "") + (f" Retention: {outcome.problem}" if outcome.problem else "")
+
+
+def _nothing(problem: str) -> RetentionOutcome:
+    return RetentionOutcome(problem=sentence(problem, PROBLEM_LIMIT))
+
+
+class Pruning:
+    def __init__(
+        self, folder: Folder, plan: Plan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
+    ) -> None:
+        self._path, self._plan, self._keep_last = folder.path, plan, keep_last
+        self._own, self._check_lock, self._restorer = own, check_lock, restorer
+        left = (plan.deadline - datetime.now(UTC)) / timedelta(seconds=1)
+        self._reading_ends = time.monotonic() + max(0.0, min(RECHECK_SECONDS, left))
+        self._stopped = threading.Event()
+        self._reading: Reading | None = None
+        self._failures: list[str] = []
+        self.pruned = 0
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._reading:
+            self._reading.kill()
+
+    def watch(self) -> None:
+        if time.monotonic() > self._reading_ends + 2 * REMOVAL_SECONDS:
+            raise TimeoutError("the claim does not answer in time")
+
+    def run(self) -> RetentionOutcome:
+        try:
+            with opened(self._path) as shelf:
+                return self._prune(shelf, inventory.trusted(shelf, self._plan, self._own))
+        except Doubt as doubt:
+            return _nothing(f"No older bundle was removed: {doubt}.")
+        except OSError as error:
+            return _nothing(f"No older bundle was removed, since the folder cannot be read: {error.strerror}.")
+
+    def _prune(self, shelf: Shelf, found: Inventory) -> RetentionOutcome:
+        choice = Choice()
+        try:
+            self._go_through(found.tombstones, lambda name: self._finish(shelf, name))
+            choice = choose(found.kept(shelf, self._own), self._keep_last, lambda one: self._is_good(shelf, found, one))
+            self._go_through([kept.name for kept in choice.remove], lambda name: self._remove(shelf, name))
+        except RunFailed as failure:
+            self._failures.insert(0, failure.message.removesuffix("."))
+        except OSError as error:
+            self._failures.insert(0, _words(error))
+        problems = " ".join([*self._not_removed(), *_about(choice), *found.oddities()])
+        return RetentionOutcome(
+            survivors=found.survivors(shelf),
+            pruned=self.pruned,
+            problem=sentence(problems, PROBLEM_LIMIT) or None,
+        )
+
+    def _go_through(self, names: Iterable[str], action: Callable[[str], None]) -> None:
+        """One that cannot be removed keeps none of the others."""
+        for name in names:
+            self._go_on()
+            try:
+                action(name)
+            except OSError as error:
+                log.warning("Bundle %s cannot be removed: %s", shown(name), _words(error))
+                self._failures.append(_words(error))
+
+    def _not_removed(self) -> Iterator[str]:
+        if self._failures:
+            more = f", and {len(self._failures) - 1} more" if len(self._failures) > 1 else ""
+            yield f"Not every older bundle was removed: {self._failures[0]}{more}."
+
+    def _is_good(self, shelf: Shelf, found: Inventory, kept: Kept) -> bool:
+        record = found.records[kept.name]
+        try:
+            flaw = self._flaw(shelf, record)
+        except OSError as error:
+            flaw = f"it cannot be read: {error.strerror}"
+        if flaw:
+            log.warning("Bundle %s does not count: %s", shown(kept.name), flaw)
+        return not flaw
+
+    def _flaw(self, shelf: Shelf, record: CommitRecord) -> str:
+        """When there is no time to read a bundle to its end, it is judged by its size and its beginning."""
+        self._reading = Reading(self._restorer, lists_only=True, is_over=lambda: self._is_over(self._reading_ends))
+        try:
+            return stored.flaw(shelf, record, self._reading)
+        except Stopped:
+            log.warning(
+                "Bundle %s has the right size, and there was no time to read it again", shown(record.bundle.name)
+            )
+            return "a part of it was never written" if stored.has_holes(shelf, record) else ""
+
+    def _is_over(self, end: float) -> bool:
+        return self._stopped.is_set() or interruption.is_noted() or time.monotonic() >= end
+
+    def _finish(self, shelf: Shelf, name: str) -> None:
+        """What a dead attempt began."""
+        shelf.finish(name)
+        self._count_if_gone(shelf, name)
+
+    def _remove(self, shelf: Shelf, name: str) -> None:
+        if not shelf.is_pinned(name):
+            log.info("Removing bundle %s", shown(name))
+            shelf.remove(name)
+            self._count_if_gone(shelf, name)
+
+    def _go_on(self) -> None:
+        if self._is_over(self._reading_ends + REMOVAL_SECONDS):
+            raise TimeoutError(None, "the run had to end, and the next one goes on with it")
+        self._check_lock()
+
+    def _count_if_gone(self, shelf: Shelf, name: str) -> None:
+        self.pruned += not shelf.has(name)
+
+
+def _about(choice: Choice) -> Iterator[str]:
+    if choice.bad:
+        which = named([kept.name for kept in choice.bad])
+        yield f"{which}: no longer the bundle that was stored (missing, changed or unreadable), so an older one stays in its stead."
+    if choice.large:
+        which = named([kept.name for kept in choice.large])
+        yield f"{which}: dump or files over {SHRUNKEN} times as large as in newer ones, so it stays: if the data really shrank, remove it by hand."
+    if choice.of_the_future:
+        which = named([kept.name for kept in choice.of_the_future])
+        yield f"{which}: dated in the future, neither counted nor removed."
+
+
+def _words(error: OSError) -> str:
+    return f"{error.strerror} ({shown(str(error.filename), 80)})" if error.filename else str(error.strerror)

@@ -1,0 +1,64 @@
+"""A bundle in the folder, compared with its commit record. Anything may lie there: it is believed only as far as it was read."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+
+from quotenode_backup.contract.manifest import CommitRecord, StoredMember, parse_manifest
+from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.reasons import RunFailed
+from quotenode_backup.runner.bundle.members import Part
+from quotenode_backup.runner.bundle.reader import Contents, Mismatch, Reading
+from quotenode_backup.runner.store.folder import Shelf
+
+
+def flaw(shelf: Shelf, record: CommitRecord, reading: Reading) -> str:
+    """What is wrong with the bundle that a commit record speaks of; empty when nothing is. Raises Stopped when the reading was ended."""
+    bundle = record.bundle
+    if shelf.size(bundle.name) != bundle.size_bytes:
+        return "it is not a file of the size that its commit record says"
+    try:
+        with shelf.file(bundle.name) as file:
+            return difference(record, reading.contents(file))
+    except Mismatch as mismatch:
+        return str(mismatch)
+    except RunFailed as failure:
+        return failure.message
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+
+
+def has_holes(shelf: Shelf, record: CommitRecord) -> bool:
+    """A bundle is written without any: a file of the right size that has some was not written to its end.
+
+    A filesystem that cannot tell is taken to have none.
+    """
+    with shelf.file(record.bundle.name) as file, suppress(OSError):
+        return os.lseek(file.fileno(), 0, os.SEEK_HOLE) < record.bundle.size_bytes
+    return False
+
+
+def difference(record: CommitRecord, found: Contents) -> str:
+    """Between what a bundle holds and what its commit record says; empty when there is none."""
+    parts = _recorded_parts(record)
+    if found.sha256 != record.bundle.sha256:
+        return "its hash is another"
+    if sorted(part.name for part in found.parts) != sorted([*parts, shape.MANIFEST, shape.CHECKSUMS]):
+        return "its members are others than its commit record says"
+    for part in parts.values():
+        if part not in found.parts:
+            return f"{part.name} in it differs"
+    others = [part for part in found.parts if part.name != shape.CHECKSUMS]
+    if sorted(found.small.get(shape.CHECKSUMS, b"").splitlines(keepends=True)) != sorted(_lines(others)):
+        return "the checksums in it differ"
+    manifest = parse_manifest(found.small.get(shape.MANIFEST, b""))
+    return "" if manifest and record.agrees_with(manifest) else "the manifest in it differs from its commit record"
+
+
+def _recorded_parts(record: CommitRecord) -> dict[str, Part]:
+    members: list[StoredMember] = [record.database, *([record.files] if record.files else [])]
+    return {one.member: Part(one.member, one.size_bytes, one.sha256) for one in members}
+
+
+def _lines(parts: Iterable[Part]) -> list[bytes]:
+    return [shape.checksum_line(part.sha256, part.name).encode() for part in parts]

@@ -1,0 +1,67 @@
+import pytest
+
+from quotenode_backup.cluster.errors import Unreadable
+from quotenode_backup.cluster.parsing import lease_of, pod_of, run_of
+from quotenode_backup.manifests import labels
+
+
+def body(**status: object) -> dict[str, object]:
+    return {
+        "metadata": {
+            "namespace": "shop",
+            "name": "night",
+            "uid": "1",
+            "resourceVersion": "1",
+            "creationTimestamp": "2026-03-01T02:00:00Z",
+        },
+        "spec": {
+            "database": {"host": "db", "name": "shop", "credentialsSecretRef": {"name": "login"}},
+            "storage": {"local": {"claimName": "bundles"}},
+        },
+        "status": status,
+    }
+
+
+def test_fields_of_a_newer_release_are_passed_over() -> None:
+    assert run_of(body(phase="Pending", later="yes")).status.phase == "Pending"
+
+
+def test_a_status_in_the_words_of_another_release_is_named_and_not_guessed_at() -> None:
+    with pytest.raises(Unreadable, match=r"status\.phase is not of this operator's release"):
+        run_of(body(phase="Dreaming"))
+
+
+def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
+    of_another = body()
+    of_another["spec"]["storage"]["local"]["color"] = "red"  # type: ignore[index]
+    run = run_of(of_another)
+    assert run.spec is None
+    assert run.spec_fault.startswith("spec.storage.local.color does not fit this operator's release (")
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        "{",
+        '{"workloads": [], "user": 1, "serve_by": "0001-01-01T00:00:00"}',
+        '{"workloads": [], "user": 1, "serve_by": 7e99}',
+    ],
+)
+def test_what_a_lease_says_was_stopped_in_words_that_are_not_ours_is_passed_over(stopped: str) -> None:
+    """A time without a zone would break each scrape."""
+    body = {"metadata": {"name": "lock", "resourceVersion": "1", "annotations": {labels.STOPPED: stopped}}}
+    assert lease_of(body).stopped is None
+
+
+def test_only_our_container_of_a_pod_is_believed() -> None:
+    """A service mesh may have put its own before it."""
+    ours = {"name": "runner", "state": {"terminated": {"exitCode": 0, "message": "said"}}}
+    theirs = {"name": "proxy", "state": {"running": {}}}
+    seen = pod_of(
+        {
+            "metadata": {"name": "pod", "creationTimestamp": "2026-03-01T02:00:00Z"},
+            "spec": {},
+            "status": {"containerStatuses": [theirs, ours]},
+        }
+    )
+    assert (seen.exit_code, seen.termination_message) == (0, "said")

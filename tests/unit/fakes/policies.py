@@ -1,0 +1,62 @@
+"""The admission policy of a world: it comes and goes, and somebody approves what it was not there to judge."""
+
+from datetime import timedelta
+from typing import Any
+
+from quotenode_backup.manifests import labels
+from quotenode_backup.reconcile.admission import TAKES_EFFECT
+from tests.unit.fakes.lives import finished, one_round, reconciler
+from tests.unit.fakes.world import BINDINGS, POLICIES, RUNS, Client, World
+
+POLICY = "backups"
+
+
+def passes(client: Client, count: int = 5) -> None:
+    for _ in range(count):
+        finished(one_round(client))
+        client.world.tick()
+
+
+def later(world: World, by: timedelta = TAKES_EFFECT) -> None:
+    world.now += by
+
+
+def enforced() -> World:
+    """With a policy that is in effect."""
+    world = World()
+    world.enforce(POLICY)
+    later(world)
+    return world
+
+
+def withdrawn(world: World) -> None:
+    for path in (POLICIES, BINDINGS):
+        del world.objects[f"{path}/{POLICY}"]
+
+
+def renewed(world: World) -> str:
+    """The release is installed anew, and its policy is in effect. Gives its UID."""
+    withdrawn(world)
+    later(world)
+    uid = world.enforce(POLICY)
+    later(world)
+    return uid
+
+
+def schedule(world: World, client: Client) -> dict[str, Any]:
+    """The schedule's status after a pass."""
+    finished(reconciler(world, client).reconcile("shop", "nightly"))
+    finished(reconciler(world, client).reconcile("shop", "nightly"))
+    return world.status("nightly")
+
+
+def edited(world: World, name: str, **spec: Any) -> None:
+    item = world.objects[f"{RUNS}/{name}"]
+    meta = item["metadata"] | {"generation": item["metadata"].get("generation", 1) + 1}
+    world.change(f"{RUNS}/{name}", metadata=meta, spec=item["spec"] | spec)
+
+
+def approve(world: World, name: str, policy: str) -> None:
+    meta = world.objects[f"{RUNS}/{name}"]["metadata"]
+    annotations = meta.get("annotations", {}) | {labels.APPROVED: policy}
+    world.change(f"{RUNS}/{name}", metadata=meta | {"annotations": annotations})

@@ -1,0 +1,82 @@
+"""A pod's folders below one of the test's own, and a plan for them."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from quotenode_backup.contract import Plan
+from quotenode_backup.runner.bundle.reader import Restorer
+from quotenode_backup.runner.postgres.clients import Client
+from quotenode_backup.runner.process.display import Redactor
+from quotenode_backup.runner.process.mounts import Places
+
+DUMP = b"PGDMP" + bytes(range(256)) * 4
+"""What `make_restorer`'s pg_restore takes for a dump."""
+STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC)
+
+
+def make_places(root: Path) -> Places:
+    places = Places.below(root)
+    folders = (places.plan.parent, places.result.parent, places.database_secret, places.destination, places.private)
+    for folder in (*folders, places.source(0)):
+        folder.mkdir(parents=True)
+    return places
+
+
+def plan_fields(**changes: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "runUid": "0b6f2a9e-6a53-4f0e-9d59-0c6f7d1c2e3f",
+        "namespace": "shop",
+        "name": "nightly",
+        "attempt": 1,
+        "initiatedBy": "Admin",
+        "started": STARTED.isoformat(),
+        "deadline": (datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
+        "database": {
+            "host": "db",
+            "port": 5432,
+            "name": "quotenode",
+            "sslMode": "prefer",
+            "compression": "Zstd",
+            "credentialsSecret": "quotenode-db",
+            "usernameKey": "user",
+            "passwordKey": "pass",
+        },
+        "files": [{"name": "uploads", "claimName": "quotenode-uploads", "subPath": ""}],
+        "local": {"claimName": "quotenode-backups", "subPath": "backups"},
+        **changes,
+    }
+
+
+def make_plan(**changes: Any) -> Plan:
+    return Plan.model_validate_json(json.dumps(plan_fields(**changes)))
+
+
+def write_secret(places: Places, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:
+    (places.database_secret / "username").write_bytes(username)
+    (places.database_secret / "password").write_bytes(password)
+
+
+def content_of(folder: Path) -> dict[bytes, tuple[object, ...]]:
+    """All that a restore must bring back of a tree, by name as bytes."""
+    return {os.fsencode(path.relative_to(folder)): _content(path) for path in folder.rglob("*")}
+
+
+def _content(path: Path) -> tuple[object, ...]:
+    seen = path.lstat()
+    if path.is_symlink():
+        return "link", os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the target up
+    if path.is_dir():
+        return "folder", seen.st_mode, seen.st_mtime_ns
+    return "file", seen.st_mode, seen.st_mtime_ns, path.read_bytes()
+
+
+def make_restorer(root: Path) -> Restorer:
+    """With a pg_restore that knows no more of a dump than how it begins. The real one reads real dumps in the image."""
+    program = root / "pg_restore"
+    program.write_text('#!/bin/sh\n[ "$(head -c 5)" = PGDMP ] && cat > /dev/null\n')
+    program.chmod(0o755)
+    return Restorer(Client(17, root), {"PATH": os.environ["PATH"]}, Redactor())

@@ -1,0 +1,20 @@
+"""The small Jobs of what is done after a run."""
+
+from quotenode_backup.api.pod import Pod
+from quotenode_backup.manifests.followup_job import search_job
+from quotenode_backup.manifests.pod import Placement, RunnerSettings
+from quotenode_backup.reconcile.backup.plan import search_plan
+from tests.unit.fakes.given import START, mark, run
+
+
+def test_who_looks_for_a_bundle_can_change_nothing_on_its_claim() -> None:
+    """Read-only for the whole pod: the kubelet leaves owners and modes alone then, whatever fsGroup says."""
+    bundle = mark().bundle
+    assert bundle
+    settings = RunnerSettings("image", "IfNotPresent", "default", "json")
+    job = search_job(search_plan(run(), bundle, 1, START), Pod(fs_group=1000), Placement(1000, None), settings)
+    pod = job["spec"]["template"]["spec"]
+    [volume] = [one for one in pod["volumes"] if "persistentVolumeClaim" in one]
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == volume["name"]]
+    assert volume["persistentVolumeClaim"] == {"claimName": "bundles", "readOnly": True}
+    assert (mount["readOnly"], pod["containers"][0]["args"][0]) == (True, "find")

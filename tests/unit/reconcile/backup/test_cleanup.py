@@ -1,0 +1,403 @@
+"""What happens beside and after a run, in a cluster in memory: rows, older bundles, bundles that go with their resource, room."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quotenode_backup.cluster.errors import Refused
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.reconcile.backup.audit_row import RECORDS_TRIED
+from quotenode_backup.reconcile.dispatch import Reconciler
+from quotenode_backup.reconcile.reporting.requeue import LOCK_TICK, NOW
+from quotenode_backup.reconcile.target.lock import Room
+from tests.unit.fakes.lives import (
+    RUNNER,
+    assert_settled,
+    ends_with,
+    finished,
+    killed_everywhere,
+    one_round,
+    reconciler,
+    to_rest,
+    told,
+)
+from tests.unit.fakes.world import CLAIMS, JOBS, LEASES, NAMESPACE, PODS, RUNS, Client, World
+
+
+def audited(*reasons: Reason, **spec: Any) -> World:
+    world = World(ends_with(*reasons))
+    world.apply("night", auditLog="Enabled", **spec)
+    return world
+
+
+def condition(world: World, name: str, kind: str) -> tuple[str, str]:
+    found = next(one for one in world.status(name)["conditions"] if one["type"] == kind)
+    return found["status"], found["reason"]
+
+
+def task_jobs(world: World, task: str) -> list[str]:
+    return [path for path in world.created if path.startswith(f"{JOBS}/qnb-{task}-")]
+
+
+def test_a_run_that_could_write_its_row_needs_no_job_for_it() -> None:
+    world = audited(Reason.COMPLETED)
+    to_rest(world)
+    assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
+    assert (list(world.rows.values()), task_jobs(world, "record")) == (["COMPLETED"], [])
+
+
+def test_a_database_that_was_away_gets_the_row_when_it_is_back() -> None:
+    world = audited(Reason.COMPLETED)
+    world.table = "away"
+    client = Client(world)
+    for _ in range(40):
+        finished(one_round(client))
+        world.tick()
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditPending")
+    assert world.status("night")["phase"] == "Completed"
+    world.table = "fit"
+    to_rest(world, client)
+    assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
+    assert list(world.rows.values()) == ["COMPLETED"]
+    assert len(task_jobs(world, "record")) > 2
+
+
+def test_a_database_that_stays_away_is_given_up_after_hours() -> None:
+    world = audited(Reason.CREDENTIALS_REFUSED)
+    world.table = "away"
+    to_rest(world)
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditFailed")
+    assert len(task_jobs(world, "record")) == 12
+    assert told(world).count("AuditFailed") == 1
+
+
+def test_the_row_of_a_good_backup_is_never_given_up() -> None:
+    """The next backup would take a row without an end for that of a dead run."""
+    world = audited(Reason.COMPLETED)
+    world.table = "away"
+    client = Client(world)
+    for _ in range(200):
+        finished(one_round(client))
+        world.tick()
+        world.now += timedelta(minutes=5)
+    assert len(task_jobs(world, "record")) > RECORDS_TRIED
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditPending")
+    world.table = "fit"
+    to_rest(world, client)
+    assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
+    assert "AuditFailed" not in told(world)
+
+
+def test_a_table_that_does_not_fit_is_said_once_and_the_backup_is_completed() -> None:
+    world = audited(Reason.COMPLETED)
+    world.table = "unfit"
+    to_rest(world)
+    assert condition(world, "night", "AuditLogged") == ("False", "AuditTableUnfit")
+    assert world.status("night")["phase"] == "Completed"
+    assert (task_jobs(world, "record"), told(world).count("AuditTableUnfit")) == ([], 1)
+
+
+def test_a_run_that_never_started_gets_its_row_by_a_job() -> None:
+    world = audited(Reason.COMPLETED, files=[{"name": "uploads", "claimName": "missing"}])
+    to_rest(world)
+    assert world.status("night")["reason"] == "ClaimMissing"
+    assert (list(world.rows.values()), len(task_jobs(world, "record"))) == (["FAILED"], 1)
+
+
+@pytest.mark.parametrize("reason", [Reason.COMPLETED, Reason.CREDENTIALS_REFUSED, Reason.SOURCE_UNREACHABLE])
+def test_killed_at_every_write_the_rows_are_the_resources(reason: Reason) -> None:
+    def made() -> World:
+        world = audited(reason)
+        world.apply("broken", auditLog="Enabled", files=[{"name": "uploads", "claimName": "missing"}])
+        return world
+
+    def check(world: World) -> None:
+        assert_settled(world)
+        phases = {run["metadata"]["uid"]: run["status"]["phase"].upper() for run in world.in_(RUNS)}
+        assert world.rows == phases
+
+    killed_everywhere(made, check, least=12)
+
+
+def pruning(keep: int, count: int) -> World:
+    world = World()
+    for number in range(count):
+        world.apply(f"b{number}", retention={"keepLast": keep})
+        world.tick()
+    return world
+
+
+def assert_pruned(world: World, keep: int) -> None:
+    assert_settled(world)
+    assert len(world.bundles) == keep
+    for run in world.in_(RUNS):
+        expected = ("True", "Completed") if run["metadata"]["uid"] in world.bundles else ("False", "Pruned")
+        assert condition(world, run["metadata"]["name"], "LocalBundlePresent") == expected
+
+
+def test_older_bundles_go_and_their_resources_say_so() -> None:
+    world = pruning(2, 5)
+    to_rest(world)
+    assert_pruned(world, 2)
+    assert told(world).count("Pruned") == 3
+
+
+def test_bundles_of_another_storage_are_not_called_pruned() -> None:
+    world = World()
+    world.apply("elsewhere", storage={"local": {"claimName": "bundles", "subPath": "other"}})
+    to_rest(world)
+    world.apply("here", retention={"keepLast": 1})
+    world.bundles.clear()
+    to_rest(world)
+    assert condition(world, "elsewhere", "LocalBundlePresent") == ("True", "Completed")
+
+
+def test_killed_at_every_write_a_pruning_run_tells_the_truth() -> None:
+    killed_everywhere(lambda: pruning(1, 3), lambda world: assert_pruned(world, 1), least=20)
+
+
+def deleted(policy: str) -> World:
+    world = World()
+    world.apply("night", deletionPolicy=policy)
+    to_rest(world)
+    world.delete("night")
+    return world
+
+
+def test_a_resource_takes_its_bundle_along_only_if_told_to() -> None:
+    for policy, left in (("Retain", 1), ("Delete", 0)):
+        world = deleted(policy)
+        to_rest(world)
+        assert (len(world.bundles), world.in_(RUNS)) == (left, [])
+
+
+def test_the_policy_can_be_changed_after_the_end() -> None:
+    world = World()
+    world.apply("night")
+    to_rest(world)
+    world.change(f"{RUNS}/night", spec=world.objects[f"{RUNS}/night"]["spec"] | {"deletionPolicy": "Delete"})
+    to_rest(world)
+    world.delete("night")
+    to_rest(world)
+    assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def test_without_its_claim_a_bundle_holds_nothing_up() -> None:
+    world = deleted("Delete")
+    del world.objects[f"{CLAIMS}/bundles"]
+    to_rest(world)
+    assert (world.in_(RUNS), task_jobs(world, "remove")) == ([], [])
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_deleted_with_its_bundle_at_any_moment_nothing_hangs(at: int) -> None:
+    world = World()
+    world.apply("night", deletionPolicy="Delete")
+    client = Client(world)
+    for _ in range(at):
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    assert world.in_(RUNS) == []
+
+
+def test_a_bundle_that_nobody_could_report_goes_too() -> None:
+    world = World()
+    world.apply("night", deletionPolicy="Delete", backoffLimit=0)
+    client = Client(world)
+    while not world.committed:
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def going_away(world: World) -> Client:
+    """The namespace is, and its Role has gone before the resource."""
+    world.objects[NAMESPACE] = {"metadata": {"name": "shop", "deletionTimestamp": world.now.isoformat()}}
+
+    def refuse(moment: str, request: str) -> None:
+        path = request.partition(" ")[2] or request
+        if moment != "after" and path not in (NAMESPACE, RUNS, f"{RUNS}/night"):
+            raise Refused(f"{request}: forbidden (403)")
+
+    return Client(world, refuse)
+
+
+def test_a_namespace_that_goes_away_is_not_held_up_though_its_role_has_gone_first() -> None:
+    world = deleted("Delete")
+    finished(reconciler(world, going_away(world)).reconcile("shop", "night"))
+    assert world.in_(RUNS) == []
+
+
+def test_an_operator_that_may_not_serve_it_any_more_lets_it_go_too() -> None:
+    world = deleted("Delete")
+    cluster = Cluster(Client(world))  # type: ignore[arg-type]
+    finished(cluster.let_namespace_go("shop"))
+    assert world.in_(RUNS) != []
+    finished(Cluster(going_away(world)).let_namespace_go("shop"))  # type: ignore[arg-type]
+    assert world.in_(RUNS) == []
+
+
+def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try() -> None:
+    world = deleted("Delete")
+    client = Client(world)
+    while not (jobs := task_jobs(world, "remove")):
+        finished(one_round(client))
+    [job] = jobs
+    marks = world.objects[job]["spec"]["template"]["metadata"]["labels"]
+    marks = marks | {"batch.kubernetes.io/job-name": job.rpartition("/")[2]}
+    world.put(PODS, "waits", {"metadata": {"labels": marks}, "spec": {}})["status"] = {
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}],
+    }
+
+    def said() -> str:
+        finished(one_round(client))
+        conditions = world.status("night")["conditions"]
+        return str(next(one["message"] for one in conditions if one["type"] == "LocalBundlePresent"))
+
+    assert said() == "The Job that removes the bundle waits: No node takes pod waits: 0/2 nodes are available"
+    del world.objects[f"{PODS}/waits"]
+    world.now += timedelta(seconds=120)
+    over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+    world.change(job, status={"conditions": [over | {"lastTransitionTime": world.now.isoformat()}]})
+    for _ in range(3):
+        assert said().startswith("The bundle can't be removed, and is tried again: Job ")
+        assert said().endswith(" came to no result: No node takes pod waits: 0/2 nodes are available")
+    to_rest(world, client)
+    assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def test_a_schedule_with_the_finalizer_of_a_copied_run_can_be_deleted() -> None:
+    world = World()
+    world.apply("nightly", schedule="0 2 * * *")
+    path = f"{RUNS}/nightly"
+    world.change(path, metadata=world.objects[path]["metadata"] | {"finalizers": ["backup.quotenode.io/local-bundle"]})
+    world.delete("nightly")
+    to_rest(world)
+    assert world.in_(RUNS) == []
+
+
+def test_killed_at_every_write_the_bundle_goes_with_its_resource() -> None:
+    def check(world: World) -> None:
+        assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+    killed_everywhere(lambda: deleted("Delete"), check, least=3)
+
+
+def crowd(world: World, count: int) -> None:
+    for number in range(count):
+        database = {"host": "db", "port": 5432, "name": f"shop{number}", "credentialsSecretRef": {"name": "login"}}
+        world.apply(f"b{number}", database=database)
+
+
+def with_room_for_two(world: World, client: Client) -> Reconciler:
+    return Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now, room=Room(2, ("shop",)))  # type: ignore[arg-type]
+
+
+def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
+    world = World()
+    crowd(world, 6)
+    limited = with_room_for_two(world, Client(world))
+    most = 0
+    for _ in range(200):
+        for run in world.in_(RUNS):
+            finished(limited.reconcile("shop", run["metadata"]["name"]))
+        most = max(most, len([job for job in world.in_(JOBS) if not job.get("status", {}).get("conditions")]))
+        world.tick()
+    assert most == 2
+    assert_settled(world)
+    assert told(world).count("WaitingForCapacity") == 4
+
+
+class Held(Client):
+    """Lists no runs before it is told to."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+        self.told.set()
+
+    async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        if path == RUNS:
+            self.asked.set()
+            await self.told.wait()
+        async for page in super().pages(path, query):
+            yield page
+
+
+def test_while_one_of_a_crowd_takes_the_free_place_the_others_keep_no_worker_waiting() -> None:
+    world = World()
+    crowd(world, 6)
+    client = Held(world)
+    limited = with_room_for_two(world, client)
+    waiting: list[str] = []
+    while len(waiting) < 4 or any(lease["spec"].get("holderIdentity") for lease in world.in_(LEASES)):
+        for run in world.in_(RUNS):
+            if run["metadata"]["name"] not in waiting:
+                finished(limited.reconcile("shop", run["metadata"]["name"]))
+        waiting = [
+            run["metadata"]["name"] for run in world.in_(RUNS) if run["status"].get("reason") == "WaitingForCapacity"
+        ]
+        world.tick()
+
+    async def two_come() -> None:
+        client.asked.clear()
+        client.told.clear()
+        first = asyncio.create_task(limited.reconcile("shop", waiting[0]))
+        await client.asked.wait()
+        second = await asyncio.wait_for(limited.reconcile("shop", waiting[1]), 5)
+        assert second.again == LOCK_TICK
+        client.told.set()
+        assert (await first).again == NOW
+
+    asyncio.run(two_come())
+
+
+def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> None:
+    world, lists = World(), []
+    crowd(world, 30)
+    limited = with_room_for_two(world, Client(world, lambda kind, path: lists.append(path) if kind == "list" else None))
+
+    def asked() -> int:
+        lists.clear()
+        for run in world.in_(RUNS):
+            finished(limited.reconcile("shop", run["metadata"]["name"]))
+        return lists.count(LEASES)
+
+    while not any(
+        world.status(run["metadata"]["name"]).get("reason") == "WaitingForCapacity" for run in world.in_(RUNS)
+    ):
+        asked()
+    assert asked() <= 1
+    world.tick()
+    assert asked() == 1
+
+
+def test_the_crowd_that_waits_is_as_big_as_it_is_now() -> None:
+    """Else each of the few that are left would ask as seldom as one of hundreds."""
+    world = World()
+    crowd(world, 1000)
+    limited = with_room_for_two(world, Client(world))
+
+    def longest() -> timedelta:
+        return max(
+            again
+            for run in world.in_(RUNS)
+            if (again := finished(limited.reconcile("shop", run["metadata"]["name"])).again) is not None
+        )
+
+    for _ in range(4):
+        longest()
+    assert longest() > timedelta(seconds=90)
+    for number in range(100, 1000):
+        world.delete(f"b{number}")
+        finished(limited.reconcile("shop", f"b{number}"))
+    assert longest() <= timedelta(seconds=26)

@@ -1,0 +1,230 @@
+"""Runs in a cluster in memory, from apply to rest: undisturbed, killed at every request, with any faults, and with two operators."""
+
+import random
+from typing import Any, cast
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from quotenode_backup.cluster.errors import Invalid, Refused
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.domain.reasons import VERDICTS, Reason, is_retryable
+from tests.unit.fakes.lives import (
+    Operator,
+    assert_settled,
+    ends_with,
+    finished,
+    killer,
+    one_round,
+    to_rest,
+    told,
+)
+from tests.unit.fakes.world import JOBS, Client, Killed, Script, World
+
+
+def test_a_run_that_goes_well() -> None:
+    world = World()
+    world.apply("night")
+    to_rest(world)
+    assert_settled(world)
+    assert world.status("night")["phase"] == "Completed"
+    assert told(world) == ["JobCreated", "Completed"]
+
+
+def test_a_failure_that_another_attempt_cures() -> None:
+    world = World(ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED))
+    world.apply("night")
+    to_rest(world)
+    assert_settled(world)
+    assert [one["reason"] for one in world.status("night")["attempts"]] == ["SourceUnreachable", "Completed"]
+    assert told(world) == ["JobCreated", "SourceUnreachable", "JobCreated", "Completed"]
+
+
+def test_a_busy_lock_is_waited_out_without_an_end() -> None:
+    world = World(ends_with(*[Reason.LOCK_BUSY] * 12, Reason.COMPLETED))
+    world.apply("night", backoffLimit=0, activeDeadlineSeconds=30)
+    to_rest(world)
+    assert_settled(world)
+    assert world.status("night")["attempts"][-1]["number"] == 13
+    assert world.status("night").get("failures", 0) == 0
+    assert len([path for path in world.objects if "/jobs/" in path]) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (Invalid("Job is invalid: spec.template (422)"), "Correct spec.pod"),
+        (Refused("exceeded quota (403)"), "Raise the quota or the policy"),
+    ],
+)
+def test_a_job_that_the_cluster_refuses_fails_with_what_to_do_about_it(answer: Refused, advice: str) -> None:
+    def refuse(when: str, request: str) -> None:
+        if (when, request) == ("before", f"POST {JOBS}"):
+            raise answer
+
+    world = World()
+    world.apply("night")
+    to_rest(world, Client(world, refuse))
+    status = world.status("night")
+    assert (status["phase"], status["reason"]) == ("Failed", "PodRejected")
+    assert str(answer) in status["message"]
+    assert status["message"].endswith(advice)
+
+
+@pytest.mark.parametrize("reason", VERDICTS)
+def test_a_failure_is_repeated_exactly_when_that_can_help(reason: Reason) -> None:
+    world = World(ends_with(reason) if reason is not Reason.LOCK_BUSY else ends_with(reason, Reason.IO_ERROR))
+    world.apply("night")
+    to_rest(world)
+    assert_settled(world)
+    expected = {True: 2, False: 1}[is_retryable(reason)] + (reason is Reason.LOCK_BUSY)
+    assert (world.status("night")["phase"], len(world.status("night")["attempts"])) == ("Failed", expected)
+
+
+def test_ten_backups_of_one_database_run_in_order_of_age() -> None:
+    world = World()
+    uids = []
+    for number in range(10):
+        uids.append(world.apply(f"b{number}"))
+        world.tick()
+    to_rest(world)
+    assert_settled(world)
+    assert world.bundles == uids
+    assert told(world).count("WaitingForTarget") == 9
+
+
+def test_the_one_that_waits_names_the_one_that_runs() -> None:
+    world, client = World(), None
+    world.apply("first")
+    world.tick()
+    world.apply("second")
+    client = Client(world)
+    for _ in range(6):
+        finished(one_round(client))
+    assert world.status("second")["phase"] == "Pending"
+    assert world.status("second")["message"].startswith("Waiting for first,")
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_run_that_is_deleted_leaves_nothing_behind(at: int) -> None:
+    world, client = World(), None
+    world.apply("night")
+    client = Client(world)
+    for _ in range(at):
+        finished(one_round(client))
+        world.tick()
+    world.delete("night")
+    to_rest(world, client)
+    world.apply("noon")
+    to_rest(world, client)
+    assert_settled(world)
+
+
+SCENARIOS: dict[str, Script] = {
+    "goes well": ends_with(Reason.COMPLETED),
+    "fails for good": ends_with(Reason.CREDENTIALS_REFUSED),
+    "is cured by a second attempt": ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED),
+    "waits for a lock": ends_with(Reason.LOCK_BUSY, Reason.COMPLETED),
+}
+
+
+def two_runs(script: Script) -> World:
+    world = World(script)
+    world.apply("first")
+    world.tick()
+    world.apply("second")
+    return world
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_before_and_after_every_write_the_end_is_the_same(scenario: str) -> None:
+    undisturbed = two_runs(SCENARIOS[scenario])
+    writes = to_rest(undisturbed).writes
+    assert len(writes) > 15
+    for number in range(1, 2 * len(writes) + 3):
+        world = two_runs(SCENARIOS[scenario])
+        try:
+            to_rest(world, Client(world, killer(number)))
+        except Killed:
+            to_rest(world)
+        assert_settled(world)
+        for name in ("first", "second"):
+            assert world.status(name)["phase"] == undisturbed.status(name)["phase"]
+            assert len(world.status(name)["attempts"]) == len(undisturbed.status(name)["attempts"])
+        assert sorted(told(world)) == sorted(told(undisturbed)), f"killed at {number}"
+
+
+ANY_REASON = st.sampled_from([Reason.COMPLETED, *VERDICTS])
+
+
+@settings(max_examples=60, deadline=None)
+@example(reasons=[Reason.COMPLETED], kills=[19], limit=0, lost={1, 4})
+@example(reasons=[Reason.SOURCE_UNREACHABLE, Reason.COMPLETED, Reason.PLAN_INVALID], kills=[31], limit=2, lost={9})
+@given(
+    reasons=st.lists(ANY_REASON, min_size=1, max_size=8),
+    kills=st.lists(st.integers(1, 60), max_size=6),
+    limit=st.integers(0, 3),
+    lost=st.sets(st.integers(1, 40), max_size=3),
+)
+def test_when_the_faults_stop_every_run_ends(
+    reasons: list[Reason], kills: list[int], limit: int, lost: set[int]
+) -> None:
+    """Operators that die, attempts that fail in any way, pods that are deleted: at rest in the end, and truthfully."""
+    world = World(ends_with(*reasons, Reason.COMPLETED))
+    world.apply("first", backoffLimit=limit)
+    world.apply("second", backoffLimit=limit)
+    for number in kills:
+        client = Client(world, killer(number))
+        try:
+            for tick in range(20):
+                finished(one_round(client))
+                world.tick()
+                if tick in lost:
+                    lose_a_pod(world)
+        except Killed:
+            continue
+    to_rest(world)
+    assert_settled(world)
+
+
+def lose_a_pod(world: World) -> None:
+    """A node drain: the pod is gone, its Job fails."""
+    for path in [path for path in world.objects if "/pods/" in path]:
+        del world.objects[path]
+        job = path.replace("/api/v1/", "/apis/batch/v1/").replace("/pods/", "/jobs/").removesuffix("-x")
+        if job in world.objects and not world.objects[job].get("status"):
+            world.change(job, status={"conditions": [{"type": "Failed", "status": "True"}]})
+
+
+def unfinished_jobs(world: World) -> int:
+    """Jobs that may be dumping."""
+    return sum(1 for job in world.in_(JOBS) if not job.get("status", {}).get("conditions"))
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_two_operators_never_have_two_jobs_of_one_database(seed: int) -> None:
+    """0 and 1: an operator makes one request. 2: the first dies and starts anew. 3: a second passes."""
+    turns = random.Random(seed).choices(range(4), weights=(40, 40, 1, 8), k=400)
+    world = two_runs(ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED))
+    operators = [Operator(world), Operator(world)]
+    for turn in turns:
+        match turn:
+            case 2:
+                operators[0].kill()
+            case 3:
+                world.tick()
+            case _:
+                operators[turn].step()
+        assert unfinished_jobs(world) <= 1
+    for operator in operators:
+        operator.kill()
+    to_rest(world)
+    assert_settled(world)
+    assert len(world.bundles) == 2
+
+
+@pytest.mark.parametrize("holder", ["", "..", ".", "first/status", "../../../../api/v1/namespaces/shop"])
+def test_what_can_not_be_a_name_is_never_put_into_a_path(holder: str) -> None:
+    assert finished(Cluster(cast("Any", None)).read_run("shop", holder)) is None
+    assert finished(Cluster(cast("Any", None)).read_claim("shop", holder)) is None

@@ -1,0 +1,84 @@
+"""What comes after a run by small Jobs: one at a time, each again after a longer pause, until one did it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Pause, next_task
+from quotenode_backup.reconcile.reporting.requeue import TICK
+from tests.unit.fakes.given import START, UID, ended_pod, job, pod, result, seconds
+
+MINUTE = timedelta(minutes=1)
+
+
+def over(number: int = 1, **changes: Any) -> Any:
+    """A Job that took ten seconds."""
+    return job(number, ended=START + seconds(10), **({"failed": True} | changes))
+
+
+def after(at: float, *jobs: Any, pods: Any = ()) -> object:
+    return next_task(UID, jobs, pods, START + seconds(at))
+
+
+def test_the_first_begins_at_once_and_is_waited_for() -> None:
+    assert after(0) == Begin(1)
+    assert after(100, job()) == Pause(TICK, job().name, "")
+
+
+def test_a_job_that_says_so_and_completed_did_it() -> None:
+    said = ended_pod(said=result())
+    assert after(11, over(failed=False, complete=True), pods=[said]) == Done(result())
+
+
+@pytest.mark.parametrize("said", [result(run_uid="another"), result(number=2), None])
+def test_a_job_that_completed_without_saying_so_did_not(said: Any) -> None:
+    step = after(11, over(failed=False, complete=True), pods=[ended_pod(said=said)])
+    assert isinstance(step, Failed)
+    assert step.reason is Reason.RESULT_MISSING
+
+
+def test_a_job_that_says_so_and_failed_did_not() -> None:
+    assert isinstance(after(11, over(), pods=[ended_pod(said=result())]), Failed)
+
+
+def test_the_pause_counts_from_the_end_and_doubles() -> None:
+    said = ended_pod(said=result(reason=Reason.SOURCE_UNREACHABLE, message="Away"), exit_code=69)
+    assert after(69, over(), pods=[said]) == Failed(1, Reason.SOURCE_UNREACHABLE, "Away", seconds(1))
+    assert after(70, over(), pods=[said]) == Begin(2)
+    assert after(129, over(), over(2)) == Failed(
+        2,
+        Reason.POD_LOST,
+        f"Job {over(2).name} came to no result: see kubectl describe job {over(2).name}",
+        seconds(1),
+    )
+    assert after(130, over(2), over()) == Begin(3)
+
+
+def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
+    unscheduled = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available")
+    assert after(20, job(), pods=[unscheduled]) == Pause(
+        TICK, job().name, "No node takes pod pod-1: 0/2 nodes are available"
+    )
+    assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(TICK, job().name, "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"exit_code": 137, "terminated_reason": "OOMKilled"}, "OOMKilled, exit code 137"),
+        ({"exit_code": None, "reason": "Evicted"}, "Evicted"),
+        ({"exit_code": 1}, "exit code 1"),
+    ],
+)
+def test_a_pod_without_a_result_is_told_without_advice_for_backups(changes: dict[str, Any], cause: str) -> None:
+    step = after(11, over(), pods=[ended_pod(**({"phase": "Failed"} | changes))])
+    assert isinstance(step, Failed)
+    assert step.message == f"Pod pod-1 ended without a result ({cause}): see kubectl logs pod-1"
+
+
+def test_what_kept_a_pod_from_running_is_told_when_its_jobs_deadline_has_taken_it() -> None:
+    step = next_task(UID, [over()], [], START + seconds(11), "No node takes pod pod-1")
+    assert isinstance(step, Failed)
+    assert step.message == f"Job {over().name} came to no result: No node takes pod pod-1"

@@ -1,0 +1,146 @@
+"""How an attempt ended: only a result of this run and this attempt is believed, and only with the exit code to match."""
+
+import pytest
+
+from quotenode_backup.cluster.objects import Job, Pod
+from quotenode_backup.contract import AuditOutcome, RetentionOutcome
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.reconcile.jobs.outcome import outcome
+from tests.unit.fakes.given import UID, attempt, ended_pod, job, result
+
+DONE, FAILED = job(complete=True), job(failed=True)
+
+
+def test_a_bundle_is_taken_over_whole() -> None:
+    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result(notes=3))])
+    assert (ended.reason, ended.exit_code, ended.bundle, ended.notes) == (Reason.COMPLETED, 0, result().bundle, 3)
+
+
+def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
+    row = AuditOutcome(logged=False, reason=Reason.AUDIT_TABLE_UNFIT, message="No such table")
+    older = RetentionOutcome(survivors="abcdef", pruned=2)
+    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result(audit=row, retention=older))])
+    assert (ended.audit, ended.retention) == (row, older)
+    said = result(reason=Reason.IO_ERROR, audit=row)
+    assert outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=74)]).audit == row
+
+
+@pytest.mark.parametrize(
+    ("finished", "pod", "doubt"),
+    [
+        (DONE, ended_pod(said=result(), exit_code=1), "ended with exit code 1"),
+        (FAILED, ended_pod(said=result()), "its Job is not complete"),
+        (DONE, ended_pod(said=result(bundle=None)), "named no bundle"),
+    ],
+    ids=["exit code 1", "failed Job", "no bundle"],
+)
+def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, doubt: str) -> None:
+    ended = outcome(UID, attempt(), finished, [pod])
+    assert (ended.reason, ended.bundle) == (Reason.RESULT_MISSING, None)
+    assert doubt in ended.message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        result(run_uid="another"),
+        result(number=2),
+        result(run_uid="another", reason=Reason.PLAN_INVALID),
+        result(run_uid="", number=0, reason=Reason.IO_ERROR),
+        None,
+    ],
+    ids=["another run's", "another attempt's", "another run's plan", "nobody's, who read the plan", "nothing"],
+)
+def test_a_result_that_is_not_this_attempts_counts_as_none(said: object) -> None:
+    ended = outcome(UID, attempt(), DONE, [ended_pod(said=said)])  # type: ignore[arg-type]
+    assert (ended.reason, ended.bundle) == (Reason.RESULT_MISSING, None)
+    assert "kubectl logs pod-1" in ended.message
+
+
+def test_a_runner_that_could_not_read_its_plan_is_heard_though_it_does_not_know_whose_attempt_it_is() -> None:
+    said = result(reason=Reason.PLAN_INVALID, message="The plan has version 2", run_uid="", number=0)
+    ended = outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=64)])
+    assert (ended.reason, ended.message, ended.exit_code) == (Reason.PLAN_INVALID, "The plan has version 2", 64)
+
+
+@pytest.mark.parametrize("noise", ["{", "[]", "null", '{"runUid": 3}', '{"reason": "Unheard"}', "[" * 5000, "\x00"])
+def test_noise_in_the_termination_message_is_no_result(noise: str) -> None:
+    ended = outcome(UID, attempt(), FAILED, [ended_pod(exit_code=1, termination_message=noise)])
+    assert ended.reason is Reason.RESULT_MISSING
+
+
+def test_a_field_of_a_newer_runner_is_overlooked() -> None:
+    message = result().model_dump_json(by_alias=True, exclude_none=True)[:-1] + ',"colour":"blue"}'
+    assert outcome(UID, attempt(), DONE, [ended_pod(termination_message=message)]).bundle is not None
+
+
+def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> None:
+    said = result(reason=Reason.DUMP_FAILED, message="a\nb\x1b[31m" + "c" * 5000)
+    ended = outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=74)])
+    assert ended.message.startswith("a b [31mc")
+    assert len(ended.message) == 1024
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "words"),
+    [
+        ({"exit_code": 137, "terminated_reason": "OOMKilled"}, Reason.OOM_KILLED, "raise spec.pod.resources.limits"),
+        ({"exit_code": 0, "terminated_reason": "OOMKilled"}, Reason.OOM_KILLED, "pod-1"),
+        ({"exit_code": 137}, Reason.POD_LOST, "exit code 137"),
+        ({"exit_code": 143}, Reason.POD_LOST, "exit code 143"),
+        ({"exit_code": None, "reason": "Evicted", "phase": "Failed"}, Reason.POD_LOST, "Evicted"),
+        ({"exit_code": 137, "terminated_reason": "ContainerStatusUnknown"}, Reason.POD_LOST, "was its node restarted?"),
+        ({"exit_code": 255, "terminated_reason": "Unknown"}, Reason.POD_LOST, "was its node restarted?"),
+        ({"exit_code": 2}, Reason.RESULT_MISSING, "exit code 2"),
+    ],
+)
+def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object], reason: Reason, words: str) -> None:
+    ended = outcome(UID, attempt(), FAILED, [ended_pod(**({"exit_code": 1} | changes))])  # type: ignore[arg-type]
+    assert (ended.reason, ended.exit_code) == (reason, changes["exit_code"])
+    assert words in ended.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "advised"),
+    [
+        ({"exit_code": 137}, True),
+        ({"exit_code": 137, "deleting": True}, False),
+        ({"exit_code": 137, "reason": "Evicted"}, False),
+        ({"exit_code": 143}, False),
+        ({"exit_code": 137, "terminated_reason": "ContainerStatusUnknown"}, False),
+    ],
+    ids=["killed", "killed as it was deleted", "killed as it was evicted", "terminated", "lost by its node"],
+)
+def test_a_pod_that_nobody_but_the_kernel_can_have_killed_may_need_memory(
+    changes: dict[str, object], advised: bool
+) -> None:
+    message = outcome(UID, attempt(), FAILED, [ended_pod(**changes)]).message  # type: ignore[arg-type]
+    assert ("raise spec.pod.resources.limits.memory" in message) is advised
+
+
+def test_a_job_without_pods_ended_by_its_deadline() -> None:
+    ended = outcome(UID, attempt(), job(failed=True, failed_reason="DeadlineExceeded"), [])
+    assert ended.reason is Reason.DEADLINE_EXCEEDED
+    assert "raise spec.activeDeadlineSeconds" in ended.message
+
+
+def test_a_job_without_pods_lost_its_pod() -> None:
+    ended = outcome(UID, attempt(), FAILED, [])
+    assert ended.reason is Reason.POD_LOST
+    assert attempt().job_name in ended.message
+
+
+def test_the_pods_of_other_attempts_have_no_say() -> None:
+    assert outcome(UID, attempt(2), job(2, failed=True), [ended_pod(1, said=result(1))]).reason is Reason.POD_LOST
+
+
+def test_of_two_pods_the_one_with_a_result_is_heard() -> None:
+    silent = ended_pod(exit_code=137, name="first")
+    assert outcome(UID, attempt(), DONE, [silent, ended_pod(said=result())]).bundle is not None
+
+
+def test_a_deadline_that_a_pod_without_a_node_ran_into_says_so() -> None:
+    late = job(failed=True, failed_reason="DeadlineExceeded")
+    ended = outcome(UID, attempt(), late, [], "No node takes pod x: 2 Insufficient memory.")
+    assert ended.message.endswith("deadline: No node takes pod x: 2 Insufficient memory.")
+    assert "raise spec" not in ended.message

@@ -1,0 +1,149 @@
+"""What a search for the bundle of a restored run answers. As whom it may not read is tested in the image."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from quotenode_backup.contract import Outcome, Result, SearchPlan
+from quotenode_backup.runner.bundle.manifest import target
+from quotenode_backup.runner.commands.find import find
+from quotenode_backup.runner.process.display import Redactor
+from quotenode_backup.runner.process.mounts import Places
+from tests import bundle_maker
+from tests.unit.fakes.site import make_places, make_plan
+
+CONTENT = b"x" * 3_000_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+BUNDLE, RECORD = "one.tar.gz", "one.tar.gz.manifest.json"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """With a bundle."""
+    places = make_places(tmp_path)
+    folder = places.destination / "a" / "shop"
+    folder.mkdir(parents=True)
+    (folder / BUNDLE).write_bytes(CONTENT)
+    completed = datetime(2026, 3, 1, 2, tzinfo=UTC)
+    made = bundle_maker.manifest(target(make_plan(), 1), "mine", completed, b"dump")
+    (folder / RECORD).write_bytes(made.recorded(BUNDLE, len(CONTENT), SHA256).to_json())
+    return places
+
+
+def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: object) -> Result:
+    fields = {
+        "runUid": "anew",
+        "namespace": "shop",
+        "name": "night",
+        "attempt": 1,
+        "deadline": (datetime.now(UTC) + left).isoformat(),
+        "local": {"claimName": "bundles"},
+        "path": f"a/shop/{BUNDLE}",
+        "sizeBytes": len(CONTENT),
+        "sha256": SHA256,
+    }
+    result = find(SearchPlan.model_validate_json(json.dumps(fields | changes)), places, Redactor())
+    assert (result.outcome, result.run_uid) == (Outcome.SUCCEEDED, "anew")
+    return result
+
+
+def test_a_bundle_that_is_there_is_read_to_its_end_and_told_of_as_it_was(places: Places) -> None:
+    result = searched(places)
+    assert result.bundle
+    assert (result.bundle.path, result.bundle.sha256, result.bundle.user_id) == (f"a/shop/{BUNDLE}", SHA256, 10001)
+    assert result.bundle.completed.isoformat() == "2026-03-01T02:00:00+00:00"
+    assert result.message.startswith(f"a/shop/{BUNDLE} of claim bundles is there (2.9 MiB), and all of it was read")
+
+
+def _without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _linked(name: str) -> Callable[[Path], None]:
+    def to_itself_elsewhere(folder: Path) -> None:
+        (folder / name).rename(folder.parent / name)
+        (folder / name).symlink_to(folder.parent / name)
+
+    return to_itself_elsewhere
+
+
+def _folder(name: str) -> Callable[[Path], None]:
+    def instead(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return instead
+
+
+def _through_a_link(folder: Path) -> None:
+    folder.rename(folder.with_name("other"))
+    folder.symlink_to("other")
+
+
+def _through_a_file(folder: Path) -> None:
+    _through_nothing(folder)
+    folder.write_text("")
+
+
+def _through_nothing(folder: Path) -> None:
+    folder.rename(folder.with_name("other"))
+
+
+def _damaged(folder: Path) -> None:
+    (folder / BUNDLE).write_bytes(b"y" + CONTENT[1:])
+
+
+def _shortened(folder: Path) -> None:
+    (folder / BUNDLE).write_bytes(CONTENT[1:])
+
+
+def _changed(**changes: object) -> Callable[[Path], None]:
+    def record(folder: Path) -> None:
+        known = json.loads((folder / RECORD).read_text())
+        (folder / RECORD).write_text(json.dumps(known | changes))
+
+    return record
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        pytest.param(_without(RECORD), "has no commit record", id="no record"),
+        pytest.param(_without(BUNDLE), "is not a file of 3000000 bytes", id="no bundle"),
+        pytest.param(_linked(RECORD), "has no commit record", id="record is a link"),
+        pytest.param(_linked(BUNDLE), "is not a file of 3000000 bytes", id="bundle is a link"),
+        pytest.param(_folder(RECORD), "has no commit record", id="record is a folder"),
+        pytest.param(_folder(BUNDLE), "is not a file of 3000000 bytes", id="bundle is a folder"),
+        pytest.param(_through_a_link, "is reached through a link or a file", id="link on the way"),
+        pytest.param(_through_a_file, "is reached through a link or a file", id="file on the way"),
+        pytest.param(_through_nothing, "has no commit record", id="no folder"),
+        pytest.param(_damaged, "was damaged since", id="other content"),
+        pytest.param(_shortened, "is not a file of 3000000 bytes", id="other size"),
+        pytest.param(
+            _changed(bundle={"name": BUNDLE, "sizeBytes": len(CONTENT), "sha256": "0" * 64}),
+            "is another backup's",
+            id="other checksum",
+        ),
+        pytest.param(_changed(completed="yesterday"), "has no commit record", id="record without a time"),
+        pytest.param(_changed(formatVersion=99), "of a later release", id="record of a later release"),
+    ],
+)
+def test_what_is_not_the_bundle_is_not_found_and_said_why(
+    places: Places, done: Callable[[Path], None], words: str
+) -> None:
+    done(places.destination / "a" / "shop")
+    result = searched(places)
+    assert result.bundle is None
+    assert result.message.startswith(f"a/shop/{BUNDLE} of claim bundles ")
+    assert words in result.message
+
+
+@pytest.mark.parametrize("path", ["../a/shop/one.tar.gz", "/a/shop/one.tar.gz", "a//one.tar.gz", "a/shop/", "", ".."])
+def test_what_is_no_path_inside_the_claim_is_not_followed(places: Places, path: str) -> None:
+    result = searched(places, path=path)
+    assert result.bundle is None
+    assert "is no path of a file inside the claim" in result.message

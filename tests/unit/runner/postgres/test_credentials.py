@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.postgres.credentials import (
+    escaped_for_password_file,
+    read_credentials,
+    require_ca,
+    write_password_file,
+)
+from quotenode_backup.runner.process.mounts import Places
+from tests.unit.fakes.site import make_places, make_plan, write_secret
+
+DATABASE = make_plan().database
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return make_places(tmp_path)
+
+
+def refused(places: Places) -> str:
+    with pytest.raises(RunFailed) as failure:
+        read_credentials(places, DATABASE)
+    assert failure.value.reason is Reason.SECRET_MISSING
+    return failure.value.message
+
+
+def test_one_newline_at_the_end_is_not_part_of_a_value(places: Places) -> None:
+    write_secret(places, b"app\n", b" pass \n\n")
+    found = read_credentials(places, DATABASE)
+    assert (found.username, found.password) == ("app", " pass \n")
+
+
+def test_a_password_is_not_shown_by_accident(places: Places) -> None:
+    write_secret(places, password=b"canary")
+    assert "canary" not in repr(read_credentials(places, DATABASE))
+
+
+def test_a_secret_that_is_not_there_is_named_with_both_keys(places: Places) -> None:
+    assert "Secret quotenode-db" in refused(places)
+    assert "key user nor key pass" in refused(places)
+
+
+def test_a_key_that_is_not_there_is_named(places: Places) -> None:
+    write_secret(places)
+    (places.database_secret / "password").unlink()
+    assert "has no key pass:" in refused(places)
+
+
+@pytest.mark.parametrize(("value", "words"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "not UTF-8")])
+def test_a_value_that_cannot_be_one_is_refused(places: Places, value: bytes, words: str) -> None:
+    write_secret(places, username=value)
+    assert words in refused(places)
+
+
+def test_the_password_file_is_for_its_owner_alone(places: Places) -> None:
+    path = write_password_file(places, DATABASE, "a:b\\c")
+    assert path.read_text() == "*:*:*:*:a\\:b\\\\c\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert write_password_file(places, DATABASE, "again").read_text() == "*:*:*:*:again\n"
+
+
+def test_a_password_of_two_lines_is_refused_in_words(places: Places) -> None:
+    with pytest.raises(RunFailed, match="more than one line"):
+        write_password_file(places, DATABASE, "two\nlines")
+
+
+@given(st.text(st.characters(exclude_characters="\n\0")))
+def test_an_escaped_password_is_read_as_it_was(password: str) -> None:
+    escaped = escaped_for_password_file(password)
+    read, characters = "", iter(escaped)
+    for character in characters:
+        assert character != ":"
+        read += next(characters) if character == "\\" else character
+    assert read == password
+
+
+def test_an_authority_is_asked_for_only_if_the_resource_names_one(places: Places) -> None:
+    assert require_ca(places, DATABASE) is None
+    named = DATABASE.model_copy(update={"ca_secret": "quotenode-ca", "ca_key": "ca.crt"})
+    with pytest.raises(RunFailed, match="quotenode-ca"):
+        require_ca(places, named)
+    places.ca_file.parent.mkdir(parents=True)
+    places.ca_file.touch()
+    assert require_ca(places, named) == places.ca_file

@@ -1,0 +1,100 @@
+"""Each in a process of its own: signal handlers belong to a whole process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quotenode_backup
+
+PACKAGE = str(Path(quotenode_backup.__path__[0]).parent)
+START = """
+import os, signal
+from datetime import UTC, datetime, timedelta
+from quotenode_backup.runner.process import signals as interruption
+interruption.listen()
+
+def told_to_stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def outcome(program: str) -> str:
+    command = [sys.executable, "-c", START + program]
+    ended = subprocess.run(command, env={"PYTHONPATH": PACKAGE}, capture_output=True, text=True, timeout=20, check=True)
+    return ended.stdout.strip()
+
+
+def test_a_library_that_swallows_exceptions_does_not_swallow_this_one() -> None:
+    program = """
+try:
+    try:
+        told_to_stop()
+    except Exception:
+        print("swallowed")
+except interruption.Interrupted as end:
+    print(end.failure.reason)
+"""
+    assert outcome(program) == "Interrupted"
+
+
+def test_lost_in_a_finaliser_it_is_raised_again() -> None:
+    program = """
+class Finalised:
+    def __del__(self):
+        told_to_stop()
+
+Finalised()
+try:
+    interruption.require_none()
+except interruption.Interrupted as end:
+    print(end.failure.reason)
+"""
+    assert outcome(program) == "Interrupted"
+
+
+@pytest.mark.parametrize("before", ["", "told = []\ntry: told_to_stop()\nexcept interruption.Interrupted: pass"])
+def test_behind_the_shield_and_after_the_first_nothing_interrupts(before: str) -> None:
+    program = f"""
+interruption.stop_at(datetime.now(UTC) + timedelta(seconds=30))
+{before or "interruption.shield()"}
+told_to_stop()
+signal.raise_signal(signal.SIGALRM)
+print("went on")
+"""
+    assert outcome(program) == "went on"
+
+
+def test_a_deadline_that_passes_interrupts() -> None:
+    program = """
+interruption.stop_at(datetime.now(UTC) + timedelta(milliseconds=50))
+try:
+    signal.pause()
+except interruption.Interrupted as end:
+    print(end.failure.reason)
+"""
+    assert outcome(program) == "DeadlineExceeded"
+
+
+def test_when_what_matters_is_done_it_is_no_more_than_a_hint() -> None:
+    program = """
+interruption.shield()
+interruption.only_note()
+print(interruption.is_noted(), end=" ")
+told_to_stop()
+print(interruption.is_noted())
+"""
+    assert outcome(program) == "False True"
+
+
+def test_each_program_says_in_its_own_words_what_was_not_done() -> None:
+    program = """
+words = interruption.Unfinished("the row was written", "it is tried again")
+interruption.listen(words)
+try:
+    told_to_stop()
+except interruption.Interrupted as end:
+    print(end.failure.message)
+"""
+    assert outcome(program) == "The pod was told to stop (deleted, evicted or drained) before the row was written."

@@ -1,0 +1,72 @@
+import threading
+
+import pytest
+
+from quotenode_backup.runner.process import threads as supervision
+from quotenode_backup.runner.process.threads import Every, supervise, within
+
+
+def nothing() -> None: ...
+
+
+def test_results_come_in_the_order_of_the_work() -> None:
+    last = threading.Event()
+
+    def first_but_slow() -> str:
+        last.wait(10)
+        return "first"
+
+    def second() -> str:
+        last.set()
+        return "second"
+
+    assert supervise([first_but_slow, second], nothing, nothing) == ["first", "second"]
+
+
+def test_the_first_failure_stops_the_rest() -> None:
+    stopped = threading.Event()
+
+    def goes_on() -> None:
+        assert stopped.wait(10)
+
+    def fails() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        supervise([goes_on, fails], stopped.set, nothing)
+    assert stopped.is_set()
+
+
+def test_the_watch_can_end_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "LOOK_EVERY_SECONDS", 0.01)
+    stopped = threading.Event()
+
+    def watch() -> None:
+        raise ConnectionError("the lock is gone")
+
+    with pytest.raises(ConnectionError):
+        supervise([lambda: stopped.wait(10)], stopped.set, watch)
+    assert stopped.is_set()
+
+
+def test_every_waits_its_time_before_it_acts() -> None:
+    calls: list[int] = []
+    Every(3600, lambda: calls.append(1))()
+    Every(0, lambda: calls.append(2))()
+    assert calls == [2]
+
+
+def test_a_task_is_waited_for_only_so_long() -> None:
+    hangs = threading.Event()
+    with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
+        within(0.05, hangs.wait)
+    hangs.set()
+    assert within(10, lambda: "done") == "done"
+
+
+def test_what_a_task_raises_is_raised_where_it_is_waited_for() -> None:
+    def fails() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        within(10, fails)

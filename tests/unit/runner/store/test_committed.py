@@ -1,0 +1,185 @@
+"""What of all that says it is of a run is taken for its bundle, and which bundle tells how much room the next one needs."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quotenode_backup.contract import Plan
+from quotenode_backup.contract.manifest import CommitRecord
+from quotenode_backup.runner.bundle.manifest import target
+from quotenode_backup.runner.bundle.reader import Reading
+from quotenode_backup.runner.bundle.writer import PartialBundle
+from quotenode_backup.runner.store import committed, destination
+from quotenode_backup.runner.store.commit import commit
+from quotenode_backup.runner.store.destination import Folder
+from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store.stored import flaw
+from tests import bundle_maker
+from tests.unit.fakes.site import DUMP, STARTED, make_places, make_plan, make_restorer
+
+SYSTEM = 7_000_000_000_000_000_001
+FILES = b"files"
+NAME = "quotenode-backup-20260301-023015.tar.gz"
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plan: Plan) -> Folder:
+    return destination.prepare(make_places(tmp_path).destination, plan, "a1b2c3d4", "pod-1")
+
+
+def put(folder: Folder, plan: Plan, dump: bytes = DUMP, **changes: Any) -> CommitRecord:
+    """The bundle of the plan's run, but for what is changed."""
+    made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, dump, FILES).model_copy(update=changes)
+    return bundle_maker.put(folder.path / NAME, made, dump, FILES)
+
+
+def found(folder: Folder, plan: Plan) -> CommitRecord | None:
+    restorer = make_restorer(folder.claim_root)
+
+    def read(shelf: Shelf, record: CommitRecord) -> str:
+        return flaw(shelf, record, Reading(restorer))
+
+    return committed.find(folder, plan, SYSTEM, read)
+
+
+def test_the_bundle_of_an_earlier_attempt_is_found(folder: Folder, plan: Plan) -> None:
+    mine = put(folder, plan)
+    assert found(folder, plan) == mine
+
+
+def test_what_a_backup_writes_passes(folder: Folder, plan: Plan) -> None:
+    account = {"files": 1, "folders": 0, "links": 0, "bytes": 5, "note_count": 0, "notes": []}
+    with PartialBundle(folder, plan) as bundle:
+        parts = {}
+        for segment, content in ((bundle.files_segment(), FILES), (bundle.dump_segment(), DUMP)):
+            segment.write(memoryview(content))
+            part = segment.close()
+            parts[part.name] = part
+        manifest = bundle.finish(parts, account, {"server": "17.10"}, SYSTEM)
+    written = folder.partial().read_bytes()
+    mine = commit(folder, manifest.recorded(NAME, len(written), bundle_maker.sha256(written)))
+    assert found(folder, plan) == mine
+
+
+def test_in_whatever_order_its_members_are(folder: Folder, plan: Plan) -> None:
+    made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
+    members = bundle_maker.members(made, DUMP, FILES)
+    bundle_maker.pack(folder.path / NAME, {name: members[name] for name in sorted(members)})
+    mine = bundle_maker.record(folder.path / NAME, made)
+    assert found(folder, plan) == mine
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run_uid": "another"},
+        {"namespace": "another"},
+        {"started": STARTED + timedelta(seconds=1)},
+        {"target": target(make_plan(), SYSTEM + 1)},
+    ],
+)
+def test_that_of_another_run_namespace_start_or_server_is_not(
+    folder: Folder, plan: Plan, changes: dict[str, Any]
+) -> None:
+    put(folder, plan, **changes)
+    assert found(folder, plan) is None
+
+
+def test_twelve_bytes_and_a_record_are_no_bundle(folder: Folder, plan: Plan) -> None:
+    (folder.path / NAME).write_bytes(b"twelve bytes")
+    bundle_maker.record(folder.path / NAME, bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP))
+    assert found(folder, plan) is None
+    assert (folder.path / NAME).read_bytes() == b"twelve bytes"
+
+
+def test_what_pg_restore_cannot_read_is_no_bundle(folder: Folder, plan: Plan) -> None:
+    put(folder, plan, dump=b"no dump")
+    assert found(folder, plan) is None
+
+
+@pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])
+@pytest.mark.parametrize("how", ["changed", "missing", "twice"])
+def test_a_member_that_is_not_as_the_record_says_is_found(folder: Folder, plan: Plan, member: str, how: str) -> None:
+    made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
+    members = bundle_maker.members(made, DUMP, FILES)
+    if how == "changed":
+        members[member] = members[member].replace(b"e", b"f", 1) + b"\n"
+    elif how == "missing":
+        del members[member]
+    else:
+        members[f"{member}.more"] = members[member]
+    bundle_maker.pack(folder.path / NAME, members)
+    bundle_maker.record(folder.path / NAME, made)
+    assert found(folder, plan) is None
+
+
+def test_a_manifest_inside_that_tells_another_story_is_found(folder: Folder, plan: Plan) -> None:
+    theirs = bundle_maker.manifest(target(plan, SYSTEM), "another", STARTED, DUMP, FILES)
+    mine = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
+    bundle_maker.pack(folder.path / NAME, bundle_maker.members(theirs, DUMP, FILES))
+    bundle_maker.record(folder.path / NAME, mine)
+    assert found(folder, plan) is None
+
+
+def test_a_link_is_not_followed(folder: Folder, plan: Plan) -> None:
+    put(folder, plan)
+    (folder.path / NAME).rename(folder.claim_root / "elsewhere")
+    (folder.path / NAME).symlink_to(folder.claim_root / "elsewhere")
+    assert found(folder, plan) is None
+
+
+def test_a_good_one_is_found_beside_what_cannot_be_read(
+    folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = put(folder, plan)
+    forbidden = "a.tar.gz.manifest.json"
+    (folder.path / forbidden).write_text("{}")
+    file = Shelf.file
+    monkeypatch.setattr(Shelf, "file", lambda self, name: refuse() if name == forbidden else file(self, name))
+    assert found(folder, plan) == mine
+
+
+def refuse() -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def bundle_of(folder: Folder, plan: Plan, days: int, size: int, **changes: Any) -> Path:
+    """A committed bundle that takes about so many bytes on the disk."""
+    path = folder.path / f"bundle-{days}.tar.gz"
+    dump = os.urandom(size)
+    made = bundle_maker.manifest(target(plan, SYSTEM), "run", datetime.now(UTC) - timedelta(days=days), dump, FILES)
+    bundle_maker.put(path, made.model_copy(update=changes), dump, FILES)
+    return path
+
+
+def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(folder: Folder, plan: Plan) -> None:
+    bundle_of(folder, plan, 3, 900_000)
+    bundle_of(folder, plan, 2, 100_000)
+    bundle_of(folder, plan, 1, 700_000, files=None)
+    assert 100_000 <= committed.last_size(folder, plan, SYSTEM) < 150_000
+    assert committed.last_size(folder, plan, SYSTEM + 1) == 0
+
+
+def test_a_record_without_a_bundle_tells_no_room(folder: Folder, plan: Plan) -> None:
+    """Its bundle was removed by hand, to make room."""
+    bundle_of(folder, plan, 2, 100_000)
+    bundle_of(folder, plan, 1, 900_000).unlink()
+    assert 100_000 <= committed.last_size(folder, plan, SYSTEM) < 150_000
+
+
+def test_a_sparse_file_takes_no_more_room_than_it_has_on_the_disk(folder: Folder, plan: Plan) -> None:
+    os.truncate(bundle_of(folder, plan, 1, 100_000), 1 << 40)
+    assert committed.last_size(folder, plan, SYSTEM) < 150_000
+
+
+def test_a_bundle_of_the_future_tells_no_room(folder: Folder, plan: Plan) -> None:
+    bundle_of(folder, plan, -1, 100_000)
+    assert committed.last_size(folder, plan, SYSTEM) == 0
