@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from quotenode_backup import contract
+from quotenode_backup.contract import paths, plans, results
 from quotenode_backup.domain.reasons import VERDICTS, Reason
 from tests.integration.processes import command_line, descendants, open_files
 from tests.integration.waiting import eventually
@@ -45,29 +45,29 @@ class Outcome:
     seconds: float
 
     @property
-    def result(self) -> contract.Result:
+    def result(self) -> results.BackupResult:
         line = self.termination_message
-        assert 0 < len(line) <= contract.RESULT_LIMIT, f"no result of a fitting size: {line!r}; {self}"
+        assert 0 < len(line) <= results.RESULT_LIMIT, f"no result of a fitting size: {line!r}; {self}"
         assert line.rstrip(b"\n").count(b"\n") == 0, f"more than one line: {line!r}"
-        return contract.Result.model_validate(json.loads(line))
+        return results.BackupResult.model_validate(json.loads(line))
 
-    def succeeded(self) -> contract.StoredBundle:
+    def succeeded(self) -> results.StoredBundle:
         assert self.exit_code == 0, self.story
         result = self.result
-        assert (result.outcome, result.reason) == (contract.Outcome.SUCCEEDED, Reason.COMPLETED), self.story
+        assert (result.outcome, result.reason) == (results.Outcome.SUCCEEDED, Reason.COMPLETED), self.story
         assert result.bundle is not None
         return result.bundle
 
     def failed(self, reason: Reason, *mentioned: str, within: float = 30) -> str:
         """The message, which must name each thing given."""
         result = self.result
-        assert result.outcome is contract.Outcome.FAILED, self.story
+        assert result.outcome is results.Outcome.FAILED, self.story
         assert result.reason is reason, self.story
         assert self.exit_code == VERDICTS[reason].exit_code, self.story
         assert result.bundle is None
         for thing in mentioned:
             assert thing in result.message, f"{thing!r} is not named: {result.message}"
-        assert len(result.message) <= contract.DETAIL_LIMIT
+        assert len(result.message) <= results.DETAIL_LIMIT
         assert "Traceback" not in self.log, self.log
         assert self.seconds < within, f"it took {self.seconds:.1f} s"
         return result.message
@@ -104,11 +104,11 @@ class Pod:
     ) -> None:
         self.uid = str(uuid.uuid4())
         self._asked = command
-        self._digest = contract.plan_digest(plan) if digest is None else digest
+        self._digest = plans.plan_digest(plan) if digest is None else digest
         self._folder = folder
         self._kept(plan, secrets, ca)
         kubelet = [Mount(folder / "plan", "/plan"), Mount(folder / "secrets", "/secrets")]
-        log_mount = Mount(folder / "termination-log", contract.RESULT_PATH, "rw")
+        log_mount = Mount(folder / "termination-log", paths.RESULT, "rw")
         words = [word for mount in [*kubelet, *mounts, log_mount] for word in mount.words]
         self._started = time.monotonic()
         self._log = (folder / "log").open("wb")
@@ -129,7 +129,7 @@ class Pod:
         message.chmod(0o666)
 
     def _command(self) -> list[str]:
-        pod = {"HOME": contract.PRIVATE, "TMPDIR": contract.PRIVATE, "POD_UID": self.uid, "POD_NAME": "qnb-test"}
+        pod = {"HOME": paths.PRIVATE, "TMPDIR": paths.PRIVATE, "POD_UID": self.uid, "POD_NAME": "qnb-test"}
         return [*START[:2], *(f"{name}={value}" for name, value in pod.items()), *START[2:], self._asked, self._digest]
 
     @property

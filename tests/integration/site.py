@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from quotenode_backup import contract
+from quotenode_backup.contract import plans
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain import naming
 from quotenode_backup.domain.reasons import Reason
@@ -69,7 +69,7 @@ class Site:
         uploads = {"name": ".", "claimName": "quotenode-uploads", "subPath": ""}
         now = datetime.now(UTC)
         plan = {
-            "version": contract.PLAN_VERSION,
+            "version": plans.PLAN_VERSION,
             "runUid": str(uuid.uuid4()),
             "namespace": NAMESPACE,
             "name": "nightly",
@@ -123,7 +123,7 @@ class Site:
         """Another command of the runner than a backup."""
         now = datetime.now(UTC)
         usual = {
-            "version": contract.PLAN_VERSION,
+            "version": plans.PLAN_VERSION,
             "runUid": str(uuid.uuid4()),
             "namespace": NAMESPACE,
             "name": "nightly",

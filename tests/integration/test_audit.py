@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup import contract
+from quotenode_backup.contract import results
 from quotenode_backup.domain.reasons import VERDICTS, Reason
 from tests.integration.held import dump_under_way
 from tests.integration.pod import Outcome
@@ -189,7 +189,7 @@ def test_a_database_that_goes_away_is_named_in_the_outcome(folder: Path, own_ser
     with dump_under_way(site, audited(site)) as pod:
         own_server.stop()
     outcome = pod.wait()
-    assert outcome.result.outcome is contract.Outcome.FAILED
+    assert outcome.result.outcome is results.Outcome.FAILED
     assert outcome.result.audit is not None, outcome.story
     assert not outcome.result.audit.logged
     assert outcome.result.audit.reason in {Reason.SOURCE_UNREACHABLE, Reason.SOURCE_CONNECTION_LOST}
@@ -391,7 +391,7 @@ def test_the_operator_has_the_last_word_on_a_row(site: Site) -> None:
     site.backup(audited(site)).succeeded()
     for _ in range(2):
         outcome = site.task("record", runUid=UID, database=site.planned_database(), row=recorded(site))
-        assert (outcome.exit_code, outcome.result.outcome) == (0, contract.Outcome.SUCCEEDED), outcome.story
+        assert (outcome.exit_code, outcome.result.outcome) == (0, results.Outcome.SUCCEEDED), outcome.story
         logged(outcome)
         assert rows(site)[UID] == {
             "id": uuid.UUID(UID),

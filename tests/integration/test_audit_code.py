@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from quotenode_backup.contract import AuditRow
+from quotenode_backup.contract.plans import AuditRow
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
 from quotenode_backup.runner.postgres.backup_logs import LOCK_SECONDS, Writer

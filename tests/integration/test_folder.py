@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup import contract
+from quotenode_backup.contract import results
 from quotenode_backup.contract.manifest import CommitRecord, parse_record
 from quotenode_backup.domain.retention import mark
 from tests import bundle_maker
@@ -38,7 +38,7 @@ def forge(bundle: Older, content: bytes, **changes: object) -> None:
     trees.own(bundle.path.parent, USER)
 
 
-def pruned(site: Site, keep_last: int) -> contract.RetentionOutcome:
+def pruned(site: Site, keep_last: int) -> results.RetentionOutcome:
     outcome = site.backup(site.plan(retention={"keepLast": keep_last}))
     site.assert_equals(site.open(site.destination / outcome.succeeded().path))
     assert outcome.result.retention is not None, outcome.story

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup import contract
+from quotenode_backup.contract import results
 from quotenode_backup.domain.reasons import Reason
 from tests.integration import older
 from tests.integration.older import Older, standing
@@ -24,7 +24,7 @@ def removal(site: Site, bundle: Older, **changes: object) -> Outcome:
 
 
 def assert_done(outcome: Outcome, *mentioned: str) -> None:
-    assert (outcome.exit_code, outcome.result.outcome) == (0, contract.Outcome.SUCCEEDED), outcome.story
+    assert (outcome.exit_code, outcome.result.outcome) == (0, results.Outcome.SUCCEEDED), outcome.story
     for thing in mentioned:
         assert thing in outcome.result.message
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup import contract
+from quotenode_backup.contract import results
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.retention import MARK_LENGTH, is_among, mark
 from tests.integration import older
@@ -24,12 +24,12 @@ from tests.integration.waiting import eventually
 CALLS_OF_A_REMOVAL = ["fsync", "rename,renameat,renameat2", "unlink", "unlinkat"]
 
 
-def pruned(site: Site, keep_last: int, **how: object) -> contract.RetentionOutcome:
+def pruned(site: Site, keep_last: int, **how: object) -> results.RetentionOutcome:
     outcome = site.backup(site.plan(retention={"keepLast": keep_last}), **how)
     return told(outcome)
 
 
-def told(outcome: Outcome) -> contract.RetentionOutcome:
+def told(outcome: Outcome) -> results.RetentionOutcome:
     outcome.succeeded()
     assert outcome.result.retention is not None, outcome.story
     return outcome.result.retention

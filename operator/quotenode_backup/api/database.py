@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from quotenode_backup.api.fields import ObjectName, SecretKey, SpecModel, rule, rules
-from quotenode_backup.contract import Compression
+from quotenode_backup.contract.plans import Compression
 
 
 class SSLMode(StrEnum):

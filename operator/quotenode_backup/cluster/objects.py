@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.backup_status import BackupStatus, StoppedWorkload
 from quotenode_backup.api.finished_mark import FinishedMark
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 
 Json = dict[str, Any]
 

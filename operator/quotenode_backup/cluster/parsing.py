@@ -11,7 +11,7 @@ from quotenode_backup.api.backup_status import FINISHED, BackupStatus
 from quotenode_backup.cluster.errors import Unreadable
 from quotenode_backup.cluster.finished_marks import holding, mark_of
 from quotenode_backup.cluster.objects import Claim, Job, Lease, Mounter, Pod, Run, Stopped
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic.alias_generators import to_camel
 
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain import bundle as shape
 
 LARGEST_RECORD = 1 << 20

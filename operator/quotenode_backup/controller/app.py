@@ -17,7 +17,7 @@ from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat, until_in_effect, watch_policy
 from quotenode_backup.controller.http import serve

@@ -4,7 +4,8 @@ from quotenode_backup.api import API_VERSION
 from quotenode_backup.api.backup import KIND
 from quotenode_backup.api.database import Database
 from quotenode_backup.api.pod import Pod
-from quotenode_backup.contract import DESTINATION, SOURCES, Plan
+from quotenode_backup.contract import paths
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.manifests import labels
 from quotenode_backup.manifests.pod import (
@@ -22,7 +23,7 @@ from quotenode_backup.manifests.pod import (
 
 
 def backup_job(
-    plan: Plan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds_left: int
+    plan: BackupPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds_left: int
 ) -> Manifest:
     """`seconds_left` is the backstop: it kills the pod and takes its result along, so the plan's deadline comes first."""
     text = plan.model_dump_json(by_alias=True, exclude_none=True)
@@ -34,7 +35,7 @@ def backup_job(
     return job
 
 
-def _labels(plan: Plan) -> dict[str, str]:
+def _labels(plan: BackupPlan) -> dict[str, str]:
     return {
         labels.MANAGED_BY: labels.MANAGER,
         labels.RUN_NAME: plan.name,
@@ -43,20 +44,20 @@ def _labels(plan: Plan) -> dict[str, str]:
     }
 
 
-def _work(plan: Plan, database: Database) -> Work:
+def _work(plan: BackupPlan, database: Database) -> Work:
     volume = {claim: name for name, claim in _claims(plan)}
-    sources = [mount(volume[files.claim_name], f"{SOURCES}/{index}") for index, files in enumerate(plan.files)]
+    sources = [mount(volume[files.claim_name], f"{paths.SOURCES}/{index}") for index, files in enumerate(plan.files)]
     local = plan.local.claim_name
     claims = [claim_volume(name, claim, read_only=claim != local) for name, claim in _claims(plan)]
     return Work(
         command="run",
         volumes=(*database_volumes(database), *claims),
-        mounts=(*database_mounts(database), *sources, mount(volume[local], DESTINATION, read_only=False)),
+        mounts=(*database_mounts(database), *sources, mount(volume[local], paths.DESTINATION, read_only=False)),
         leaves_modes=local in {files.claim_name for files in plan.files},
     )
 
 
-def _claims(plan: Plan) -> list[tuple[str, str]]:
+def _claims(plan: BackupPlan) -> list[tuple[str, str]]:
     """Each claim once, with the name of its volume: the kubelet mounts only one of two volumes of the same claim."""
     claims = dict.fromkeys([*(files.claim_name for files in plan.files), plan.local.claim_name])
     return [(f"claim-{index}", claim) for index, claim in enumerate(claims)]

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from quotenode_backup.api.database import Database
 from quotenode_backup.api.pod import Pod
-from quotenode_backup.contract import DESTINATION, RecordPlan, RemovalPlan, SearchPlan
+from quotenode_backup.contract import paths
+from quotenode_backup.contract.plans import RecordPlan, RemovalPlan, SearchPlan
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.naming import task_job_name
 from quotenode_backup.manifests import labels
@@ -37,13 +38,13 @@ def record_job(
 
 def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name)
-    work = Work(REMOVE, (volume,), (mount("claim", DESTINATION, read_only=False),), leaves_modes=True)
+    work = Work(REMOVE, (volume,), (mount("claim", paths.DESTINATION, read_only=False),), leaves_modes=True)
     return _job(plan, work, pod, placement, settings)
 
 
 def search_job(plan: SearchPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name, read_only=True)
-    work = Work(FIND, (volume,), (mount("claim", DESTINATION),))
+    work = Work(FIND, (volume,), (mount("claim", paths.DESTINATION),))
     return _job(plan, work, pod, placement, settings, timing.search_time(plan.size_bytes))
 
 

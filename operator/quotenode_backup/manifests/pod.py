@@ -5,7 +5,8 @@ from typing import Any
 
 from quotenode_backup.api.database import CASecretRef, CredentialsSecretRef, Database
 from quotenode_backup.api.pod import Pod
-from quotenode_backup.contract import CA_FILE, DATABASE_SECRET, PLAN_PATH, PRIVATE, RESULT_PATH, plan_digest
+from quotenode_backup.contract import paths
+from quotenode_backup.contract.plans import plan_digest
 from quotenode_backup.manifests import labels
 
 Manifest = dict[str, Any]
@@ -137,9 +138,13 @@ def _container(work: Work, pod: Pod, settings: RunnerSettings) -> Manifest:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "terminationMessagePath": RESULT_PATH,
+        "terminationMessagePath": paths.RESULT,
         "terminationMessagePolicy": "File",
-        "volumeMounts": [mount("plan", folder_of(PLAN_PATH)), *work.mounts, mount("private", PRIVATE, read_only=False)],
+        "volumeMounts": [
+            mount("plan", folder_of(paths.PLAN)),
+            *work.mounts,
+            mount("private", paths.PRIVATE, read_only=False),
+        ],
     }
 
 
@@ -160,8 +165,8 @@ def mount(name: str, path: str, *, read_only: bool = True) -> Manifest:
 
 def database_mounts(database: Database) -> list[Manifest]:
     """The Secrets that a session needs, as files."""
-    authority = [mount("ca", folder_of(CA_FILE))] if database.ca_secret_ref else []
-    return [mount("database", DATABASE_SECRET), *authority]
+    authority = [mount("ca", folder_of(paths.CA_FILE))] if database.ca_secret_ref else []
+    return [mount("database", paths.DATABASE_SECRET), *authority]
 
 
 def database_volumes(database: Database) -> list[Manifest]:
@@ -177,7 +182,7 @@ def claim_volume(name: str, claim: str, *, read_only: bool = False) -> Manifest:
 
 
 def plan_volume() -> Manifest:
-    item = {"path": file_of(PLAN_PATH), "fieldRef": {"fieldPath": f"metadata.annotations['{labels.PLAN}']"}}
+    item = {"path": file_of(paths.PLAN), "fieldRef": {"fieldPath": f"metadata.annotations['{labels.PLAN}']"}}
     return {"name": "plan", "downwardAPI": {"items": [item]}}
 
 
@@ -188,7 +193,7 @@ def credentials_volume(ref: CredentialsSecretRef) -> Manifest:
 
 
 def ca_volume(ref: CASecretRef) -> Manifest:
-    items = [{"key": ref.key, "path": file_of(CA_FILE)}]
+    items = [{"key": ref.key, "path": file_of(paths.CA_FILE)}]
     return {"name": "ca", "secret": {"secretName": ref.name, "optional": True, "items": items}}
 
 

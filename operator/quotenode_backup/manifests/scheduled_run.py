@@ -5,7 +5,7 @@ from typing import Any
 
 from quotenode_backup.api import API_VERSION
 from quotenode_backup.api.backup import KIND, SCHEDULE_FIELDS, BackupSpec, Retention
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.manifests import labels
 
 

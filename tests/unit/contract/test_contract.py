@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from quotenode_backup.api.backup_status import Attempt
-from quotenode_backup.contract import (
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import (
     DETAIL_LIMIT,
     RESULT_LIMIT,
     AuditOutcome,
-    Plan,
-    Result,
+    BackupResult,
     RetentionOutcome,
     to_line,
 )
@@ -22,7 +22,7 @@ from tests.unit.fakes.given import START, bundle, result, run, seconds, spec
 ODD = "quote\"node'; x=y\n-F postgres://evil/ 数据库"
 
 
-def plan(**changes: object) -> Plan:
+def plan(**changes: object) -> BackupPlan:
     database = {"host": "db", "name": ODD, "credentialsSecretRef": {"name": "login", "passwordKey": "pw"}}
     chosen = spec(**({"database": database} | changes))
     return plan_of(run(spec=chosen), chosen, Attempt(number=2, job_name="j", start_time=START))
@@ -30,7 +30,7 @@ def plan(**changes: object) -> Plan:
 
 def test_a_plan_comes_out_as_it_went_in() -> None:
     sent = plan(files=[{"name": ".", "claimName": "files", "subPath": "a/ü"}])
-    assert Plan.model_validate_json(sent.model_dump_json(by_alias=True, exclude_none=True)) == sent
+    assert BackupPlan.model_validate_json(sent.model_dump_json(by_alias=True, exclude_none=True)) == sent
     assert (sent.database.name, sent.files[0].sub_path, sent.attempt) == (ODD, "a/ü", 2)
 
 
@@ -45,7 +45,7 @@ def test_the_runner_ends_a_minute_before_its_job() -> None:
 
 def test_a_runner_refuses_a_plan_that_it_does_not_wholly_know() -> None:
     with pytest.raises(ValidationError):
-        Plan.model_validate(plan().model_dump(by_alias=True) | {"colour": "blue"})
+        BackupPlan.model_validate(plan().model_dump(by_alias=True) | {"colour": "blue"})
 
 
 @given(message=st.text(max_size=DETAIL_LIMIT), path=st.text(min_size=1, max_size=255))
@@ -58,17 +58,17 @@ def test_a_usual_result_is_kept_whole_within_our_own_limit() -> None:
     said = result(message="x" * DETAIL_LIMIT)
     line = to_line(said)
     assert len(line) <= RESULT_LIMIT
-    assert Result.model_validate_json(line) == said
+    assert BackupResult.model_validate_json(line) == said
 
 
-def kept(letter: str, length: int, survivors: int) -> Result:
+def kept(letter: str, length: int, survivors: int) -> BackupResult:
     """What can be read of a result with a sentence of so many letters in each place where one can be."""
     sentence = letter * length
     told = RetentionOutcome(survivors="x" * survivors, pruned=3, problem=sentence)
     row = AuditOutcome(logged=False, reason=Reason.AUDIT_FAILED, message=sentence)
     line = to_line(result(message=sentence, retention=told, audit=row))
     assert len(line) <= RESULT_LIMIT
-    return Result.model_validate_json(line)
+    return BackupResult.model_validate_json(line)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.backup_status import Attempt, BackupStatus, Condition, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
 from quotenode_backup.cluster.objects import Job, Pod, Run
-from quotenode_backup.contract import Outcome, Result, StoredBundle, StoredComponent
+from quotenode_backup.contract.results import BackupResult, Outcome, StoredBundle, StoredComponent
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.reasons import Reason
 
@@ -143,7 +143,7 @@ def bundle(**changes: Any) -> StoredBundle:
     return whole.model_copy(update=changes)
 
 
-def result(number: int = 1, **changes: Any) -> Result:
+def result(number: int = 1, **changes: Any) -> BackupResult:
     """Of an attempt that succeeded; with a `reason`, of one that failed for it."""
     fields: dict[str, Any] = {
         "run_uid": UID,
@@ -153,14 +153,14 @@ def result(number: int = 1, **changes: Any) -> Result:
         "message": "Backed up",
         "bundle": None if "reason" in changes else bundle(),
     }
-    return Result(**(fields | changes))
+    return BackupResult(**(fields | changes))
 
 
-def told_by(said: Result) -> str:
+def told_by(said: BackupResult) -> str:
     return said.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def ended_pod(number: int = 1, said: Result | None = None, exit_code: int = 0, **changes: Any) -> Pod:
+def ended_pod(number: int = 1, said: BackupResult | None = None, exit_code: int = 0, **changes: Any) -> Pod:
     """A pod that is over, with its termination message."""
     over: dict[str, Any] = {
         "phase": "Failed" if exit_code else "Succeeded",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from quotenode_backup.contract import Plan
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.runner.bundle.reader import Restorer
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor
@@ -51,8 +51,8 @@ def plan_fields(**changes: Any) -> dict[str, Any]:
     }
 
 
-def make_plan(**changes: Any) -> Plan:
-    return Plan.model_validate_json(json.dumps(plan_fields(**changes)))
+def make_plan(**changes: Any) -> BackupPlan:
+    return BackupPlan.model_validate_json(json.dumps(plan_fields(**changes)))
 
 
 def write_secret(places: Places, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:

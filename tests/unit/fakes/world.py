@@ -11,18 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quotenode_backup.cluster.errors import AlreadyExists, Conflict, NotFound
-from quotenode_backup.contract import (
-    AuditOutcome,
-    Outcome,
-    Plan,
-    RecordPlan,
-    RemovalPlan,
-    Result,
-    RetentionOutcome,
-    RowStatus,
-    SearchPlan,
-    StoredBundle,
-)
+from quotenode_backup.contract.plans import BackupPlan, RecordPlan, RemovalPlan, RowStatus, SearchPlan
+from quotenode_backup.contract.results import AuditOutcome, BackupResult, Outcome, RetentionOutcome, StoredBundle
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason
 from quotenode_backup.domain.retention import mark
 from quotenode_backup.manifests import labels
@@ -41,7 +31,7 @@ POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 AUTOSCALERS = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
 
-Script = Callable[[Plan], Reason]
+Script = Callable[[BackupPlan], Reason]
 """How the attempt of a plan ends."""
 
 
@@ -207,7 +197,7 @@ class World:
         text = job["spec"]["template"]["metadata"]["annotations"][labels.PLAN]
         match job["metadata"]["labels"].get(labels.TASK):
             case None:
-                said = self._backed_up(Plan.model_validate_json(text))
+                said = self._backed_up(BackupPlan.model_validate_json(text))
             case "record":
                 said = self._recorded(RecordPlan.model_validate_json(text))
             case "find":
@@ -219,7 +209,7 @@ class World:
         phase = "Succeeded" if said.outcome is Outcome.SUCCEEDED else "Failed"
         self.change(path, status={"phase": phase, "containerStatuses": [{"name": "runner", "state": state}]})
 
-    def _backed_up(self, plan: Plan) -> Result:
+    def _backed_up(self, plan: BackupPlan) -> BackupResult:
         self.served_during_dump.append(self.application_pods())
         reason = self.script(plan)
         done = reason is Reason.COMPLETED
@@ -227,7 +217,7 @@ class World:
             self.bundles.append(plan.run_uid)
             self.committed.add(plan.run_uid)
         row = RowStatus.COMPLETED if done else RowStatus.FAILED
-        return Result(
+        return BackupResult(
             run_uid=plan.run_uid,
             attempt=plan.attempt,
             outcome=Outcome.SUCCEEDED if done else Outcome.FAILED,
@@ -250,10 +240,10 @@ class World:
         self.rows[uid] = status
         return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message="Recorded")
 
-    def _recorded(self, plan: RecordPlan) -> Result:
+    def _recorded(self, plan: RecordPlan) -> BackupResult:
         return _of_task(plan, self._row(plan.original_uid or plan.run_uid, plan.row.status))
 
-    def _searched(self, plan: SearchPlan) -> Result:
+    def _searched(self, plan: SearchPlan) -> BackupResult:
         uid = next((uid for uid in self.bundles if _bundle_of(uid, self.now).path == plan.path), None)
         found = _bundle_of(uid, self.now) if uid else None
         said = AuditOutcome(
@@ -261,7 +251,7 @@ class World:
         )
         return _of_task(plan, said).model_copy(update={"bundle": found})
 
-    def _removed(self, plan: RemovalPlan) -> Result:
+    def _removed(self, plan: RemovalPlan) -> BackupResult:
         uid = plan.original_uid or plan.run_uid
         if uid in self.bundles:
             self.bundles.remove(uid)
@@ -272,8 +262,8 @@ def _bundle_of(uid: str, completed: datetime) -> StoredBundle:
     return bundle(path=f"shop-0/{uid}.tar.gz", sha256=hashlib.sha256(uid.encode()).hexdigest(), completed=completed)
 
 
-def _of_task(plan: RecordPlan | RemovalPlan | SearchPlan, said: AuditOutcome) -> Result:
-    return Result(
+def _of_task(plan: RecordPlan | RemovalPlan | SearchPlan, said: AuditOutcome) -> BackupResult:
+    return BackupResult(
         run_uid=plan.run_uid,
         attempt=plan.attempt,
         outcome=Outcome.SUCCEEDED if said.logged else Outcome.FAILED,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from quotenode_backup.api.backup_status import Attempt, Destination
-from quotenode_backup.contract import Plan, plan_digest
+from quotenode_backup.contract.plans import BackupPlan, plan_digest
 from quotenode_backup.manifests import labels
 from quotenode_backup.manifests.backup_job import backup_job
 from quotenode_backup.manifests.followup_job import removal_job
@@ -106,7 +106,7 @@ def test_removing_a_bundle_gives_nothing_on_its_claim_to_a_group() -> None:
 
 def test_the_plan_is_in_the_annotation_to_the_letter() -> None:
     text = made(files=FILES)["spec"]["template"]["metadata"]["annotations"][labels.PLAN]
-    assert Plan.model_validate_json(text).files[1].sub_path == "b"
+    assert BackupPlan.model_validate_json(text).files[1].sub_path == "b"
 
 
 def test_the_plan_can_not_be_changed_without_its_checksum() -> None:

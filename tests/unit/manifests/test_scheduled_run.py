@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.manifests.scheduled_run import scheduled_run
 from tests.unit.fakes.given import START, spec
 

@@ -8,6 +8,7 @@ from quotenode_backup.api.backup_status import ConditionType
 from quotenode_backup.cluster.errors import NameTaken, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import Run
+from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import RECORD, record_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
@@ -36,7 +37,7 @@ class AuditRows:
             return None
         jobs = await self._cluster.tasks_of(run.namespace, RECORD, run.uid)
         pods = await self._cluster.task_pods_of(run.namespace, RECORD, run.uid)
-        match next_task(run.uid, jobs, pods, self._clock()):
+        match next_task(run.uid, jobs, pods, self._clock(), Result):
             case Begin(number):
                 return await self._begin_record(run, run.spec, number)
             case Pause(again, _, _):

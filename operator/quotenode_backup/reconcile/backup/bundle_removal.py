@@ -8,6 +8,7 @@ from quotenode_backup.api.backup_status import ConditionType, Destination
 from quotenode_backup.cluster.errors import NamespaceTerminating, NameTaken, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import Pod, Run
+from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import REMOVE, removal_job
 from quotenode_backup.manifests.pod import RunnerSettings
@@ -42,7 +43,7 @@ class BundleRemoval:
     async def _remove(self, run: Run, spec: BackupSpec, bundle: Destination) -> timedelta | None:
         jobs = await self._cluster.tasks_of(run.namespace, REMOVE, run.uid)
         pods = await self._cluster.task_pods_of(run.namespace, REMOVE, run.uid)
-        match next_task(run.uid, jobs, pods, self._clock(), _last_obstacle(run)):
+        match next_task(run.uid, jobs, pods, self._clock(), Result, _last_obstacle(run)):
             case Begin(number):
                 return await self._begin_removal(run, spec, bundle, number)
             case Pause(again, job, obstacle):

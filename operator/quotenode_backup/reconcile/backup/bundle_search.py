@@ -8,7 +8,7 @@ from quotenode_backup.api.pod import Pod
 from quotenode_backup.cluster.errors import NameTaken, Refused
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import Claim, Run
-from quotenode_backup.contract import Result
+from quotenode_backup.contract.results import SearchResult
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import FIND, search_job
 from quotenode_backup.manifests.pod import Placement, RunnerSettings
@@ -54,7 +54,7 @@ class BundleSearch:
     async def _look_in(self, run: Run, bundle: MarkedBundle, claim: Claim) -> timedelta | None:
         jobs = await self._cluster.tasks_of(run.namespace, FIND, run.uid)
         pods = await self._cluster.task_pods_of(run.namespace, FIND, run.uid)
-        match next_task(run.uid, jobs, pods, self._clock()):
+        match next_task(run.uid, jobs, pods, self._clock(), SearchResult):
             case Begin(number):
                 return await self._begin(run, bundle, claim, number)
             case Pause(again, _, obstacle):
@@ -86,7 +86,7 @@ class BundleSearch:
         user = bundle.user_id or (run.spec.pod.run_as_user if run.spec else None) or IMAGE_USER
         return beside(user, claim, mounters)
 
-    async def _conclude(self, run: Run, bundle: MarkedBundle, result: Result) -> timedelta | None:
+    async def _conclude(self, run: Run, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
         if result.bundle is None or not restored.is_the_marked(result.bundle, bundle):
             await self._give_up(run, result.message)
             return None

@@ -6,10 +6,10 @@ from quotenode_backup.api.backup import AuditLog, BackupSpec
 from quotenode_backup.api.backup_status import Attempt, ConditionType, Destination
 from quotenode_backup.api.finished_mark import MarkedBundle
 from quotenode_backup.cluster.objects import Run
-from quotenode_backup.contract import (
+from quotenode_backup.contract.plans import (
     AuditRow,
+    BackupPlan,
     InitiatedBy,
-    Plan,
     PlannedClaim,
     PlannedDatabase,
     PlannedFiles,
@@ -22,10 +22,10 @@ from quotenode_backup.contract import (
 from quotenode_backup.domain import naming, timing
 
 
-def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> Plan:
+def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> BackupPlan:
     started = run.status.start_time or attempt.start_time
     local = spec.storage.local
-    return Plan(
+    return BackupPlan(
         run_uid=run.uid,
         namespace=run.namespace,
         name=run.name,

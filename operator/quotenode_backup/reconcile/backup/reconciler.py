@@ -13,7 +13,7 @@ from quotenode_backup.api.backup_status import Attempt, ConditionType
 from quotenode_backup.cluster.errors import Invalid, NameTaken, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import Job, Pod, Run
-from quotenode_backup.contract import RetentionOutcome
+from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.retention import is_among

@@ -9,7 +9,7 @@ from datetime import datetime
 from quotenode_backup.api.backup_status import BackupStatus, ConditionType, Destination, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
 from quotenode_backup.cluster.objects import Run
-from quotenode_backup.contract import StoredBundle
+from quotenode_backup.contract.results import StoredBundle
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.reconcile.backup.status import Finding, components, summarized, with_conditions

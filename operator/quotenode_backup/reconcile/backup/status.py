@@ -20,7 +20,7 @@ from quotenode_backup.api.backup_status import (
     StoppedApplication,
 )
 from quotenode_backup.cluster.objects import Run, Stopped
-from quotenode_backup.contract import AuditOutcome, StoredBundle, StoredComponent
+from quotenode_backup.contract.results import AuditOutcome, StoredBundle, StoredComponent
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.phase import phase
 from quotenode_backup.domain.reasons import Reason

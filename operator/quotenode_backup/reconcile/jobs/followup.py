@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Generic
 
 from quotenode_backup.api.backup_status import Attempt
 from quotenode_backup.cluster.objects import Job, Pod
-from quotenode_backup.contract import Outcome, Result
+from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.reconcile.jobs.outcome import outcome, result_of
+from quotenode_backup.reconcile.jobs.outcome import AnyResult, outcome, result_of
 from quotenode_backup.reconcile.jobs.pod_problems import with_pod
 from quotenode_backup.reconcile.reporting.requeue import TICK
 
@@ -32,10 +33,10 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Done(Generic[AnyResult]):
     """One of the Jobs did it."""
 
-    result: Result
+    result: AnyResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,15 @@ class Failed:
 
 
 def next_task(
-    run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datetime, obstacle: str = ""
-) -> Begin | Pause | Done | Failed:
+    run_uid: str, jobs: Sequence[Job], pods: Sequence[Pod], now: datetime, kind: type[AnyResult], obstacle: str = ""
+) -> Begin | Pause | Done[AnyResult] | Failed:
     """`jobs` and `pods`: those of one task of one run. `obstacle`: why the newest Job's pod did not run when it was last looked at."""
     newest = max(jobs, key=lambda job: job.number, default=None)
     if newest is None:
         return Begin(1)
     if not newest.is_finished:
         return Pause(TICK, newest.name, _obstacle(newest, pods))
-    told = _result(run_uid, newest, pods)
+    told = _result(run_uid, newest, pods, kind)
     if told and told.outcome is Outcome.SUCCEEDED and newest.complete:
         return Done(told)
     due = (newest.ended or newest.created) + timing.task_delay(newest.number)
@@ -84,6 +85,6 @@ def _without_result(job: Job, pods: Sequence[Pod], obstacle: str) -> str:
     return f"Job {job.name}{NO_RESULT}{obstacle or f'see kubectl describe job {job.name}'}"
 
 
-def _result(run_uid: str, job: Job, pods: Sequence[Pod]) -> Result | None:
-    results = (result_of(run_uid, job.number, pod) for pod in pods if pod.job_name == job.name)
+def _result(run_uid: str, job: Job, pods: Sequence[Pod], kind: type[AnyResult]) -> AnyResult | None:
+    results = (result_of(run_uid, job.number, pod, kind) for pod in pods if pod.job_name == job.name)
     return next((result for result in results if result), None)

@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from quotenode_backup.api.backup_status import MESSAGE_LIMIT, Attempt
 from quotenode_backup.cluster.objects import Job, Pod
-from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOutcome, StoredBundle
+from quotenode_backup.contract.results import (
+    AuditOutcome,
+    BackupResult,
+    Outcome,
+    Result,
+    RetentionOutcome,
+    StoredBundle,
+)
 from quotenode_backup.domain.reasons import Exit, Reason
 from quotenode_backup.domain.text import shortened
+
+AnyResult = TypeVar("AnyResult", bound=Result)
 
 _LOST_BY_ITS_NODE = {"ContainerStatusUnknown", "Unknown"}
 """How kubelet and containerd call a container that they find no more, as after a restart of the node."""
@@ -34,7 +44,7 @@ def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obsta
     """`obstacle`: why the pod had no node when it was last looked at; empty when it had one."""
     mine = [pod for pod in pods if pod.job_name == attempt.job_name]
     for pod in mine:
-        result = result_of(run_uid, attempt.number, pod)
+        result = result_of(run_uid, attempt.number, pod, BackupResult)
         if result:
             return _of_result(result, pod, job)
     for pod in mine:
@@ -43,10 +53,10 @@ def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obsta
     return _gone(job, attempt, obstacle)
 
 
-def result_of(run_uid: str, number: int, pod: Pod) -> Result | None:
+def result_of(run_uid: str, number: int, pod: Pod, kind: type[AnyResult]) -> AnyResult | None:
     """The pod's termination message, if it is one of ours and about this attempt. It is data from outside."""
     try:
-        result = Result.model_validate_json(pod.termination_message)
+        result = kind.model_validate_json(pod.termination_message)
     except ValidationError:
         return None
     is_ours = (result.run_uid, result.attempt) == (run_uid, number)
@@ -58,7 +68,7 @@ def _could_not_read_the_plan(result: Result) -> bool:
     return result.outcome is Outcome.FAILED and result.reason is Reason.PLAN_INVALID and not result.run_uid
 
 
-def _of_result(result: Result, pod: Pod, job: Job) -> Ended:
+def _of_result(result: BackupResult, pod: Pod, job: Job) -> Ended:
     message = shortened(result.message, MESSAGE_LIMIT)
     if result.outcome is Outcome.FAILED:
         return Ended(result.reason, message, pod.exit_code, audit=result.audit)
@@ -69,7 +79,7 @@ def _of_result(result: Result, pod: Pod, job: Job) -> Ended:
     return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.notes, result.audit, result.retention)
 
 
-def _doubt(result: Result, pod: Pod, job: Job) -> str:
+def _doubt(result: BackupResult, pod: Pod, job: Job) -> str:
     """Why its word is not enough; empty when all that there should be is there."""
     if pod.exit_code != 0:
         return f"ended with exit code {pod.exit_code}"

@@ -12,7 +12,7 @@ from typing import Any
 from quotenode_backup.api.backup import STALE_AFTER, BackupSpec
 from quotenode_backup.api.backup_status import MESSAGE_LIMIT, BackupStatus, ConditionType, Phase
 from quotenode_backup.cluster.objects import Run
-from quotenode_backup.contract import InitiatedBy
+from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.schedule import Due, Schedule, ScheduleInvalid

@@ -14,7 +14,7 @@ from fcntl import ioctl
 from termios import FIONREAD
 from typing import IO, Any
 
-from quotenode_backup.contract import Plan
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.members import Part, Segment
@@ -237,7 +237,7 @@ def _reasons(said: str) -> str:
 
 class Files(Component):
     def __init__(
-        self, segment: Segment, plan: Plan, places: Places, environment: Mapping[str, str], redact: Redactor
+        self, segment: Segment, plan: BackupPlan, places: Places, environment: Mapping[str, str], redact: Redactor
     ) -> None:
         super().__init__(segment, redact)
         self._environment = environment

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from quotenode_backup.contract import Plan
 from quotenode_backup.contract.manifest import (
     BundleManifest,
     BundleTarget,
@@ -14,6 +13,7 @@ from quotenode_backup.contract.manifest import (
     FilesSource,
     RunnerUser,
 )
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.members import Part
 
@@ -34,7 +34,7 @@ def with_notes(account: Mapping[str, Any], count: int, notes: Sequence[str]) -> 
 
 
 def describe(
-    plan: Plan,
+    plan: BackupPlan,
     parts: Mapping[str, Part],
     account: Mapping[str, Any],
     versions: Mapping[str, Any],
@@ -61,7 +61,7 @@ def describe(
     )
 
 
-def target(plan: Plan, system_identifier: int) -> BundleTarget:
+def target(plan: BackupPlan, system_identifier: int) -> BundleTarget:
     """Two clusters that write into one exported folder can call their servers the same: the identifier tells them apart."""
     database = plan.database
     return BundleTarget(
@@ -69,7 +69,7 @@ def target(plan: Plan, system_identifier: int) -> BundleTarget:
     )
 
 
-def _files(plan: Plan, part: Part, account: Mapping[str, Any]) -> FilesMember:
+def _files(plan: BackupPlan, part: Part, account: Mapping[str, Any]) -> FilesMember:
     sources = tuple(FilesSource(name=f.name, claim_name=f.claim_name, sub_path=f.sub_path) for f in plan.files)
     return FilesMember(
         member="files.tar.gz",

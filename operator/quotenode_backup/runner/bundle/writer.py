@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Self
 
-from quotenode_backup.contract import Plan
 from quotenode_backup.contract.manifest import BundleManifest
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.manifest import describe
 from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive, write_all
@@ -16,7 +16,7 @@ from quotenode_backup.runner.store.destination import Folder
 class PartialBundle:
     """A bundle under its partial name. The files go straight into it, the dump, usually smaller, beside it and then in."""
 
-    def __init__(self, folder: Folder, plan: Plan) -> None:
+    def __init__(self, folder: Folder, plan: BackupPlan) -> None:
         self._folder, self._plan = folder, plan
         self._mtime = int(plan.started.timestamp())
         self._open_files = ExitStack()

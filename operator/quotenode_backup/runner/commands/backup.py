@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from quotenode_backup.contract import DETAIL_LIMIT, Plan, Result
 from quotenode_backup.contract.manifest import BundleManifest, CommitRecord
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import DETAIL_LIMIT, BackupResult
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
@@ -48,7 +49,7 @@ LOCK_CHECK_SECONDS = 5.0
 PROGRESS_SECONDS = 10.0
 
 
-def back_up(plan: Plan, places: Places, redact: Redactor) -> Result:
+def back_up(plan: BackupPlan, places: Places, redact: Redactor) -> BackupResult:
     server = server_of(plan.database, places, redact)
     for index, files in enumerate(plan.files):
         require_source(places.source(index), files.sub_path, files.claim_name)
@@ -66,7 +67,7 @@ def _mark() -> str:
     return os.environ.get("POD_UID") or f"process-{os.getpid()}"
 
 
-def _stored_once(attempt: "Attempt") -> Result:
+def _stored_once(attempt: "Attempt") -> BackupResult:
     folder = attempt.folder
     try:
         commit.clear_away(folder)
@@ -82,7 +83,7 @@ def _stored_once(attempt: "Attempt") -> Result:
         commit.remove_own_partials(folder)
 
 
-def _followed_up(attempt: "Attempt", result: Result) -> Result:
+def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     """What comes after a bundle that is there: older ones go, and the row in backup_logs says so. Neither can fail the run."""
     assert result.bundle, "only a stored bundle is followed up"
     interruption.only_note()
@@ -101,7 +102,7 @@ def _followed_up(attempt: "Attempt", result: Result) -> Result:
 class Attempt:
     """Everything that is held from the lock to the commit."""
 
-    plan: Plan
+    plan: BackupPlan
     places: Places
     server: Server
     client: Client
@@ -113,7 +114,7 @@ class Attempt:
         self._began = time.monotonic()
         self._check_lock = Every(LOCK_CHECK_SECONDS, self.lock.check)
 
-    def run(self) -> Result:
+    def run(self) -> BackupResult:
         self.session.require_readable()
         if self.plan.audit:
             audit.begin(self.plan, self.server)
@@ -216,7 +217,7 @@ class Attempt:
         [found] = supervise([work], kill=reading.kill, watch=self._watch(progress))
         return found
 
-    def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> Result:
+    def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> BackupResult:
         """The lock is looked at a last time: without it another attempt may have committed this run."""
         self.lock.check()
         interruption.shield()

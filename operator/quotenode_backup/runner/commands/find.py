@@ -8,8 +8,9 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from quotenode_backup.contract import DETAIL_LIMIT, Result, SearchPlan, StoredBundle
 from quotenode_backup.contract.manifest import NewerRecord
+from quotenode_backup.contract.plans import SearchPlan
+from quotenode_backup.contract.results import DETAIL_LIMIT, SearchResult, StoredBundle
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
@@ -33,18 +34,18 @@ class Absent(Exception):
 
 
 def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(SearchPlan, find, A_SEARCH), arguments, places)
+    return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, places)
 
 
-def find(plan: SearchPlan, places: Places, _redact: Redactor) -> Result:
+def find(plan: SearchPlan, places: Places, _redact: Redactor) -> SearchResult:
     try:
         bundle = _found(plan, places)
     except Absent as absence:
-        return plans.done(plan, f"{_place(plan)} {absence}.")
+        return plans.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
     except OSError as error:
         raise _failed(plan, error) from error
     message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
-    return plans.done(plan, message).model_copy(update={"bundle": bundle})
+    return plans.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
 
 
 def _found(plan: SearchPlan, places: Places) -> StoredBundle:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from quotenode_backup.contract import RecordPlan, Result
+from quotenode_backup.contract.plans import RecordPlan
+from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.runner.postgres import backup_logs as audit
 from quotenode_backup.runner.postgres.server import server_of
@@ -17,11 +18,11 @@ A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
 
 
 def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(RecordPlan, record, A_ROW), arguments, places)
+    return program.run(Command(RecordPlan, Result, record, A_ROW), arguments, places)
 
 
 def record(plan: RecordPlan, places: Places, redact: Redactor) -> Result:
     outcome = audit.write(server_of(plan.database, places, redact), plan.original_uid or plan.run_uid, plan.row)
     if outcome.logged:
-        return plans.done(plan, outcome.message).model_copy(update={"audit": outcome})
-    return plans.failed(plan, RunFailed(outcome.reason, outcome.message)).model_copy(update={"audit": outcome})
+        return plans.succeeded(plan, outcome.message, Result)
+    return plans.failed(plan, RunFailed(outcome.reason, outcome.message), Result)

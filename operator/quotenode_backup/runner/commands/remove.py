@@ -9,8 +9,9 @@ import logging
 import os
 from collections.abc import Sequence
 
-from quotenode_backup.contract import RemovalPlan, Result
 from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.plans import RemovalPlan
+from quotenode_backup.contract.results import Result
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
@@ -30,7 +31,7 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(RemovalPlan, remove, A_REMOVAL), arguments, places)
+    return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, places)
 
 
 def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
@@ -41,9 +42,8 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
     except OSError as error:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
-    return plans.done(
-        plan, f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
-    )
+    message = f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
+    return plans.succeeded(plan, message, Result)
 
 
 def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:

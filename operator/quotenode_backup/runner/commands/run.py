@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from quotenode_backup.contract import Plan, Result
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import BackupResult
 from quotenode_backup.runner.commands.backup import back_up
 from quotenode_backup.runner.postgres import backup_logs as audit
 from quotenode_backup.runner.process import program
@@ -13,8 +14,8 @@ from quotenode_backup.runner.process.program import Command
 
 
 def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(Plan, back_up, interruption.A_BACKUP, _with_row), arguments, places)
+    return program.run(Command(BackupPlan, BackupResult, back_up, interruption.A_BACKUP, _with_row), arguments, places)
 
 
-def _with_row(plan: Plan, places: Places, redact: Redactor, result: Result) -> Result:
+def _with_row(plan: BackupPlan, places: Places, redact: Redactor, result: BackupResult) -> BackupResult:
     return result.model_copy(update={"audit": audit.failed(plan, places, redact, result)})

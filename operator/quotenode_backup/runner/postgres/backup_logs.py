@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 
-from quotenode_backup.contract import DETAIL_LIMIT, AuditOutcome, AuditRow, Plan, Result, RowStatus, StoredBundle
+from quotenode_backup.contract.plans import AuditRow, BackupPlan, RowStatus
+from quotenode_backup.contract.results import DETAIL_LIMIT, AuditOutcome, Result, StoredBundle
 from quotenode_backup.domain.naming import bundle_home, local_url
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
@@ -49,7 +50,7 @@ _NOT_EVEN_TRIED = {
 """Nothing was begun, or the database can't be spoken to."""
 
 
-def begin(plan: Plan, server: Server) -> None:
+def begin(plan: BackupPlan, server: Server) -> None:
     """The run has the database's lock, so no other run of ours can be at work: rows that say so are closed."""
     row = _row(plan, RowStatus.RUNNING, folder_url(plan))
 
@@ -60,13 +61,13 @@ def begin(plan: Plan, server: Server) -> None:
     _logged(_outcome(server, work))
 
 
-def completed(plan: Plan, server: Server, stored: StoredBundle) -> AuditOutcome:
+def completed(plan: BackupPlan, server: Server, stored: StoredBundle) -> AuditOutcome:
     row = _row(plan, RowStatus.COMPLETED, local_url(plan.local.claim_name, stored.path))
     told = {"completed": stored.completed, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
     return write(server, plan.run_uid, row.model_copy(update=told))
 
 
-def failed(plan: Plan, places: Places, redact: Redactor, result: Result) -> AuditOutcome | None:
+def failed(plan: BackupPlan, places: Places, redact: Redactor, result: Result) -> AuditOutcome | None:
     """None where it was not even tried."""
     if not plan.audit or result.reason in _NOT_EVEN_TRIED:
         return None
@@ -89,14 +90,14 @@ def _logged(outcome: AuditOutcome) -> AuditOutcome:
     return outcome
 
 
-def folder_url(plan: Plan) -> str:
+def folder_url(plan: BackupPlan) -> str:
     """Where the bundle will be, as far as that is known from the beginning."""
     database, local = plan.database, plan.local
     home = bundle_home(local.sub_path, plan.namespace, database.host, database.port, database.name)
     return local_url(local.claim_name, home)
 
 
-def _row(plan: Plan, status: RowStatus, destination: str) -> AuditRow:
+def _row(plan: BackupPlan, status: RowStatus, destination: str) -> AuditRow:
     return AuditRow(status=status, initiated_by=plan.initiated_by, started=plan.started, destination=destination)
 
 

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from quotenode_backup.contract import Compression
+from quotenode_backup.contract.plans import Compression
 from quotenode_backup.domain.reasons import Reason, RunFailed
 
 ZSTD_SINCE = 16

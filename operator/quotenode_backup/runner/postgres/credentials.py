@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quotenode_backup.contract import PlannedDatabase
+from quotenode_backup.contract.plans import PlannedDatabase
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.process.mounts import Places
 

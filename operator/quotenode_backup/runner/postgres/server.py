@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quotenode_backup.contract import PlannedDatabase
+from quotenode_backup.contract.plans import PlannedDatabase
 from quotenode_backup.runner.postgres.credentials import Credentials, read_credentials, require_ca
 from quotenode_backup.runner.process.display import Redactor, sentence, shown
 from quotenode_backup.runner.process.mounts import Places

@@ -4,18 +4,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from quotenode_backup import contract
+from quotenode_backup.contract import paths
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    plan: Path = Path(contract.PLAN_PATH)
-    result: Path = Path(contract.RESULT_PATH)
-    database_secret: Path = Path(contract.DATABASE_SECRET)
-    ca_file: Path = Path(contract.CA_FILE)
-    sources: Path = Path(contract.SOURCES)
-    destination: Path = Path(contract.DESTINATION)
-    private: Path = Path(contract.PRIVATE)
+    plan: Path = Path(paths.PLAN)
+    result: Path = Path(paths.RESULT)
+    database_secret: Path = Path(paths.DATABASE_SECRET)
+    ca_file: Path = Path(paths.CA_FILE)
+    sources: Path = Path(paths.SOURCES)
+    destination: Path = Path(paths.DESTINATION)
+    private: Path = Path(paths.PRIVATE)
     clients: Path = Path("/usr/lib/postgresql")
     """Debian's layout: one folder per major version, programs in its `bin`."""
 

@@ -6,23 +6,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quotenode_backup.contract import (
-    DETAIL_LIMIT,
-    PLAN_VERSION,
-    Outcome,
-    Plan,
-    RecordPlan,
-    RemovalPlan,
-    Result,
-    SearchPlan,
-    StoredBundle,
-    plan_digest,
-    to_line,
-)
+from quotenode_backup.contract.plans import PLAN_VERSION, Plan, plan_digest
+from quotenode_backup.contract.results import DETAIL_LIMIT, Outcome, Result, to_line
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.process.display import sentence
 
-AnyPlan = TypeVar("AnyPlan", Plan, RecordPlan, RemovalPlan, SearchPlan)
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
+AnyResult = TypeVar("AnyResult", bound=Result)
 
 
 def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
@@ -59,8 +49,8 @@ def _what_is_wrong(error: ValidationError) -> str:
     return f"The plan is not one this runner can read: {where}: {first['msg']}."
 
 
-def done(plan: Plan | RecordPlan | RemovalPlan | SearchPlan, message: str) -> Result:
-    return Result(
+def succeeded(plan: Plan, message: str, kind: type[AnyResult]) -> AnyResult:
+    return kind(
         run_uid=plan.run_uid,
         attempt=plan.attempt,
         outcome=Outcome.SUCCEEDED,
@@ -69,12 +59,9 @@ def done(plan: Plan | RecordPlan | RemovalPlan | SearchPlan, message: str) -> Re
     )
 
 
-def stored(plan: Plan, bundle: StoredBundle, notes: int, message: str) -> Result:
-    return done(plan, message).model_copy(update={"bundle": bundle, "notes": notes})
-
-
-def failed(plan: Plan | RecordPlan | RemovalPlan | SearchPlan | None, failure: RunFailed) -> Result:
-    return Result(
+def failed(plan: Plan | None, failure: RunFailed, kind: type[AnyResult]) -> AnyResult:
+    """`plan`: None when it could not be read."""
+    return kind(
         run_uid=plan.run_uid if plan else "",
         attempt=plan.attempt if plan else 0,
         outcome=Outcome.FAILED,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from quotenode_backup.contract import Outcome, Result
+from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, RunFailed
 from quotenode_backup.runner.process import logs
 from quotenode_backup.runner.process import plan_io as plans
@@ -14,24 +14,25 @@ from quotenode_backup.runner.process import signals as interruption
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.environment import forbid_core_dumps
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.plan_io import AnyPlan
+from quotenode_backup.runner.process.plan_io import AnyPlan, AnyResult
 from quotenode_backup.runner.process.signals import Unfinished
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Command(Generic[AnyPlan]):
+class Command(Generic[AnyPlan, AnyResult]):
     plan: type[AnyPlan]
-    work: Callable[[AnyPlan, Places, Redactor], Result]
+    result: type[AnyResult]
+    work: Callable[[AnyPlan, Places, Redactor], AnyResult]
     unfinished: Unfinished
-    after_failure: Callable[[AnyPlan, Places, Redactor, Result], Result] = lambda _plan, _places, _redact, result: (
-        result
+    after_failure: Callable[[AnyPlan, Places, Redactor, AnyResult], AnyResult] = (
+        lambda _plan, _places, _redact, result: result
     )
     """Has the last word. Nothing interrupts it."""
 
 
-def run(command: Command[AnyPlan], arguments: Sequence[str], places: Places | None = None) -> int:
+def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], places: Places | None = None) -> int:
     """`arguments`: the plan's checksum."""
     logs.set_up()
     forbid_core_dumps()
@@ -41,22 +42,22 @@ def run(command: Command[AnyPlan], arguments: Sequence[str], places: Places | No
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
-class Program(Generic[AnyPlan]):
-    def __init__(self, command: Command[AnyPlan], digest: str, places: Places) -> None:
+class Program(Generic[AnyPlan, AnyResult]):
+    def __init__(self, command: Command[AnyPlan, AnyResult], digest: str, places: Places) -> None:
         self.places = places
         self._digest = digest
-        self._command: Command[AnyPlan] = command
+        self._command: Command[AnyPlan, AnyResult] = command
         self._plan: AnyPlan | None = None
         self._redact = Redactor()
 
-    def ended(self) -> Result:
+    def ended(self) -> AnyResult:
         """When it returns, nothing interrupts any more: what is left is to say how it ended."""
         try:
             return self._succeeded_or_not()
         except interruption.Interrupted as end:
             return self._failed(end.failure)
 
-    def _succeeded_or_not(self) -> Result:
+    def _succeeded_or_not(self) -> AnyResult:
         try:
             result = self._attempt()
         except RunFailed as failure:
@@ -65,15 +66,15 @@ class Program(Generic[AnyPlan]):
         log.info("%s", result.message)
         return result
 
-    def _failed(self, failure: RunFailed) -> Result:
+    def _failed(self, failure: RunFailed) -> AnyResult:
         interruption.shield()
         log.error("%s: %s", failure.reason, failure.message)
-        result = plans.failed(self._plan, failure)
+        result = plans.failed(self._plan, failure, self._command.result)
         if self._plan is None:
             return result
         return self._command.after_failure(self._plan, self.places, self._redact, result)
 
-    def _attempt(self) -> Result:
+    def _attempt(self) -> AnyResult:
         interruption.listen(self._command.unfinished)
         self._plan = plan = plans.read_plan(self.places.plan, self._command.plan, self._digest)
         interruption.stop_at(plan.deadline, self._command.unfinished)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from quotenode_backup.contract import Plan, Result, StoredBundle, StoredComponent
 from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import BackupResult, StoredBundle, StoredComponent
 from quotenode_backup.domain.retention import CLOCKS_APART
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
@@ -23,7 +24,7 @@ MOST_CANDIDATES = 3
 
 
 def find(
-    folder: Folder, plan: Plan, system_identifier: int, flaw: Callable[[Shelf, CommitRecord], str]
+    folder: Folder, plan: BackupPlan, system_identifier: int, flaw: Callable[[Shelf, CommitRecord], str]
 ) -> CommitRecord | None:
     """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle that has a flaw stays as it is."""
     with _listed(), opened(folder.path) as shelf:
@@ -38,12 +39,12 @@ def find(
     return None
 
 
-def _is_of_run(plan: Plan, system_identifier: int, record: CommitRecord) -> bool:
+def _is_of_run(plan: BackupPlan, system_identifier: int, record: CommitRecord) -> bool:
     is_of_target = record.is_of(plan.namespace, target(plan, system_identifier))
     return is_of_target and (record.run_uid, record.started) == (plan.run_uid, to_the_second(plan.started))
 
 
-def last_size(folder: Folder, plan: Plan, system_identifier: int) -> int:
+def last_size(folder: Folder, plan: BackupPlan, system_identifier: int) -> int:
     """The room that the newest bundle of this database with the same volumes takes on the disk. 0 when there is none.
 
     Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
@@ -72,11 +73,13 @@ def _listed() -> Iterator[None]:
         log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
 
 
-def result(plan: Plan, folder: Folder, record: CommitRecord, how: str) -> Result:
+def result(plan: BackupPlan, folder: Folder, record: CommitRecord, how: str) -> BackupResult:
     """`how` ends the sentence about the bundle."""
     name = record.bundle.name
     message = f"{name} ({readable_size(record.bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
-    return plans.stored(plan, stored_bundle(record, folder.below_claim(name)), record.note_count, message)
+    bundle = stored_bundle(record, folder.below_claim(name))
+    succeeded = plans.succeeded(plan, message, BackupResult)
+    return succeeded.model_copy(update={"bundle": bundle, "notes": record.note_count})
 
 
 def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from quotenode_backup.contract import Plan
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.naming import bundle_folder
 from quotenode_backup.domain.reasons import Reason, RunFailed
@@ -54,7 +54,7 @@ class Folder:
         return sum(path.lstat().st_blocks * 512 for path in self.path.glob(f"{self.partial().name}*"))
 
 
-def prepare(root: Path, plan: Plan, server: str, mark: str) -> Folder:
+def prepare(root: Path, plan: BackupPlan, server: str, mark: str) -> Folder:
     target = plan.database
     name = bundle_folder(plan.namespace, target.host, target.port, target.name)
     claim_root = root.resolve()
@@ -68,7 +68,7 @@ def prepare(root: Path, plan: Plan, server: str, mark: str) -> Folder:
     return folder
 
 
-def _inside(root: Path, plan: Plan) -> Path:
+def _inside(root: Path, plan: BackupPlan) -> Path:
     path = (root / plan.local.sub_path).resolve()
     if not path.is_relative_to(root):
         raise RunFailed(

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quotenode_backup.contract import Plan
 from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, Kept, mark
 from quotenode_backup.runner.process.display import shown
@@ -85,7 +85,7 @@ class Inventory:
             yield f"{named(list(self.others))}: of another database, server or namespace, left as it is."
 
 
-def trusted(shelf: Shelf, plan: Plan, own: str) -> Inventory:
+def trusted(shelf: Shelf, plan: BackupPlan, own: str) -> Inventory:
     """Two looks at the folder must agree, and both hold the bundle that was stored just now."""
     names = shelf.names()
     if names != shelf.names():

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from quotenode_backup.contract import Plan, RetentionOutcome
 from quotenode_backup.contract.manifest import CommitRecord
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
@@ -35,7 +36,7 @@ PROBLEM_LIMIT = 240
 
 
 def apply(
-    folder: Folder, plan: Plan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
+    folder: Folder, plan: BackupPlan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
 ) -> RetentionOutcome:
     """`own` is the bundle that was stored just now. `restorer` must know the dumps of every release so far.
 
@@ -53,7 +54,7 @@ def apply(
     return outcome
 
 
-def finish_begun(folder: Folder, plan: Plan, system_identifier: int) -> None:
+def finish_begun(folder: Folder, plan: BackupPlan, system_identifier: int) -> None:
     """A bundle that a dead attempt condemned is no backup any more, and takes room that the next one may need.
 
     What can't go now is told by `apply`, after a success.
@@ -83,7 +84,13 @@ def _nothing(problem: str) -> RetentionOutcome:
 
 class Pruning:
     def __init__(
-        self, folder: Folder, plan: Plan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
+        self,
+        folder: Folder,
+        plan: BackupPlan,
+        keep_last: int,
+        own: str,
+        check_lock: Callable[[], None],
+        restorer: Restorer,
     ) -> None:
         self._path, self._plan, self._keep_last = folder.path, plan, keep_last
         self._own, self._check_lock, self._restorer = own, check_lock, restorer

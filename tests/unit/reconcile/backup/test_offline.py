@@ -9,7 +9,7 @@ import pytest
 
 from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.contract import Plan
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
@@ -155,7 +155,7 @@ def until_stopped(world: World) -> Client:
 
 
 def test_scaled_up_just_before_the_end_it_is_no_offline_backup_either() -> None:
-    def heals(plan: Plan) -> Reason:
+    def heals(plan: BackupPlan) -> Reason:
         world.scale("backend", 2)
         return Reason.COMPLETED
 

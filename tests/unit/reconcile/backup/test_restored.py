@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from quotenode_backup.cluster.errors import Refused
-from quotenode_backup.contract import Outcome, Plan
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from tests.unit.fakes.lives import (
@@ -43,7 +44,7 @@ STATUS_THAT_COMES_BACK = (
 )
 
 
-def script(plan: Plan) -> Reason:
+def script(plan: BackupPlan) -> Reason:
     return Reason.CREDENTIALS_REFUSED if plan.name == "refused" else Reason.COMPLETED
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from quotenode_backup.contract.results import BackupResult
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Pause, next_task
 from quotenode_backup.reconcile.reporting.requeue import TICK
@@ -19,7 +20,7 @@ def over(number: int = 1, **changes: Any) -> Any:
 
 
 def after(at: float, *jobs: Any, pods: Any = ()) -> object:
-    return next_task(UID, jobs, pods, START + seconds(at))
+    return next_task(UID, jobs, pods, START + seconds(at), BackupResult)
 
 
 def test_the_first_begins_at_once_and_is_waited_for() -> None:
@@ -79,6 +80,6 @@ def test_a_pod_without_a_result_is_told_without_advice_for_backups(changes: dict
 
 
 def test_what_kept_a_pod_from_running_is_told_when_its_jobs_deadline_has_taken_it() -> None:
-    step = next_task(UID, [over()], [], START + seconds(11), "No node takes pod pod-1")
+    step = next_task(UID, [over()], [], START + seconds(11), BackupResult, "No node takes pod pod-1")
     assert isinstance(step, Failed)
     assert step.message == f"Job {over().name} came to no result: No node takes pod pod-1"

@@ -3,7 +3,7 @@
 import pytest
 
 from quotenode_backup.cluster.objects import Job, Pod
-from quotenode_backup.contract import AuditOutcome, RetentionOutcome
+from quotenode_backup.contract.results import AuditOutcome, RetentionOutcome
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.outcome import outcome
 from tests.unit.fakes.given import UID, attempt, ended_pod, job, result

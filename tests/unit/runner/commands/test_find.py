@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.contract import Outcome, Result, SearchPlan
+from quotenode_backup.contract.plans import SearchPlan
+from quotenode_backup.contract.results import Outcome, SearchResult
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.find import find
 from quotenode_backup.runner.process.display import Redactor
@@ -34,7 +35,7 @@ def places(tmp_path: Path) -> Places:
     return places
 
 
-def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: object) -> Result:
+def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: object) -> SearchResult:
     fields = {
         "runUid": "anew",
         "namespace": "shop",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quotenode_backup.contract import RemovalPlan
+from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.remove import remove

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import quotenode_backup
-from quotenode_backup.contract import plan_digest
+from quotenode_backup.contract.plans import plan_digest
 from quotenode_backup.domain.reasons import Exit, Reason
 from quotenode_backup.runner.process.mounts import Places
 from tests.unit.fakes.site import make_places, plan_fields, write_secret

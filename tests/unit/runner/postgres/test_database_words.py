@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from quotenode_backup.contract import Compression
+from quotenode_backup.contract.plans import Compression
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.components import connection_string, dump_failure
 from quotenode_backup.runner.postgres import clients

@@ -6,8 +6,15 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotenode_backup import contract
-from quotenode_backup.contract import AuditOutcome, Outcome, Result, RetentionOutcome, StoredBundle, StoredComponent
+from quotenode_backup.contract import results
+from quotenode_backup.contract.results import (
+    AuditOutcome,
+    BackupResult,
+    Outcome,
+    RetentionOutcome,
+    StoredBundle,
+    StoredComponent,
+)
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.retention import mark
 from quotenode_backup.runner.store.inventory import MOST_SURVIVORS
@@ -17,8 +24,8 @@ SHA256 = "d9" * 32
 COMPONENT = StoredComponent(size_bytes=2**50, sha256=SHA256)
 
 
-def result(message: str, problem: str | None, said: str, survivors: int, path: str = "a" * 400) -> Result:
-    return Result(
+def result(message: str, problem: str | None, said: str, survivors: int, path: str = "a" * 400) -> BackupResult:
+    return BackupResult(
         run_uid="0b6f2a9e-6a53-4f0e-9d59-0c6f7d1c2e3f",
         attempt=12,
         outcome=Outcome.SUCCEEDED,
@@ -41,17 +48,17 @@ def result(message: str, problem: str | None, said: str, survivors: int, path: s
     )
 
 
-def read(line: bytes) -> Result:
-    return Result.model_validate(json.loads(line))
+def read(line: bytes) -> BackupResult:
+    return BackupResult.model_validate(json.loads(line))
 
 
 def test_365_survivors_and_long_sentences_of_any_alphabet_fit() -> None:
     for character in ("x", "é", "語", "😀", '"', "\\"):
         full = result(
-            character * contract.DETAIL_LIMIT, character * PROBLEM_LIMIT, character * contract.DETAIL_LIMIT, 365
+            character * results.DETAIL_LIMIT, character * PROBLEM_LIMIT, character * results.DETAIL_LIMIT, 365
         )
-        line = contract.to_line(full)
-        assert len(line) <= contract.RESULT_LIMIT
+        line = results.to_line(full)
+        assert len(line) <= results.RESULT_LIMIT
         assert read(line).bundle == full.bundle
         assert read(line).retention is not None
         assert read(line).message
@@ -59,20 +66,20 @@ def test_365_survivors_and_long_sentences_of_any_alphabet_fit() -> None:
 
 def test_365_survivors_are_told_with_an_ordinary_path_and_a_long_message() -> None:
     path = f"{'backups/' * 5}{'n' * 63}-{'0' * 24}/quotenode-backup-20260301-023015.tar.gz"
-    full = result("é" * contract.DETAIL_LIMIT, None, "The run is a row of public.backup_logs.", 365, path)
-    kept = read(contract.to_line(full))
+    full = result("é" * results.DETAIL_LIMIT, None, "The run is a row of public.backup_logs.", 365, path)
+    kept = read(results.to_line(full))
     assert kept.retention == full.retention
     assert kept.message.startswith("é" * 60)
 
 
 def test_a_result_that_fits_is_told_as_it_is() -> None:
     full = result("short", "a problem", "a word", 20)
-    assert read(contract.to_line(full)) == full
+    assert read(results.to_line(full)) == full
 
 
 @given(st.text(max_size=600), st.text(max_size=300), st.text(max_size=600), st.integers(0, MOST_SURVIVORS))
 def test_any_result_fits(message: str, problem: str, said: str, survivors: int) -> None:
     full = result(message, problem, said, survivors)
-    line = contract.to_line(full)
-    assert len(line) <= contract.RESULT_LIMIT
+    line = results.to_line(full)
+    assert len(line) <= results.RESULT_LIMIT
     assert read(line).bundle == full.bundle

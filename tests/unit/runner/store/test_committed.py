@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.contract import Plan
 from quotenode_backup.contract.manifest import CommitRecord
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading
 from quotenode_backup.runner.bundle.writer import PartialBundle
@@ -26,22 +26,22 @@ NAME = "quotenode-backup-20260301-023015.tar.gz"
 
 
 @pytest.fixture
-def plan() -> Plan:
+def plan() -> BackupPlan:
     return make_plan()
 
 
 @pytest.fixture
-def folder(tmp_path: Path, plan: Plan) -> Folder:
+def folder(tmp_path: Path, plan: BackupPlan) -> Folder:
     return destination.prepare(make_places(tmp_path).destination, plan, "a1b2c3d4", "pod-1")
 
 
-def put(folder: Folder, plan: Plan, dump: bytes = DUMP, **changes: Any) -> CommitRecord:
+def put(folder: Folder, plan: BackupPlan, dump: bytes = DUMP, **changes: Any) -> CommitRecord:
     """The bundle of the plan's run, but for what is changed."""
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, dump, FILES).model_copy(update=changes)
     return bundle_maker.put(folder.path / NAME, made, dump, FILES)
 
 
-def found(folder: Folder, plan: Plan) -> CommitRecord | None:
+def found(folder: Folder, plan: BackupPlan) -> CommitRecord | None:
     restorer = make_restorer(folder.claim_root)
 
     def read(shelf: Shelf, record: CommitRecord) -> str:
@@ -50,12 +50,12 @@ def found(folder: Folder, plan: Plan) -> CommitRecord | None:
     return committed.find(folder, plan, SYSTEM, read)
 
 
-def test_the_bundle_of_an_earlier_attempt_is_found(folder: Folder, plan: Plan) -> None:
+def test_the_bundle_of_an_earlier_attempt_is_found(folder: Folder, plan: BackupPlan) -> None:
     mine = put(folder, plan)
     assert found(folder, plan) == mine
 
 
-def test_what_a_backup_writes_passes(folder: Folder, plan: Plan) -> None:
+def test_what_a_backup_writes_passes(folder: Folder, plan: BackupPlan) -> None:
     account = {"files": 1, "folders": 0, "links": 0, "bytes": 5, "note_count": 0, "notes": []}
     with PartialBundle(folder, plan) as bundle:
         parts = {}
@@ -69,7 +69,7 @@ def test_what_a_backup_writes_passes(folder: Folder, plan: Plan) -> None:
     assert found(folder, plan) == mine
 
 
-def test_in_whatever_order_its_members_are(folder: Folder, plan: Plan) -> None:
+def test_in_whatever_order_its_members_are(folder: Folder, plan: BackupPlan) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     members = bundle_maker.members(made, DUMP, FILES)
     bundle_maker.pack(folder.path / NAME, {name: members[name] for name in sorted(members)})
@@ -87,27 +87,29 @@ def test_in_whatever_order_its_members_are(folder: Folder, plan: Plan) -> None:
     ],
 )
 def test_that_of_another_run_namespace_start_or_server_is_not(
-    folder: Folder, plan: Plan, changes: dict[str, Any]
+    folder: Folder, plan: BackupPlan, changes: dict[str, Any]
 ) -> None:
     put(folder, plan, **changes)
     assert found(folder, plan) is None
 
 
-def test_twelve_bytes_and_a_record_are_no_bundle(folder: Folder, plan: Plan) -> None:
+def test_twelve_bytes_and_a_record_are_no_bundle(folder: Folder, plan: BackupPlan) -> None:
     (folder.path / NAME).write_bytes(b"twelve bytes")
     bundle_maker.record(folder.path / NAME, bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP))
     assert found(folder, plan) is None
     assert (folder.path / NAME).read_bytes() == b"twelve bytes"
 
 
-def test_what_pg_restore_cannot_read_is_no_bundle(folder: Folder, plan: Plan) -> None:
+def test_what_pg_restore_cannot_read_is_no_bundle(folder: Folder, plan: BackupPlan) -> None:
     put(folder, plan, dump=b"no dump")
     assert found(folder, plan) is None
 
 
 @pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])
 @pytest.mark.parametrize("how", ["changed", "missing", "twice"])
-def test_a_member_that_is_not_as_the_record_says_is_found(folder: Folder, plan: Plan, member: str, how: str) -> None:
+def test_a_member_that_is_not_as_the_record_says_is_found(
+    folder: Folder, plan: BackupPlan, member: str, how: str
+) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     members = bundle_maker.members(made, DUMP, FILES)
     if how == "changed":
@@ -121,7 +123,7 @@ def test_a_member_that_is_not_as_the_record_says_is_found(folder: Folder, plan: 
     assert found(folder, plan) is None
 
 
-def test_a_manifest_inside_that_tells_another_story_is_found(folder: Folder, plan: Plan) -> None:
+def test_a_manifest_inside_that_tells_another_story_is_found(folder: Folder, plan: BackupPlan) -> None:
     theirs = bundle_maker.manifest(target(plan, SYSTEM), "another", STARTED, DUMP, FILES)
     mine = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     bundle_maker.pack(folder.path / NAME, bundle_maker.members(theirs, DUMP, FILES))
@@ -129,7 +131,7 @@ def test_a_manifest_inside_that_tells_another_story_is_found(folder: Folder, pla
     assert found(folder, plan) is None
 
 
-def test_a_link_is_not_followed(folder: Folder, plan: Plan) -> None:
+def test_a_link_is_not_followed(folder: Folder, plan: BackupPlan) -> None:
     put(folder, plan)
     (folder.path / NAME).rename(folder.claim_root / "elsewhere")
     (folder.path / NAME).symlink_to(folder.claim_root / "elsewhere")
@@ -137,7 +139,7 @@ def test_a_link_is_not_followed(folder: Folder, plan: Plan) -> None:
 
 
 def test_a_good_one_is_found_beside_what_cannot_be_read(
-    folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = put(folder, plan)
     forbidden = "a.tar.gz.manifest.json"
@@ -151,7 +153,7 @@ def refuse() -> None:
     raise PermissionError(13, "Permission denied")
 
 
-def bundle_of(folder: Folder, plan: Plan, days: int, size: int, **changes: Any) -> Path:
+def bundle_of(folder: Folder, plan: BackupPlan, days: int, size: int, **changes: Any) -> Path:
     """A committed bundle that takes about so many bytes on the disk."""
     path = folder.path / f"bundle-{days}.tar.gz"
     dump = os.urandom(size)
@@ -160,7 +162,9 @@ def bundle_of(folder: Folder, plan: Plan, days: int, size: int, **changes: Any) 
     return path
 
 
-def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(folder: Folder, plan: Plan) -> None:
+def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(
+    folder: Folder, plan: BackupPlan
+) -> None:
     bundle_of(folder, plan, 3, 900_000)
     bundle_of(folder, plan, 2, 100_000)
     bundle_of(folder, plan, 1, 700_000, files=None)
@@ -168,18 +172,18 @@ def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(
     assert committed.last_size(folder, plan, SYSTEM + 1) == 0
 
 
-def test_a_record_without_a_bundle_tells_no_room(folder: Folder, plan: Plan) -> None:
+def test_a_record_without_a_bundle_tells_no_room(folder: Folder, plan: BackupPlan) -> None:
     """Its bundle was removed by hand, to make room."""
     bundle_of(folder, plan, 2, 100_000)
     bundle_of(folder, plan, 1, 900_000).unlink()
     assert 100_000 <= committed.last_size(folder, plan, SYSTEM) < 150_000
 
 
-def test_a_sparse_file_takes_no_more_room_than_it_has_on_the_disk(folder: Folder, plan: Plan) -> None:
+def test_a_sparse_file_takes_no_more_room_than_it_has_on_the_disk(folder: Folder, plan: BackupPlan) -> None:
     os.truncate(bundle_of(folder, plan, 1, 100_000), 1 << 40)
     assert committed.last_size(folder, plan, SYSTEM) < 150_000
 
 
-def test_a_bundle_of_the_future_tells_no_room(folder: Folder, plan: Plan) -> None:
+def test_a_bundle_of_the_future_tells_no_room(folder: Folder, plan: BackupPlan) -> None:
     bundle_of(folder, plan, -1, 100_000)
     assert committed.last_size(folder, plan, SYSTEM) == 0

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import quotenode_backup
-from quotenode_backup.contract import Plan, RetentionOutcome
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import is_among
 from quotenode_backup.runner.bundle.manifest import target
@@ -35,12 +36,12 @@ def held() -> None:
 
 
 @pytest.fixture
-def plan() -> Plan:
+def plan() -> BackupPlan:
     return make_plan()
 
 
 @pytest.fixture
-def folder(tmp_path: Path, plan: Plan) -> Folder:
+def folder(tmp_path: Path, plan: BackupPlan) -> Folder:
     """The run's own bundle, and one of each of the four days before."""
     folder = destination.prepare(make_places(tmp_path).destination, plan, "a1b2c3d4", "pod-1")
     put(folder, plan, 0, plan.run_uid)
@@ -49,7 +50,7 @@ def folder(tmp_path: Path, plan: Plan) -> Folder:
     return folder
 
 
-def put(folder: Folder, plan: Plan, days: int, run_uid: str, dump: bytes = DUMP) -> None:
+def put(folder: Folder, plan: BackupPlan, days: int, run_uid: str, dump: bytes = DUMP) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), run_uid, NOW - timedelta(days=days), dump)
     bundle_maker.put(folder.path / name(days), made, dump)
 
@@ -59,7 +60,7 @@ def name(days: int) -> str:
 
 
 def applied(
-    folder: Folder, plan: Plan, keep_last: int = 2, check_lock: Callable[[], None] = held
+    folder: Folder, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
     restorer = make_restorer(folder.claim_root)
@@ -74,19 +75,19 @@ def rot(folder: Folder, days: int) -> None:
     (folder.path / name(days)).write_bytes(content)
 
 
-def test_a_bundle_that_there_is_no_time_to_read_counts_by_its_size(folder: Folder, plan: Plan) -> None:
+def test_a_bundle_that_there_is_no_time_to_read_counts_by_its_size(folder: Folder, plan: BackupPlan) -> None:
     put(folder, plan, 1, "run-1", DUMP + os.urandom(1_000_000))
     rot(folder, 1)
     outcome, staying = applied(folder, late())
     assert (outcome.problem, staying) == (None, [0, 1])
 
 
-def late() -> Plan:
+def late() -> BackupPlan:
     """Its deadline is over, so there is no time to read anything to its end."""
     return make_plan(deadline=datetime.now(UTC).isoformat())
 
 
-def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Folder, plan: Plan) -> None:
+def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Folder, plan: BackupPlan) -> None:
     (folder.path / name(1)).write_bytes(bytes((folder.path / name(1)).stat().st_size))
     outcome, staying = applied(folder, late())
     assert outcome.problem
@@ -94,7 +95,7 @@ def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Folder, pl
     assert staying == [0, 1, 2]
 
 
-def test_without_time_a_file_with_holes_does_not_count(folder: Folder, plan: Plan) -> None:
+def test_without_time_a_file_with_holes_does_not_count(folder: Folder, plan: BackupPlan) -> None:
     put(folder, plan, 1, "run-1", DUMP + os.urandom(1_000_000))
     size = (folder.path / name(1)).stat().st_size
     os.truncate(folder.path / name(1), size // 2)
@@ -104,7 +105,7 @@ def test_without_time_a_file_with_holes_does_not_count(folder: Folder, plan: Pla
     assert staying == [0, 1, 2]
 
 
-def test_with_time_to_read_it_does_not_count(folder: Folder, plan: Plan) -> None:
+def test_with_time_to_read_it_does_not_count(folder: Folder, plan: BackupPlan) -> None:
     rot(folder, 1)
     outcome, staying = applied(folder, plan)
     assert outcome.problem
@@ -112,7 +113,7 @@ def test_with_time_to_read_it_does_not_count(folder: Folder, plan: Plan) -> None
     assert staying == [0, 1, 2]
 
 
-def test_without_the_databases_lock_nothing_is_removed(folder: Folder, plan: Plan) -> None:
+def test_without_the_databases_lock_nothing_is_removed(folder: Folder, plan: BackupPlan) -> None:
     def lost() -> None:
         raise RunFailed(Reason.SOURCE_CONNECTION_LOST, "The lock was lost.")
 
@@ -124,7 +125,7 @@ def test_without_the_databases_lock_nothing_is_removed(folder: Folder, plan: Pla
     assert all(is_among(f"run-{days}", outcome.survivors) for days in range(1, 5))
 
 
-def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Folder, plan: Plan) -> None:
+def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Folder, plan: BackupPlan) -> None:
     (folder.path / f"{name(0)}.manifest.json").unlink()
     outcome, staying = applied(folder, plan)
     assert outcome.problem
@@ -132,7 +133,7 @@ def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Fol
     assert (outcome.survivors, staying) == (None, [0, 1, 2, 3, 4])
 
 
-def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "RECHECK_SECONDS", 0.2)
     monkeypatch.setattr(retention, "REMOVAL_SECONDS", 1.0)
     monkeypatch.setattr(supervision, "STOP_SECONDS", 0.2)
@@ -150,14 +151,16 @@ def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: Plan, monkeyp
     released.set()
 
 
-def test_too_many_survivors_to_tell_are_not_told(folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_survivors_to_tell_are_not_told(
+    folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inventory, "MOST_SURVIVORS", 3)
     outcome, staying = applied(folder, plan, keep_last=4)
     assert (outcome.pruned, outcome.survivors, outcome.problem, staying) == (1, None, None, [0, 1, 2, 3])
     assert applied(folder, plan, keep_last=3)[0].survivors
 
 
-def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Folder, plan: Plan) -> None:
+def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Folder, plan: BackupPlan) -> None:
     def pin() -> None:
         (folder.path / f"{name(4)}.keep").touch()
 
@@ -165,7 +168,7 @@ def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Folder, plan: Plan)
     assert (outcome.pruned, staying) == (2, [0, 1, 4])
 
 
-def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Folder, plan: Plan) -> None:
+def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Folder, plan: BackupPlan) -> None:
     for days in (1, 2):
         made = bundle_maker.manifest(target(plan, SYSTEM), f"run-{days}", NOW - timedelta(days=days), DUMP)
         (folder.path / name(days)).write_bytes(os.urandom(5000))
@@ -176,14 +179,16 @@ def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Fold
     assert staying == [0, 1, 2, 3, 4]
 
 
-def test_a_dump_that_cannot_be_listed_does_not_count(folder: Folder, plan: Plan) -> None:
+def test_a_dump_that_cannot_be_listed_does_not_count(folder: Folder, plan: BackupPlan) -> None:
     put(folder, plan, 1, "run-1", b"no dump at all")
     outcome, staying = applied(folder, plan)
     assert outcome.problem
     assert staying == [0, 1, 2]
 
 
-def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do(folder: Folder, plan: Plan) -> None:
+def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do(
+    folder: Folder, plan: BackupPlan
+) -> None:
     put(folder, plan, 4, "run-4", DUMP + os.urandom(200_000))
     outcome, staying = applied(folder, plan)
     assert outcome.problem == (
@@ -193,7 +198,7 @@ def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do
     assert staying == [0, 1, 4]
 
 
-def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Folder, plan: Plan) -> None:
+def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Folder, plan: BackupPlan) -> None:
     for days in (1, 4):
         record = folder.path / f"{name(days)}.manifest.json"
         record.write_bytes(record.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 2'))
@@ -207,7 +212,7 @@ def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Fo
 
 @pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
 def test_one_file_that_cannot_be_read_keeps_no_other(
-    folder: Folder, plan: Plan, refused: str, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, plan: BackupPlan, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = Shelf.file
 
@@ -225,7 +230,7 @@ def test_one_file_that_cannot_be_read_keeps_no_other(
 
 
 def test_one_bundle_that_cannot_be_removed_keeps_no_other(
-    folder: Folder, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove = Shelf.remove
 
@@ -257,7 +262,7 @@ def test_the_sentence_of_a_run_has_a_clause_for_it(outcome: RetentionOutcome | N
 TOLD_TO_STOP = """
 import os, signal, sys
 from pathlib import Path
-from quotenode_backup.contract import Plan
+from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.runner.process import signals as interruption
 from quotenode_backup.runner.store import retention
 from quotenode_backup.runner.store.destination import Folder
@@ -270,7 +275,7 @@ def told():
 
 interruption.only_note()
 path = Path(sys.argv[1])
-plan = Plan.model_validate_json(sys.argv[2])
+plan = BackupPlan.model_validate_json(sys.argv[2])
 outcome = retention.apply(Folder(path, path, "c", "s", "p"), plan, 1, "bundle-0.tar.gz", told, make_restorer(path))
 print(outcome.model_dump_json())
 """

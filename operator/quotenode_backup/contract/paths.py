@@ -1,0 +1,13 @@
+"""Where a pod of the runner has its plan, its Secrets and its volumes: the operator mounts them there."""
+
+PLAN = "/plan/plan.json"
+RESULT = "/dev/termination-log"
+DATABASE_SECRET = "/secrets/database"
+"""Holds `username` and `password`, whatever the keys of the Secret are called."""
+CA_FILE = "/secrets/ca/ca.crt"
+SOURCES = "/source"
+"""`files[i]` of the plan is the whole claim, mounted read-only at `/source/<i>`."""
+DESTINATION = "/destination"
+"""The whole claim of `storage.local`."""
+PRIVATE = "/run/quotenode"
+"""Small, in memory, writable: HOME, TMPDIR and the copies of secrets that programs want as files."""
