@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
 from quotenode_backup.controller.health import Metrics
-from quotenode_backup.reconcile.schedule.snapshot import Reading
+from quotenode_backup.reconcile.schedule.snapshot import Snapshot
 from tests.chart.rendering import render, the
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ TARGET = {"job", "instance"}
 """What Prometheus itself says of each sample of one operator."""
 OPERATORS_NAMESPACE = "quotenode-system"
 NOW = datetime(2026, 11, 30, 2, tzinfo=UTC)
-READING = Reading(
+READING = Snapshot(
     created=NOW,
     stale_after_seconds=172800,
     suspended=False,

@@ -123,7 +123,7 @@ def _completed(number: int) -> Json:
         }
         for kind, held in (kinds | {"LocalBundlePresent": "True"}).items()
     ]
-    attempt = {"number": 1, "jobName": f"qnb-{number:020d}-01", "startTime": start, "completionTime": end}
+    attempt = {"number": 1, "jobName": f"qnb-backup-{number:020d}-01", "startTime": start, "completionTime": end}
     part = {"sizeBytes": 10**9, "checksum": "a" * 64}
     bundle = f"shop-{'b' * 24}/quotenode-backup-20260101-000000.tar.gz"
     return {

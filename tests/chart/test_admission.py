@@ -253,8 +253,8 @@ def test_what_ties_a_pod_to_its_backup_is_guarded() -> None:
         labels.RUN_NAME,
         labels.RUN_UID,
         labels.ATTEMPT,
-        labels.TASK,
-        labels.TASK_FOR,
+        labels.STEP,
+        labels.KIND,
         labels.PLAN,
     ):
         assert f"'{key}'" in asked

@@ -6,7 +6,7 @@ from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.waiting import eventually
 
 RUN = "backup.quotenode.io/run"
-TASK = "backup.quotenode.io/task"
+STEP = "backup.quotenode.io/step"
 PASSWORD = "change-me-please"
 """Of the stand-in's role quotenode."""
 
@@ -115,11 +115,11 @@ def condition(seen: Json, kind: str) -> Json:
 
 def jobs(namespace: Namespace, name: str) -> list[Json]:
     """Those of its attempts."""
-    return namespace.items("jobs", f"{RUN}={name},!{TASK}")
+    return namespace.items("jobs", f"{RUN}={name},{STEP}=backup")
 
 
 def pods(namespace: Namespace, name: str) -> list[Json]:
-    return namespace.items("pods", f"{RUN}={name},!{TASK}")
+    return namespace.items("pods", f"{RUN}={name},{STEP}=backup")
 
 
 def running_pod(namespace: Namespace, name: str, within: float = 60) -> Json:

@@ -165,7 +165,7 @@ class Site:
     def _shape(self, line: str) -> str:
         named = line.replace(f"/namespaces/{self.namespace.name}", "")
         named = re.sub(r"(quotenodebackups/old)-[ab]", r"\1-*", named)
-        return re.sub(r"qnb-[0-9a-f]{20}", "qnb-*", re.sub(r"qn-lock-[0-9a-f]{24}", "qn-lock-*", named))
+        return re.sub(r"(qnb-[a-z]+-)[0-9a-f]{20}", r"\1*", re.sub(r"qn-lock-[0-9a-f]{24}", "qn-lock-*", named))
 
     def told(self) -> list[str]:
         """The reasons of the Events about the run, sorted: one for each time."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from quotenode_backup.contract.manifest import BundleTarget, FilesSource
 from quotenode_backup.domain import naming, retention
+from quotenode_backup.domain.target import Target
 from tests import bundle_maker
 from tests.integration import trees
 from tests.integration.bundles import command
@@ -70,7 +71,7 @@ def bundle(
     `server`: the system identifier of one that is called the same, and is not the site's. `filler`: how many bytes of files it has.
     """
     name = database or site.database.name
-    shelf = site.destination / naming.bundle_folder(NAMESPACE, HOST, site.database.server.port, name)
+    shelf = site.destination / Target(NAMESPACE, HOST, site.database.server.port, name).bundle_folder
     made = datetime.now(UTC) - timedelta(days=days_ago)
     older = Older((on or shelf) / naming.bundle_name(made), str(uuid.uuid4()))
     target = BundleTarget(

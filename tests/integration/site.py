@@ -10,8 +10,8 @@ from pathlib import Path
 
 from quotenode_backup.contract import plans
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain import naming
 from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.domain.target import Target
 from tests.integration import trees
 from tests.integration.bundles import Opened, content, open_by_hand
 from tests.integration.pod import USER, Mount, Outcome, Pod
@@ -56,7 +56,7 @@ class Site:
 
     @property
     def shelf_name(self) -> str:
-        return naming.bundle_folder(NAMESPACE, HOST, self.database.server.port, self.database.name)
+        return Target(NAMESPACE, HOST, self.database.server.port, self.database.name).bundle_folder
 
     def plan(
         self,

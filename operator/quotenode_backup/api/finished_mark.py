@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from quotenode_backup.api.backup_status import Phase, Sha256, Word
+from quotenode_backup.api.backup_status import Sha256
+from quotenode_backup.api.conditions import Phase, Word
 
 
 class MarkedBundle(BaseModel):

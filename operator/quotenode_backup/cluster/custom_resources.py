@@ -1,125 +1,161 @@
-"""Everything the operator asks of the API server about QuoteNodeBackups, one method each. The rest is in `gateway`."""
+"""What the operator asks of the API server about QuoteNodeBackups. A verb that is new here belongs in `permissions`."""
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
 
+from quotenode_backup.api.backup import KIND
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.finished_mark import FinishedMark
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json
-from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound
-from quotenode_backup.cluster.objects import Run
-from quotenode_backup.cluster.parsing import (
-    is_at_rest,
+from quotenode_backup.cluster.backup_parsing import (
+    backup_of,
     is_finished,
     is_in_storage,
-    is_of_target,
     is_over,
     is_schedule,
+    is_settled,
     readable,
-    run_of,
     status_patch,
+    target_of,
 )
+from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
+from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound, Unreadable
+from quotenode_backup.cluster.objects import AnyBackup, BackupRun, Resource, Run, Schedule, UnreadableSchedule
+from quotenode_backup.domain.owner import Key, Owner
+from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests import labels
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+AnyResource = TypeVar("AnyResource", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A resource that has yet to end, and the database that it is about. Not more of it was parsed."""
+
+    owner: Owner
+    target: Target
+    created: datetime
+    deleting: bool
 
 
 class CustomResources:
     def __init__(self, connection: Connection) -> None:
         self._api = connection
 
-    async def read_run(self, namespace: str, name: str) -> Run | None:
+    async def read(self, namespace: str, name: str) -> AnyBackup | None:
         """None when there is none, and for what can't be a name: it may come from a Lease that anybody wrote."""
         if not NAME.fullmatch(name):
             return None
         try:
-            return run_of(await self._api.read(paths.runs(namespace, name)))
+            return backup_of(await self._api.read(paths.runs(namespace, name)))
         except NotFound:
             return None
 
-    async def unsettled_runs(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
-        """Namespace and name of each that something is left to do for. The others are not even parsed: there can be thousands."""
-        async for item in self._items(paths.runs(namespace), {}):
-            if not is_at_rest(item) and readable(item):
-                yield item["metadata"]["namespace"], item["metadata"]["name"]
+    async def unsettled(self, namespace: str | None) -> AsyncIterator[Key]:
+        """Each that something is left to do for. The others are not even parsed: there can be thousands."""
+        async for item in self._items(namespace):
+            if not is_settled(item) and readable(item):
+                yield Key(KIND, item["metadata"]["namespace"], item["metadata"]["name"])
 
-    async def stored_beside(self, run: Run) -> AsyncIterator[Run]:
+    async def waiting(self, namespace: str) -> list[Waiting]:
+        """The runs that are still to end, those at work too."""
+        return [
+            Waiting(
+                owner=Owner(KIND, namespace, item["metadata"]["name"], item["metadata"]["uid"]),
+                target=target,
+                created=datetime.fromisoformat(item["metadata"]["creationTimestamp"]),
+                deleting="deletionTimestamp" in item["metadata"],
+            )
+            async for item in self._items(namespace)
+            if not is_over(item) and not is_schedule(item) and (target := target_of(item))
+        ]
+
+    async def stored_beside(self, run: BackupRun) -> AsyncIterator[BackupRun]:
         """The other finished runs whose bundles are in the same folder as the run's."""
-        async for item in self._items(paths.runs(run.namespace), {}):
+        async for item in self._items(run.namespace):
             is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
-            if is_other and is_of_target(item, run) and is_in_storage(item, run) and (other := readable(item)):
-                yield other
+            if is_other and target_of(item) == run.target and is_in_storage(item, run):
+                other = readable(item)
+                if isinstance(other, BackupRun):
+                    yield other
 
-    async def keep_finalizer(self, run: Run, wanted: bool) -> None:
+    async def set_finalizer(self, resource: Resource, *, present: bool) -> None:
         """Compare-and-swap, and nobody else's finalizer is touched."""
-        path = paths.runs(run.namespace, run.name)
+        path = paths.runs(resource.namespace, resource.name)
         try:
             meta = (await self._api.read(path))["metadata"]
             others = [name for name in meta.get("finalizers", ()) if name != labels.FINALIZER]
-            kept = [*others, labels.FINALIZER] if wanted else others
-            body = {"metadata": {"uid": run.uid, "resourceVersion": meta["resourceVersion"], "finalizers": kept}}
+            kept = [*others, labels.FINALIZER] if present else others
+            body = {"metadata": {"uid": resource.uid, "resourceVersion": meta["resourceVersion"], "finalizers": kept}}
             await self._api.write("PATCH", path, body, MERGE_PATCH)
         except NotFound:
             return
 
-    async def rivals_of(self, run: Run) -> AsyncIterator[Run]:
-        """The other runs of the same database in the namespace that are still to end. Only those are parsed: a namespace can hold thousands."""
-        async for item in self._items(paths.runs(run.namespace), {}):
-            is_rival = item["metadata"]["uid"] != run.uid and is_of_target(item, run)
-            is_rival = is_rival and not is_over(item) and not is_schedule(item)
-            if is_rival and (rival := readable(item)):
-                yield rival
+    async def release_finalizers(self, namespace: str) -> None:
+        """Ours, off all that is being deleted in a namespace that is going away: no Job can remove a bundle there any more."""
+        async for item in self._items(namespace):
+            found = readable(item)
+            if found and found.deleting and found.has_finalizer:
+                await self.set_finalizer(found, present=False)
 
-    async def runs_of_schedule(self, schedule: Run) -> list[Run]:
+    async def of_schedule(self, schedule: Schedule | UnreadableSchedule) -> list[Run]:
         """Finished ones too, as far as they can be read, and those that a schedule of this name made before both were restored."""
         query = {"labelSelector": labels.of_schedule(schedule.name)}
-        found = [readable(item) async for item in self._items(paths.runs(schedule.namespace), query)]
-        return [run for run in found if run and (run.schedule_uid == schedule.uid or (run.came_back and run.is_over))]
+        path = paths.runs(schedule.namespace)
+        found = [readable(item) async for item in each_item(self._api, path, query)]
+        runs = [run for run in found if isinstance(run, Run)]
+        return [run for run in runs if run.schedule_uid == schedule.uid or (run.came_back and run.is_over)]
 
-    async def ensure_run(self, manifest: Json) -> Run:
+    async def ensure(self, manifest: Json) -> Run:
         """Create the run of a schedule, or adopt the one of this name that the same schedule made before."""
         meta = manifest["metadata"]
         try:
-            return run_of(await self._api.write("POST", paths.runs(meta["namespace"]), manifest))
+            made = backup_of(await self._api.write("POST", paths.runs(meta["namespace"]), manifest))
         except AlreadyExists:
-            run = run_of(await self._api.read(paths.runs(meta["namespace"], meta["name"])))
-        if run.schedule_uid != meta["labels"][labels.SCHEDULE_UID]:
-            raise NameTaken(f"QuoteNodeBackup {run.name} exists and is not this schedule's")
-        return run
+            made = backup_of(await self._api.read(paths.runs(meta["namespace"], meta["name"])))
+        if not isinstance(made, Run) or made.schedule_uid != meta["labels"][labels.SCHEDULE_UID]:
+            raise NameTaken(f"QuoteNodeBackup {made.name} exists and is not this schedule's")
+        return made
 
-    async def delete_run(self, run: Run) -> None:
+    async def delete(self, resource: Resource) -> None:
         """Raises Conflict when the resource is not what was read."""
-        body = {"preconditions": {"uid": run.uid, "resourceVersion": run.resource_version}}
+        body = {"preconditions": {"uid": resource.uid, "resourceVersion": resource.resource_version}}
         try:
-            await self._api.write("DELETE", paths.runs(run.namespace, run.name), body)
+            await self._api.write("DELETE", paths.runs(resource.namespace, resource.name), body)
         except NotFound:
             return
 
-    async def annotate(self, run: Run, key: str, text: str | None) -> Run:
+    async def annotate(self, resource: AnyResource, key: str, text: str | None) -> AnyResource:
         """Compare-and-swap: raises Conflict when the resource is not what was read. None takes the annotation off."""
-        meta = {"uid": run.uid, "resourceVersion": run.resource_version, "annotations": {key: text}}
-        answer = await self._api.write("PATCH", paths.runs(run.namespace, run.name), {"metadata": meta}, MERGE_PATCH)
-        return run_of(answer)
+        meta = {"uid": resource.uid, "resourceVersion": resource.resource_version, "annotations": {key: text}}
+        return await self._patched(resource, "", {"metadata": meta})
 
-    async def mark_finished(self, run: Run, mark: FinishedMark) -> Run:
+    async def mark_finished(self, run: AnyResource, mark: FinishedMark) -> AnyResource:
         return await self.annotate(run, labels.FINISHED, mark.model_dump_json(by_alias=True, exclude_none=True))
 
-    async def write_status(self, run: Run, status: BackupStatus) -> Run:
+    async def write_status(self, resource: AnyResource, status: BackupStatus) -> AnyResource:
         """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now.
 
         Nothing is sent when the status says nothing new.
         """
-        if status == run.status:
-            return run
+        if status == resource.status:
+            return resource
         body = {
-            "metadata": {"resourceVersion": run.resource_version},
-            "status": status_patch(run.status, status),
+            "metadata": {"resourceVersion": resource.resource_version},
+            "status": status_patch(resource.status, status),
         }
-        answer = await self._api.write("PATCH", f"{paths.runs(run.namespace, run.name)}/status", body, MERGE_PATCH)
-        return run_of(answer)
+        return await self._patched(resource, "/status", body)
 
-    async def _items(self, path: str, query: dict[str, str]) -> AsyncIterator[Json]:
-        async for page in self._api.pages(path, query):
-            for item in page["items"]:
-                yield item
+    async def _patched(self, resource: AnyResource, subresource: str, body: Json) -> AnyResource:
+        path = f"{paths.runs(resource.namespace, resource.name)}{subresource}"
+        found = backup_of(await self._api.write("PATCH", path, body, MERGE_PATCH))
+        if not isinstance(found, type(resource)):
+            raise Unreadable("its spec can be read no more as it was a moment ago")
+        return found
+
+    def _items(self, namespace: str | None) -> AsyncIterator[Json]:
+        return each_item(self._api, paths.runs(namespace), {})

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from quotenode_backup.api.backup_status import ConditionType, Phase
+from quotenode_backup.api.conditions import ConditionType, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
 from quotenode_backup.cluster.objects import Run
 from quotenode_backup.manifests import labels

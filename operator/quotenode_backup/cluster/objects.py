@@ -7,43 +7,56 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.backup_status import BackupStatus, StoppedWorkload
+from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.finished_mark import FinishedMark
+from quotenode_backup.api.run_status import StoppedWorkload
 from quotenode_backup.contract.plans import InitiatedBy
+from quotenode_backup.domain import timing
+from quotenode_backup.domain.owner import Owner
+from quotenode_backup.domain.target import Target
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A QuoteNodeBackup."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What every custom resource of ours has."""
 
-    namespace: str
-    name: str
-    uid: str
+    owner: Owner
+    """The resource itself, as its Jobs, Events and locks name it."""
     resource_version: str
     generation: int
     created: datetime
     deleting: bool
-    spec: BackupSpec | None
-    """Absent when it does not fit our types: made under another release's CRD."""
     status: BackupStatus
-    is_schedule: bool = False
-    """It makes runs and is none. Known also when the spec is not understood."""
-    schedule: str = ""
-    """The schedule that made it; empty for a one-off."""
-    schedule_uid: str = ""
-    initiated_by: InitiatedBy = InitiatedBy.ADMIN
-    spec_fault: str = ""
-    """What does not fit, when there is no spec."""
     has_finalizer: bool = False
     """Its deletion waits until its local bundle is gone."""
     approved: str = ""
     """The admission policy whose judgement somebody asked for later."""
+
+    @property
+    def namespace(self) -> str:
+        return self.owner.namespace
+
+    @property
+    def name(self) -> str:
+        return self.owner.name
+
+    @property
+    def uid(self) -> str:
+        return self.owner.uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Resource):
+    """A QuoteNodeBackup that makes one backup."""
+
+    schedule: str = ""
+    """The schedule that made it; empty for a one-off."""
+    schedule_uid: str = ""
+    initiated_by: InitiatedBy = InitiatedBy.ADMIN
     mark: FinishedMark | None = None
     """What its annotation says about its end. None when there is no annotation, or one that is not about this run."""
-    last_trigger: str | None = None
-    """Of a schedule: the trigger that its annotation says was acted on."""
 
     @property
     def began(self) -> datetime:
@@ -74,13 +87,62 @@ class Run:
         """The UID that the commit record of its bundle, and its row in backup_logs, have."""
         return self.mark.uid if self.mark else self.status.original_uid or self.uid
 
+    @property
+    def deadline(self) -> datetime | None:
+        """When its Job must have ended, and its application serve again. None: nobody can tell."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRun(Run):
+    spec: BackupSpec
+
+    @property
+    def target(self) -> Target:
+        database = self.spec.database
+        return Target(self.namespace, database.host, database.port, database.name)
+
+    @property
+    def deadline(self) -> datetime:
+        return timing.deadline(self.began, self.spec.active_deadline_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRun(Run):
+    """A run whose spec does not fit our types: made under another release's CRD."""
+
+    fault: str
+    """What does not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule(Resource):
+    """A QuoteNodeBackup that makes others by the clock."""
+
+    spec: BackupSpec
+    last_trigger: str | None = None
+    """The trigger that its annotation says was acted on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableSchedule(Resource):
+    """A schedule whose spec does not fit our types."""
+
+    fault: str
+
+
+AnyBackup = BackupRun | UnreadableRun | Schedule | UnreadableSchedule
+"""What a QuoteNodeBackup is parsed to, once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     name: str
     uid: str
     owner_uid: str | None
+    """UID of its controller; None when it has none."""
     run_uid: str | None
+    """UID of the resource that its labels name."""
     created: datetime
     complete: bool
     failed: bool
@@ -176,11 +238,11 @@ class PodClaims:
 class Lease:
     """The lock of one database."""
 
+    namespace: str
     name: str
     resource_version: str
-    holder_uid: str
-    """Empty when it is free."""
-    holder_name: str
+    holder: Owner | None
+    """None when it is free."""
     target: str
     """For people: which database this is."""
     transitions: int
@@ -188,6 +250,13 @@ class Lease:
     """The holder that an admin allows to be replaced though its pod can't be seen to have ended."""
     stopped: Stopped | None = None
     """What the holder stopped and has not started again."""
+
+    def is_held_by(self, owner: Owner) -> bool:
+        return self.holder is not None and self.holder.uid == owner.uid
+
+
+Workload = tuple[str, str]
+"""Kind and name, such as `Deployment` and `backend`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,18 +58,20 @@ async def missing_rights(connection: Connection, namespace: str | None) -> list[
     ]
 
 
-async def let_go(connection: Connection, namespaces: Sequence[str]) -> None:
+async def release_finalizers(connection: Connection, namespaces: Sequence[str]) -> None:
     """No resource of ours holds up a namespace that is going away."""
+    cluster = Cluster(connection)
     for namespace in namespaces:
         with suppress(ApiError):
-            await Cluster(connection).let_namespace_go(namespace)
+            if await cluster.is_terminating(namespace):
+                await cluster.backups.release_finalizers(namespace)
 
 
 async def until_granted(connection: Connection, namespaces: Sequence[str], pause_seconds: float) -> None:
     """Until one of these can be served: then the operator starts anew, with it."""
     while True:
         await asyncio.sleep(pause_seconds)
-        await let_go(connection, namespaces)
+        await release_finalizers(connection, namespaces)
         for namespace in namespaces:
             with suppress(ApiError):
                 if not await missing_rights(connection, namespace):

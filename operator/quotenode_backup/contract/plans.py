@@ -7,6 +7,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from quotenode_backup.domain.target import Target
+
 PLAN_VERSION = 1
 
 
@@ -86,6 +88,10 @@ class BackupPlan(Plan):
     """Absent: no bundle is removed."""
     audit: bool = False
     """Whether the run is a row of backup_logs too."""
+
+    @property
+    def target(self) -> Target:
+        return Target(self.namespace, self.database.host, self.database.port, self.database.name)
 
 
 class RowStatus(StrEnum):

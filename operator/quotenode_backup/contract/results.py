@@ -35,6 +35,11 @@ class Result(_Told):
     message: str
     """One sentence, at most `DETAIL_LIMIT` characters."""
 
+    @property
+    def lack(self) -> str:
+        """What a result of success must name and this one does not, such as `named no bundle`; empty when it names all."""
+        return ""
+
     def shortened(self, limit: int) -> Self:
         """With sentences of at most `limit` bytes."""
         return self.model_copy(update={"message": cut(self.message, limit)})
@@ -98,6 +103,10 @@ class BackupResult(Result):
     """Absent when the plan has no retention, or the run did not come so far."""
     audit: AuditOutcome | None = None
     """Absent when the plan wants no row, or the runner could not try."""
+
+    @property
+    def lack(self) -> str:
+        return "" if self.bundle else "named no bundle"
 
     def shortened(self, limit: int) -> Self:
         retention, audit = self.retention, self.audit

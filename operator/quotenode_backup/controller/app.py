@@ -16,24 +16,25 @@ from quotenode_backup.cluster.connection import Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
+from quotenode_backup.cluster.startup import NotReady, release_finalizers, require_resource, served, until_granted
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat, until_in_effect, watch_policy
 from quotenode_backup.controller.http import serve
-from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
 from quotenode_backup.controller.watch import watch
-from quotenode_backup.reconcile.dispatch import Reconciler
-from quotenode_backup.reconcile.reporting.status_writer import Pass
-from quotenode_backup.reconcile.target.lock import Room
+from quotenode_backup.domain.owner import Key
+from quotenode_backup.reconcile.dispatch import Dispatcher
+from quotenode_backup.reconcile.reporting.requeue import PassResult
+from quotenode_backup.reconcile.target.capacity import ConcurrencyLimit
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 16
 FAULT = "fault"
-"""Of a pass that met one of ours. An alert counts them, so there is a count from the start."""
+"""The result of a pass that met an unexpected error. An alert counts them, so there is a count from the start."""
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ async def _operate(chosen: Settings) -> None:
     connection = Connection(config, CrashPoint(chosen.crash_at))
     try:
         await require_resource(connection)
-        await let_go(connection, chosen.namespaces)
+        await release_finalizers(connection, chosen.namespaces)
         usable = tuple(name for name in await served(connection, chosen.scopes) if name)
         logger.info("Watching %s as %s", ", ".join(usable) or "all namespaces", chosen.identity)
         left_out = tuple(name for name in chosen.namespaces if name not in usable)
@@ -74,9 +75,9 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     metrics.tell_served(chosen.namespaces, left_out)
     metrics.passes.labels(FAULT)
     cluster = Cluster(connection)
-    room = Room(chosen.max_concurrent_runs, chosen.scopes)
+    limit = ConcurrencyLimit(chosen.max_concurrent_runs, chosen.scopes)
     policy = AdmissionPolicy(connection, chosen.admission_policy)
-    reconciler = Reconciler(cluster, chosen.runner, chosen.identity, None, room, metrics.schedules, policy)
+    dispatcher = Dispatcher(cluster, chosen.runner, chosen.identity, None, limit, metrics.schedules, policy)
     server = serve(chosen.http_port, health, metrics)
     await until_in_effect(policy)
     helpers = [
@@ -84,7 +85,7 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
         asyncio.create_task(Resync(cluster, chosen.scopes, queue, health, metrics.applications).go_on()),
         *([asyncio.create_task(watch_policy(policy, metrics, chosen.resync_seconds))] if policy.name else []),
         *([asyncio.create_task(until_granted(connection, left_out, chosen.resync_seconds))] if left_out else []),
-        *(asyncio.create_task(_work(queue, reconciler, metrics)) for _ in range(WORKERS)),
+        *(asyncio.create_task(_work(queue, dispatcher, metrics)) for _ in range(WORKERS)),
     ]
     watching = asyncio.create_task(watch(config, chosen, queue))
     try:
@@ -104,24 +105,24 @@ async def _stopped(tasks: list[asyncio.Task[None]]) -> None:
             await task
 
 
-async def _work(queue: KeyQueue, reconciler: Reconciler, metrics: Metrics) -> None:
+async def _work(queue: KeyQueue, dispatcher: Dispatcher, metrics: Metrics) -> None:
     while True:
         key = await queue.get()
-        result = await _attempt(key, reconciler, metrics)
+        result = await _attempt(key, dispatcher, metrics)
         if result is None:
             queue.failed(key)
             continue
         _count(result, metrics)
-        if result.again is not None:
-            queue.add_after(key, result.again.total_seconds())
+        if result.requeue_after is not None:
+            queue.add_after(key, result.requeue_after.total_seconds())
         queue.done(key)
 
 
-async def _attempt(key: Key, reconciler: Reconciler, metrics: Metrics) -> Pass | None:
-    """One pass; None when it has to be made again: what it saw was old, the API server said no, or it met a fault of ours."""
+async def _attempt(key: Key, dispatcher: Dispatcher, metrics: Metrics) -> PassResult | None:
+    """One pass; None when it has to be made again: what it saw was old, the API server said no, or it met an unexpected error."""
     where = {"namespace": key.namespace, "backup": key.name}
     try:
-        result = await reconciler.reconcile(key.namespace, key.name)
+        result = await dispatcher.reconcile(key)
     except Conflict:
         metrics.passes.labels("conflict").inc()
         return None
@@ -131,7 +132,7 @@ async def _attempt(key: Key, reconciler: Reconciler, metrics: Metrics) -> Pass |
         return None
     except Exception:  # one object must not be able to end the backups of all others, whatever is written in it
         metrics.passes.labels(FAULT).inc()
-        logger.exception("%s/%s: a fault of ours, please report it", key.namespace, key.name, extra=where)
+        logger.exception("%s/%s: an unexpected error, please report it", key.namespace, key.name, extra=where)
         return None
     metrics.passes.labels("ok").inc()
     if result.finished:
@@ -140,6 +141,6 @@ async def _attempt(key: Key, reconciler: Reconciler, metrics: Metrics) -> Pass |
     return result
 
 
-def _count(result: Pass, metrics: Metrics) -> None:
+def _count(result: PassResult, metrics: Metrics) -> None:
     if result.finished:
         metrics.runs.labels(result.finished.phase, result.finished.initiated_by or InitiatedBy.ADMIN).inc()

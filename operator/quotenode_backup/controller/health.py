@@ -15,7 +15,7 @@ from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.controller.metrics import NAMESPACE, ApplicationCollector, ScheduleCollector, in_namespace
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.reconcile.admission import takes_effect_in
-from quotenode_backup.reconcile.schedule.snapshot import Readings, ServeBy
+from quotenode_backup.reconcile.schedule.snapshot import ServeBy, Snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Metrics:
     def __init__(self, operator: str = "") -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.schedules: Readings = {}
+        self.schedules: Snapshots = {}
         self.applications: ServeBy = {}
         self.registry.register(ScheduleCollector(self.schedules))
         self.registry.register(ApplicationCollector(self.applications))

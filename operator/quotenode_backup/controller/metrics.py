@@ -6,13 +6,13 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from quotenode_backup.reconcile.schedule.snapshot import Reading, Readings, ServeBy
+from quotenode_backup.reconcile.schedule.snapshot import ServeBy, Snapshot, Snapshots
 
 NAMESPACE = ("resource_namespace", "namespace")
 """The namespace of the resource that a sample is about, under two labels. A Prometheus that does not honour our labels replaces the value of
 `namespace` with the operator's own, and resources of one name in two namespaces become one. So alerts go by `resource_namespace`."""
 SCHEDULE = (*NAMESPACE, "name")
-Value = Callable[[Reading], float | None]
+Value = Callable[[Snapshot], float | None]
 
 
 def in_namespace(namespace: str, *rest: str) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ COUNTERS: dict[str, tuple[str, Value]] = {
 
 
 class ScheduleCollector(Collector):
-    def __init__(self, readings: Readings) -> None:
+    def __init__(self, readings: Snapshots) -> None:
         self._readings = readings
 
     def describe(self) -> Iterable[Metric]:
@@ -86,7 +86,7 @@ class ApplicationCollector(Collector):
 
 
 def _filled(
-    family: GaugeMetricFamily | CounterMetricFamily, value: Value, seen: Readings
+    family: GaugeMetricFamily | CounterMetricFamily, value: Value, seen: Snapshots
 ) -> GaugeMetricFamily | CounterMetricFamily:
     for key, reading in sorted(seen.items(), key=lambda item: item[0]):
         known = value(reading)

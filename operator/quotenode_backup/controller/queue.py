@@ -4,14 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from quotenode_backup.domain.owner import Key
 
 LONGEST_BACKOFF_SECONDS = 60.0
-
-
-class Key(NamedTuple):
-    namespace: str
-    name: str
 
 
 class KeyQueue:

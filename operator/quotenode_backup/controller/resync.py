@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health
-from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.queue import KeyQueue
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.reconcile.schedule.snapshot import ServeBy
 
 logger = logging.getLogger(__name__)
@@ -101,10 +102,10 @@ async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
 
 async def look(cluster: Cluster, scope: str | None, found: Found) -> None:
     """Runs that something is left to do for, finished ones whose Jobs are not wound down, and whoever holds a lock."""
-    found.keys.update([Key(*run) async for run in cluster.unsettled_runs(scope)])
-    found.keys.update([Key(*owner) async for owner in cluster.owners_of_jobs_to_wind_down(scope)])
-    async for namespace, lease in cluster.each_lease(scope):
-        if lease.holder_uid:
-            found.keys.add(Key(namespace, lease.holder_name))
+    found.keys.update([key async for key in cluster.backups.unsettled(scope)])
+    found.keys.update([key async for key in cluster.jobs.owners_to_wind_down(scope)])
+    async for lease in cluster.leases.each(scope):
+        if lease.holder:
+            found.keys.add(lease.holder.key)
         if lease.stopped and lease.stopped.serve_by:
-            found.serve_by[namespace, lease.target] = lease.stopped.serve_by
+            found.serve_by[lease.namespace, lease.target] = lease.stopped.serve_by

@@ -8,11 +8,12 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from quotenode_backup.api import GROUP, VERSION
-from quotenode_backup.api.backup import PLURAL
+from quotenode_backup.api.backup import KIND, PLURAL
+from quotenode_backup.cluster.backup_parsing import is_settled
 from quotenode_backup.cluster.connection import watching_session
-from quotenode_backup.cluster.parsing import is_at_rest
-from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.settings import Settings
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.manifests import labels
 
 OUTAGE_SECONDS = 600.0
@@ -56,18 +57,18 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def backup_changed(namespace: str | None, name: str | None, body: kopf.Body, type: str, **_: Any) -> None:  # noqa: A002 # kopf's word
-        if namespace and name and (type == "DELETED" or not is_at_rest(dict(body))):
-            queue.add(Key(namespace, name))
+        if namespace and name and (type == "DELETED" or not is_settled(dict(body))):
+            queue.add(Key(KIND, namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
         if namespace and schedule and type:  # not when all is listed: the schedule is in that list itself
-            queue.add(Key(namespace, schedule))
+            queue.add(Key(KIND, namespace, schedule))
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def child_changed(namespace: str | None, meta: kopf.Meta, **_: Any) -> None:
         name = meta.labels.get(labels.RUN_NAME)
         if namespace and name:
-            queue.add(Key(namespace, name))
+            queue.add(Key(meta.labels.get(labels.KIND, KIND), namespace, name))
 
     return registry
 

@@ -12,18 +12,9 @@ def digest(*parts: object, length: int = 20) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
-def target_digest(host: str, port: int, database: str) -> str:
-    """The identity of a database, as far as one namespace can know it."""
-    return digest("postgresql", host, port, database, length=24)
-
-
-def lease_name(host: str, port: int, database: str) -> str:
-    return f"qn-lock-{target_digest(host, port, database)}"
-
-
-def job_name(run_uid: str, attempt: int) -> str:
-    """`attempt` counts from 1. 27 characters, whatever the resource is called."""
-    return f"qnb-{digest(run_uid)}-{attempt:02d}"
+def job_name(step: str, owner_uid: str, attempt: int) -> str:
+    """The Job of one step, such as `backup`. `attempt` counts from 1. Short, whatever the resource is called."""
+    return f"qnb-{step}-{digest(owner_uid)}-{attempt:02d}"
 
 
 def slot_run_name(schedule: str, schedule_uid: str, slot: datetime) -> str:
@@ -35,29 +26,13 @@ def trigger_run_name(schedule: str, schedule_uid: str, trigger: str) -> str:
     return f"{schedule}-{digest(schedule_uid, 'trigger', trigger, length=10)}"
 
 
-def event_name(run_uid: str, reason: str, occurrence: int) -> str:
-    return f"qnb-{digest(run_uid, reason, occurrence)}"
-
-
-def task_job_name(task: str, run_uid: str, attempt: int) -> str:
-    """The Job of something done after a run: `record` or `remove`. `attempt` counts from 1."""
-    return f"qnb-{task}-{digest(run_uid)}-{attempt:02d}"
+def event_name(owner_uid: str, reason: str, occurrence: int) -> str:
+    return f"qnb-{digest(owner_uid, reason, occurrence)}"
 
 
 def local_url(claim: str, path: str) -> str:
     """Where a bundle is, in backup_logs. Also the mark of the rows that are ours."""
     return f"pvc://{claim}/{path}"
-
-
-def bundle_folder(namespace: str, host: str, port: int, database: str) -> str:
-    """The folder, below `storage.local.subPath`, that holds the bundles of one database and no other's."""
-    return f"{namespace}-{target_digest(host, port, database)}"
-
-
-def bundle_home(sub_path: str, namespace: str, host: str, port: int, database: str) -> str:
-    """That folder inside the claim, with a slash at its end. `sub_path`: of `storage.local`."""
-    folder = bundle_folder(namespace, host, port, database)
-    return "".join(f"{part}/" for part in (sub_path, folder) if part)
 
 
 def bundle_name(started: datetime) -> str:

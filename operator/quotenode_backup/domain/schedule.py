@@ -24,7 +24,7 @@ class Due:
     passed: tuple[datetime, ...]
 
 
-class Schedule:
+class CronSchedule:
     """A cron expression of five fields, or of six with one number for the seconds first, as QuoteNode has it.
 
     The seconds are taken off and added to each slot, so that both forms mean the same when clocks change: cronsim moves a slot in the

@@ -10,14 +10,14 @@ STUCK_AFTER = timedelta(seconds=90)
 """How long a cause that waiting can't cure may last: the sentence is there within two minutes."""
 QUIET_PERIOD = timedelta(seconds=5)
 """How long a Job's pod may take to come up before anybody asks why."""
-TASK_TIME = timedelta(seconds=90)
+FOLLOWUP_TIME = timedelta(seconds=90)
 """How long a Job that writes a row or removes a bundle may take."""
-TASK_BACKSTOP = timedelta(seconds=30)
+FOLLOWUP_BACKSTOP = timedelta(seconds=30)
 """After that the Job's own deadline ends it."""
 SLOW_DISK = 20_000_000
 """Bytes that are read in a second at least, where a whole bundle has to be read."""
-FIRST_TASK_RETRY = timedelta(minutes=1)
-LONGEST_TASK_RETRY = timedelta(hours=1)
+FIRST_FOLLOWUP_RETRY = timedelta(minutes=1)
+LONGEST_FOLLOWUP_RETRY = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=5)
 OFFLINE_BUSY_RETRY = timedelta(minutes=5)
 """An application is not stopped and started again each minute."""
@@ -44,16 +44,18 @@ def retry_delay(failures: int) -> timedelta:
 def busy_delay(attempt: int, *, offline: bool) -> timedelta:
     """The pause after the database's lock was held by a run that this namespace can't see."""
     return (
-        min(OFFLINE_BUSY_RETRY * attempt, LONGEST_TASK_RETRY) if offline else min(BUSY_RETRY * attempt, LONGEST_RETRY)
+        min(OFFLINE_BUSY_RETRY * attempt, LONGEST_FOLLOWUP_RETRY)
+        if offline
+        else min(BUSY_RETRY * attempt, LONGEST_RETRY)
     )
 
 
-def task_delay(number: int) -> timedelta:
+def followup_delay(number: int) -> timedelta:
     """The pause after the n-th Job that could not write its row or remove its bundle."""
     doublings = min(max(0, number - 1), 10)
-    return min(FIRST_TASK_RETRY * (1 << doublings), LONGEST_TASK_RETRY)
+    return min(FIRST_FOLLOWUP_RETRY * (1 << doublings), LONGEST_FOLLOWUP_RETRY)
 
 
 def search_time(size: int) -> timedelta:
     """How long a Job may take that reads a bundle of so many bytes to its end."""
-    return TASK_TIME + timedelta(seconds=size // SLOW_DISK)
+    return FOLLOWUP_TIME + timedelta(seconds=size // SLOW_DISK)

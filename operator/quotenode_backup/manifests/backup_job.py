@@ -6,42 +6,31 @@ from quotenode_backup.api.database import Database
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import paths
 from quotenode_backup.contract.plans import BackupPlan
-from quotenode_backup.domain.naming import job_name
-from quotenode_backup.manifests import labels
+from quotenode_backup.manifests.placement import Placement
 from quotenode_backup.manifests.pod import (
     Manifest,
-    Placement,
     RunnerSettings,
     Work,
     claim_volume,
     database_mounts,
     database_volumes,
     mount,
-    one_pod_job,
-    runner_pod,
+    runner_job,
 )
+
+BACKUP = "backup"
+"""The step."""
 
 
 def backup_job(
     plan: BackupPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds_left: int
 ) -> Manifest:
     """`seconds_left` is the backstop: it kills the pod and takes its result along, so the plan's deadline comes first."""
-    text = plan.model_dump_json(by_alias=True, exclude_none=True)
-    whole = runner_pod(_work(plan, database), pod, placement, settings)
-    job = one_pod_job(plan.namespace, job_name(plan.run_uid, plan.attempt), text, _labels(plan), pod, whole)
+    job = runner_job(plan, KIND, _work(plan, database), pod, placement, settings)
     owner = {"apiVersion": API_VERSION, "kind": KIND, "name": plan.name, "uid": plan.run_uid}
     job["metadata"]["ownerReferences"] = [owner | {"controller": True, "blockOwnerDeletion": False}]
     job["spec"]["activeDeadlineSeconds"] = max(1, seconds_left)
     return job
-
-
-def _labels(plan: BackupPlan) -> dict[str, str]:
-    return {
-        labels.MANAGED_BY: labels.MANAGER,
-        labels.RUN_NAME: plan.name,
-        labels.RUN_UID: plan.run_uid,
-        labels.ATTEMPT: str(plan.attempt),
-    }
 
 
 def _work(plan: BackupPlan, database: Database) -> Work:
@@ -50,6 +39,7 @@ def _work(plan: BackupPlan, database: Database) -> Work:
     local = plan.local.claim_name
     claims = [claim_volume(name, claim, read_only=claim != local) for name, claim in _claims(plan)]
     return Work(
+        step=BACKUP,
         command="run",
         volumes=(*database_volumes(database), *claims),
         mounts=(*database_mounts(database), *sources, mount(volume[local], paths.DESTINATION, read_only=False)),

@@ -1,51 +1,55 @@
-"""Events: one per transition, with a name that is a function of what happened, so that telling it twice makes one."""
+"""Events: one per transition, with a name that is a function of what happened, so that recording it twice makes one."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from quotenode_backup.api import API_VERSION
-from quotenode_backup.api.backup import KIND
 from quotenode_backup.domain.naming import event_name
+from quotenode_backup.domain.owner import Owner
 from quotenode_backup.manifests import labels
 
 NOTE_LIMIT = 1024
 """Bytes in UTF-8: the API server counts those."""
 
 
-def event(
-    *,
-    namespace: str,
-    run_name: str,
-    run_uid: str,
-    reason: str,
-    message: str,
-    occurrence: int,
-    about: str = "",
-    warning: bool,
-    reporter: str,
-    now: datetime,
-) -> dict[str, Any]:
-    """`occurrence` tells transitions with the same reason apart, such as two attempts; `about` those of the run from those of its row."""
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """What there is to say of a resource."""
+
+    regarding: Owner
+    reason: str
+    message: str
+    occurrence: int
+    """Tells transitions with the same reason apart, such as two attempts or two slots."""
+    warning: bool
+    about: str = ""
+    """Tells transitions with the same reason and occurrence apart, such as those of a run from those of its row in backup_logs."""
+
+
+def event(record: EventRecord, reporter: str, now: datetime) -> dict[str, Any]:
+    """`reporter`: the operator's own name."""
+    owner = record.regarding
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
-            "namespace": namespace,
-            "name": event_name(run_uid, f"{reason}{about}", occurrence),
+            "namespace": owner.namespace,
+            "name": event_name(owner.uid, f"{record.reason}{record.about}", record.occurrence),
             "labels": {labels.MANAGED_BY: labels.MANAGER},
         },
         "eventTime": f"{now:%Y-%m-%dT%H:%M:%S.%fZ}",
         "reportingController": "backup.quotenode.io/operator",
         "reportingInstance": reporter[:128],
         "action": "Backup",
-        "reason": reason,
-        "type": "Warning" if warning else "Normal",
-        "note": message.encode()[:NOTE_LIMIT].decode(errors="ignore"),
+        "reason": record.reason,
+        "type": "Warning" if record.warning else "Normal",
+        "note": record.message.encode()[:NOTE_LIMIT].decode(errors="ignore"),
         "regarding": {
             "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": namespace,
-            "name": run_name,
-            "uid": run_uid,
+            "kind": owner.kind,
+            "namespace": owner.namespace,
+            "name": owner.name,
+            "uid": owner.uid,
         },
     }

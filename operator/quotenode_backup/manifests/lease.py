@@ -1,34 +1,35 @@
-"""The lock of one database: a Lease without a duration, since no clock may take it away from a run."""
+"""The lock of one database: a Lease without a duration, since no clock may take it away from its holder."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from quotenode_backup.domain.owner import Owner
 from quotenode_backup.manifests import labels
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """Who has the lock. Of a free one both are empty."""
+class LockState:
+    """What a Lease is to say."""
 
-    uid: str = ""
-    name: str = ""
+    holder: Owner | None
+    """None: it is free."""
+    target: str
+    """For people: which database this is."""
+    stopped: str
+    """What the holder stopped, as JSON; empty when nothing."""
+    break_for: str
+    """UID of the holder that an administrator allows to be replaced; kept as it is."""
+    transitions: int
 
 
-def lease(
-    *,
-    namespace: str,
-    name: str,
-    target: str,
-    holder: Holder,
-    stopped: str,
-    break_for: str,
-    transitions: int,
-    now: datetime,
-) -> dict[str, Any]:
-    """`target` is for people; `stopped` says what the holder stopped, empty when nothing; `break_for` is an admin's word, kept."""
-    chosen = {labels.STOPPED: stopped, labels.BREAK_LOCK: break_for}
-    notes = {labels.TARGET: target, labels.HOLDER: holder.name} | {key: text for key, text in chosen.items() if text}
+def lease(namespace: str, name: str, state: LockState, now: datetime) -> dict[str, Any]:
+    chosen = {
+        labels.HOLDER: state.holder.name if state.holder else "",
+        labels.HOLDER_KIND: state.holder.kind if state.holder else "",
+        labels.STOPPED: state.stopped,
+        labels.BREAK_LOCK: state.break_for,
+    }
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -36,11 +37,11 @@ def lease(
             "namespace": namespace,
             "name": name,
             "labels": {labels.MANAGED_BY: labels.MANAGER},
-            "annotations": notes,
+            "annotations": {labels.TARGET: state.target} | {key: text for key, text in chosen.items() if text},
         },
         "spec": {
-            "holderIdentity": holder.uid,
-            "leaseTransitions": transitions,
+            "holderIdentity": state.holder.uid if state.holder else "",
+            "leaseTransitions": state.transitions,
             "acquireTime": f"{now:%Y-%m-%dT%H:%M:%S.%fZ}",
         },
     }

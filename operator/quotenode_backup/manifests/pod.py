@@ -6,8 +6,10 @@ from typing import Any
 from quotenode_backup.api.database import CASecretRef, CredentialsSecretRef, Database
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import paths
-from quotenode_backup.contract.plans import plan_digest
+from quotenode_backup.contract.plans import Plan, plan_digest
+from quotenode_backup.domain.naming import job_name
 from quotenode_backup.manifests import labels
+from quotenode_backup.manifests.placement import Placement
 
 Manifest = dict[str, Any]
 
@@ -33,21 +35,13 @@ class RunnerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the pod must run, and as whom, so that it can have the claims and read the files."""
-
-    user: int
-    node: str | None
-    tolerations: tuple[Manifest, ...] = ()
-    leaves_modes: bool = False
-    """Whether somebody else's pod has the bundles' claim mounted, and may have files of its own there."""
-
-
-@dataclass(frozen=True, slots=True)
 class Work:
     """What a pod of the runner does, and what it needs mounted for it, besides its plan."""
 
+    step: str
+    """What of its resource this is, such as `backup`."""
     command: str
+    """Of the runner."""
     volumes: tuple[Manifest, ...]
     mounts: tuple[Manifest, ...]
     leaves_modes: bool = False
@@ -57,27 +51,44 @@ class Work:
 _PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory", "sizeLimit": PRIVATE_LIMIT}}
 
 
-def one_pod_job(namespace: str, name: str, plan: str, marks: dict[str, str], chosen: Pod, pod: Manifest) -> Manifest:
-    """A Job of one pod that gets its plan as an annotation; without owner and limits, which each kind adds.
+def runner_job(
+    plan: Plan, kind: str, work: Work, chosen: Pod, placement: Placement, settings: RunnerSettings
+) -> Manifest:
+    """The Job of one pod that gets its plan as an annotation; without owner and limits, which each step adds. `kind`: of the resource.
 
     Whoever may patch pods or suspended Jobs can change an annotation, but not the arguments of a container: so the plan's checksum is one.
     """
+    text, identity = plan.model_dump_json(by_alias=True, exclude_none=True), _identity(plan, kind, work.step)
+    pod = runner_pod(work, chosen, placement, settings)
     container, *others = pod["containers"]
-    container = container | {"args": [*container["args"], plan_digest(plan.encode())]}
+    container = container | {"args": [*container["args"], plan_digest(text.encode())]}
+    name = job_name(work.step, plan.run_uid, plan.attempt)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"namespace": namespace, "name": name, "labels": marks},
+        "metadata": {"namespace": plan.namespace, "name": name, "labels": identity},
         "spec": {
             "backoffLimit": 0,
             "completions": 1,
             "parallelism": 1,
             "podReplacementPolicy": "Failed",
             "template": {
-                "metadata": {"labels": {**(chosen.labels or {}), **marks}, "annotations": {labels.PLAN: plan}},
+                "metadata": {"labels": {**(chosen.labels or {}), **identity}, "annotations": {labels.PLAN: text}},
                 "spec": pod | {"containers": [container, *others]},
             },
         },
+    }
+
+
+def _identity(plan: Plan, kind: str, step: str) -> dict[str, str]:
+    """The labels by which a Job and its pod are found again."""
+    return {
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.KIND: kind,
+        labels.RUN_NAME: plan.name,
+        labels.RUN_UID: plan.run_uid,
+        labels.STEP: step,
+        labels.ATTEMPT: str(plan.attempt),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from quotenode_backup.api import API_VERSION
 from quotenode_backup.api.backup import KIND, SCHEDULE_FIELDS, BackupSpec, Retention
 from quotenode_backup.contract.plans import InitiatedBy
+from quotenode_backup.domain.owner import Owner
 from quotenode_backup.manifests import labels
 
 
@@ -17,10 +18,8 @@ def run_spec(schedule: BackupSpec) -> BackupSpec:
 
 def scheduled_run(
     *,
-    namespace: str,
+    schedule: Owner,
     name: str,
-    schedule: str,
-    schedule_uid: str,
     spec: BackupSpec,
     by: InitiatedBy,
     slot: datetime | None,
@@ -31,12 +30,12 @@ def scheduled_run(
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
-            "namespace": namespace,
+            "namespace": schedule.namespace,
             "name": name,
             "labels": {
                 labels.MANAGED_BY: labels.MANAGER,
-                labels.SCHEDULE: schedule,
-                labels.SCHEDULE_UID: schedule_uid,
+                labels.SCHEDULE: schedule.name,
+                labels.SCHEDULE_UID: schedule.uid,
                 labels.INITIATED_BY: by,
             },
             **({"annotations": {labels.SLOT: f"{slot:%Y-%m-%dT%H:%M:%SZ}"}} if slot else {}),

@@ -1,67 +1,100 @@
-"""One pass over one QuoteNodeBackup, whatever it is by now: a schedule, a run on its way, one that has ended, or nothing any more."""
+"""One pass over one resource: its kind says which life looks after it. Each later kind of resource gets its branch here."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import BackupRun, Run, UnreadableRun
+from quotenode_backup.domain.owner import Key, Owner
+from quotenode_backup.manifests.backup_job import BACKUP
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
-from quotenode_backup.reconcile.backup.cleanup import Afterwards
-from quotenode_backup.reconcile.backup.reconciler import RunReconciler
-from quotenode_backup.reconcile.reporting.events import Teller
-from quotenode_backup.reconcile.reporting.requeue import LOCK_TICK, NOW
-from quotenode_backup.reconcile.reporting.status_writer import Pass
+from quotenode_backup.reconcile.backup.cleanup import Cleanup
+from quotenode_backup.reconcile.backup.reconciler import BackupReconciler
+from quotenode_backup.reconcile.reporting.events import EventRecorder
+from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL, PassResult
 from quotenode_backup.reconcile.schedule.reconciler import ScheduleReconciler
-from quotenode_backup.reconcile.schedule.snapshot import Readings
-from quotenode_backup.reconcile.target import lock as locks
+from quotenode_backup.reconcile.schedule.snapshot import Snapshots
+from quotenode_backup.reconcile.target.acquire import LockAcquirer
+from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit
+from quotenode_backup.reconcile.target.wind_down import WindDown
+
+ANY_NUMBER = ConcurrencyLimit()
 
 
-class Reconciler:
+@dataclass(frozen=True, slots=True)
+class HoldersOfLocks:
+    """What can be said of whoever holds a lock."""
+
+    cluster: Cluster
+
+    async def is_over(self, owner: Owner) -> bool:
+        found = await self.cluster.backups.read(owner.namespace, owner.name)
+        return found is None or found.uid != owner.uid or (isinstance(found, Run) and found.is_over)
+
+    async def is_at_work(self, owner: Owner) -> bool:
+        jobs = await self.cluster.jobs.of(owner, BACKUP)
+        pods = await self.cluster.pods.of(owner, BACKUP)
+        return any(not job.is_finished for job in jobs) or any(not pod.is_over for pod in pods)
+
+
+class Dispatcher:
     def __init__(
         self,
         cluster: Cluster,
         settings: RunnerSettings,
         reporter: str,
         clock: Callable[[], datetime] | None = None,
-        room: locks.Room = locks.ANY_NUMBER,
-        readings: Readings | None = None,
+        limit: ConcurrencyLimit = ANY_NUMBER,
+        snapshots: Snapshots | None = None,
         policy: AdmissionPolicy | None = None,
     ) -> None:
-        """`reporter`: who Events are by. `readings`: kept up for the metrics. `policy`: what asks the authors of resources, if anything is to."""
+        """`reporter`: who Events are by. `snapshots`: kept up for the metrics. `policy`: what asks the authors of resources, if anything is to."""
+        clock = clock or (lambda: datetime.now(UTC))
+        events, admission = EventRecorder(cluster.events, reporter, clock), Admission(policy)
         self._cluster = cluster
-        self._clock = clock or (lambda: datetime.now(UTC))
-        tell, admission = Teller(cluster, reporter), Admission(policy)
+        self._clock = clock
         self._admission = admission
-        self._runs = RunReconciler(cluster, settings, tell, self._clock, room, admission)
-        self._afterwards = Afterwards(cluster, settings, tell, self._clock)
-        self._schedules = ScheduleReconciler(
-            cluster, tell, self._clock, {} if readings is None else readings, admission
-        )
+        self._wind_down = WindDown(cluster, HoldersOfLocks(cluster))
+        locks = LockAcquirer(cluster, self._wind_down, CapacityGate(cluster.leases, limit))
+        self._backups = BackupReconciler(cluster, settings, events, clock, admission, locks, self._wind_down)
+        self._cleanup = Cleanup(cluster, settings, events, clock, self._wind_down)
+        snapshots = {} if snapshots is None else snapshots
+        self._schedules = ScheduleReconciler(cluster, events, clock, snapshots, admission)
 
-    async def reconcile(self, namespace: str, name: str) -> Pass:
+    async def reconcile(self, key: Key) -> PassResult:
         """Raises an ApiError when the pass has to be made again."""
-        run = await self._cluster.read_run(namespace, name)
-        if run is None or not run.is_schedule:
-            self._schedules.forget(namespace, name)
-        if run is None:
-            self._runs.forget(namespace, name)
-            is_free = await locks.release_absent(self._cluster, namespace, name, self._clock())
-            return Pass(None if is_free else LOCK_TICK)
+        return await self._over_backup(key)
+
+    async def _over_backup(self, key: Key) -> PassResult:
+        found = await self._cluster.backups.read(key.namespace, key.name)
+        if found is None or isinstance(found, Run):
+            self._schedules.forget(key)
+        if found is None:
+            return await self._over_nothing(key)
+        if not isinstance(found, Run):
+            return await self._schedules.reconcile(found)
+        return await self._over_run(found)
+
+    async def _over_nothing(self, key: Key) -> PassResult:
+        self._backups.forget(key)
+        is_free = await self._wind_down.release_absent(key, self._clock())
+        return PassResult(None if is_free else POLL_EXTERNAL)
+
+    async def _over_run(self, run: BackupRun | UnreadableRun) -> PassResult:
         if run.is_history and not run.deleting:
             return await self._receive(run)
-        if run.status.is_finished or (run.deleting and not run.is_schedule):
-            return Pass(await self._afterwards.settle(run))
-        if run.is_schedule:
-            return Pass(await self._schedules.reconcile(run))
-        if await self._afterwards.agree_on_finalizer(run):
-            return Pass(NOW)
-        return await self._runs.reconcile(run)
+        if run.status.is_finished or run.deleting:
+            return PassResult(await self._cleanup.cleanup(run))
+        if await self._cleanup.agree_on_finalizer(run):
+            return PassResult(NOW)
+        return await (self._backups.reconcile(run) if isinstance(run, BackupRun) else self._backups.refuse(run))
 
-    async def _receive(self, run: Run) -> Pass:
+    async def _receive(self, run: Run) -> PassResult:
         """What the annotation of a run says of its end is believed, and acted on, only if its author was asked."""
         judged = await self._admission.judge(run)
         if isinstance(judged, NotAdmitted):
-            return await self._runs.hold(run, judged, self._clock())
-        return Pass(await self._afterwards.receive(run))
+            return await self._backups.hold(run, judged)
+        return PassResult(await self._cleanup.receive(run))

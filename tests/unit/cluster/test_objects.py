@@ -1,7 +1,9 @@
 import pytest
 
+from quotenode_backup.cluster.backup_parsing import backup_of
 from quotenode_backup.cluster.errors import Unreadable
-from quotenode_backup.cluster.parsing import lease_of, pod_of, run_of
+from quotenode_backup.cluster.objects import UnreadableRun
+from quotenode_backup.cluster.parsing import lease_of, pod_of
 from quotenode_backup.manifests import labels
 
 
@@ -23,20 +25,20 @@ def body(**status: object) -> dict[str, object]:
 
 
 def test_fields_of_a_newer_release_are_passed_over() -> None:
-    assert run_of(body(phase="Pending", later="yes")).status.phase == "Pending"
+    assert backup_of(body(phase="Pending", later="yes")).status.phase == "Pending"
 
 
 def test_a_status_in_the_words_of_another_release_is_named_and_not_guessed_at() -> None:
     with pytest.raises(Unreadable, match=r"status\.phase is not of this operator's release"):
-        run_of(body(phase="Dreaming"))
+        backup_of(body(phase="Dreaming"))
 
 
 def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
     of_another = body()
     of_another["spec"]["storage"]["local"]["color"] = "red"  # type: ignore[index]
-    run = run_of(of_another)
-    assert run.spec is None
-    assert run.spec_fault.startswith("spec.storage.local.color does not fit this operator's release (")
+    run = backup_of(of_another)
+    assert isinstance(run, UnreadableRun)
+    assert run.fault.startswith("spec.storage.local.color does not fit this operator's release (")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,14 @@ def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
 )
 def test_what_a_lease_says_was_stopped_in_words_that_are_not_ours_is_passed_over(stopped: str) -> None:
     """A time without a zone would break each scrape."""
-    body = {"metadata": {"name": "lock", "resourceVersion": "1", "annotations": {labels.STOPPED: stopped}}}
+    body = {
+        "metadata": {
+            "namespace": "shop",
+            "name": "lock",
+            "resourceVersion": "1",
+            "annotations": {labels.STOPPED: stopped},
+        }
+    }
     assert lease_of(body).stopped is None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from quotenode_backup.api.backup_status import Attempt
+from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import (
     DETAIL_LIMIT,
@@ -25,7 +25,7 @@ ODD = "quote\"node'; x=y\n-F postgres://evil/ 数据库"
 def plan(**changes: object) -> BackupPlan:
     database = {"host": "db", "name": ODD, "credentialsSecretRef": {"name": "login", "passwordKey": "pw"}}
     chosen = spec(**({"database": database} | changes))
-    return plan_of(run(spec=chosen), chosen, Attempt(number=2, job_name="j", start_time=START))
+    return plan_of(run(spec=chosen), Attempt(number=2, job_name="j", start_time=START))
 
 
 def test_a_plan_comes_out_as_it_went_in() -> None:

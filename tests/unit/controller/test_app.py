@@ -7,7 +7,8 @@ import pytest
 
 from quotenode_backup.controller.app import _work
 from quotenode_backup.controller.health import Metrics
-from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.queue import KeyQueue
+from quotenode_backup.domain.owner import Key
 from tests.unit.fakes.lives import finished, one_round, reconciler
 from tests.unit.fakes.world import RUNS, Client, World
 
@@ -25,8 +26,8 @@ def test_an_object_that_no_operator_can_have_written_ends_nothing(poison: dict[s
         queue = KeyQueue()
         worker = asyncio.create_task(_work(queue, reconciler(world, client), Metrics()))
         for _ in range(20):
-            queue.add(Key("shop", "poisoned"))
-            queue.add(Key("shop", "sound"))
+            queue.add(Key("QuoteNodeBackup", "shop", "poisoned"))
+            queue.add(Key("QuoteNodeBackup", "shop", "sound"))
             await asyncio.sleep(0.01)
             world.tick()
         assert not worker.done()

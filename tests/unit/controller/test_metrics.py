@@ -8,8 +8,9 @@ from prometheus_client import generate_latest
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health, Metrics
 from quotenode_backup.controller.queue import KeyQueue
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.manifests.pod import RunnerSettings
-from quotenode_backup.reconcile.dispatch import Reconciler
+from quotenode_backup.reconcile.dispatch import Dispatcher
 from tests.unit.fakes.world import RUNS, Client, World
 
 NIGHT = '{name="night",namespace="shop",resource_namespace="shop"}'
@@ -24,17 +25,17 @@ class Site:
         self.metrics = Metrics("quotenode-system/operator")
         health = Health(300)
         self.metrics.observe(KeyQueue(), health)
-        self._reconciler = Reconciler(
+        self._reconciler = Dispatcher(
             Cluster(Client(world)),  # type: ignore[arg-type]
             SETTINGS,
             "tests",
             lambda: self.world.now,
-            readings=self.metrics.schedules,
+            snapshots=self.metrics.schedules,
         )
 
     def look_at(self, name: str, passes: int = 3) -> None:
         for _ in range(passes):
-            asyncio.run(self._reconciler.reconcile("shop", name))
+            asyncio.run(self._reconciler.reconcile(Key("QuoteNodeBackup", "shop", name)))
 
     @property
     def page(self) -> dict[str, float]:

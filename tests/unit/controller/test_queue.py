@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.controller.queue import Key, KeyQueue
+from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.resync import WAITING_AT_MOST, feed
+from quotenode_backup.domain.owner import Key
 
-A, B = Key("shop", "a"), Key("shop", "b")
+A, B = Key("QuoteNodeBackup", "shop", "a"), Key("QuoteNodeBackup", "shop", "b")
 Story = Callable[[KeyQueue], Coroutine[Any, Any, None]]
 
 
@@ -136,7 +137,7 @@ def test_each_failure_in_a_row_doubles_the_pause_up_to_a_minute_and_a_success_en
 
 def test_workers_share_the_keys_and_never_one_key() -> None:
     async def story(queue: KeyQueue) -> None:
-        keys = [Key("shop", str(number)) for number in range(20)]
+        keys = [Key("QuoteNodeBackup", "shop", str(number)) for number in range(20)]
         active: list[Key] = []
         most = 0
         begun: Counter[Key] = Counter()
@@ -184,7 +185,7 @@ def test_the_oldest_key_tells_how_far_behind_the_workers_are() -> None:
 
 def test_an_event_in_the_middle_of_a_resync_does_not_wait_behind_all_of_it() -> None:
     async def story(queue: KeyQueue) -> None:
-        keys = [Key("shop", str(number)) for number in range(10 * WAITING_AT_MOST)]
+        keys = [Key("QuoteNodeBackup", "shop", str(number)) for number in range(10 * WAITING_AT_MOST)]
         feeding = asyncio.create_task(feed(queue, keys))
         await asyncio.sleep(0)
         queue.add(A)

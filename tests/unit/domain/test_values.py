@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from quotenode_backup.domain import naming, timing
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, is_retryable
+from quotenode_backup.domain.target import Target
 from quotenode_backup.domain.text import readable_size, shortened
 from tests.unit.fakes.given import START, seconds
 
@@ -16,10 +17,10 @@ ANY_NAME = st.text(min_size=1, max_size=63)
 
 @given(first=ANY_NAME, second=ANY_NAME)
 def test_two_databases_never_share_a_lock_or_a_folder(first: str, second: str) -> None:
-    locks = naming.lease_name("db", 5432, first), naming.lease_name("db", 5432, second)
-    folders = naming.bundle_folder("shop", "db", 5432, first), naming.bundle_folder("shop", "db", 5432, second)
-    assert (locks[0] == locks[1]) == (folders[0] == folders[1]) == (first == second)
-    assert "/" not in folders[0]
+    one, other = Target("shop", "db", 5432, first), Target("shop", "db", 5432, second)
+    same_folder = one.bundle_folder == other.bundle_folder
+    assert (one.lease_name == other.lease_name) == same_folder == (first == second)
+    assert "/" not in one.bundle_folder
 
 
 def test_the_parts_of_a_name_do_not_run_together() -> None:
@@ -27,8 +28,8 @@ def test_the_parts_of_a_name_do_not_run_together() -> None:
 
 
 def test_every_name_of_a_child_fits_a_label() -> None:
-    assert len(naming.job_name("u" * 36, 99)) <= 63
-    assert len(naming.lease_name("h" * 253, 65535, "n" * 63)) <= 63
+    assert len(naming.job_name("backup", "u" * 36, 99)) <= 63
+    assert len(Target("shop", "h" * 253, 65535, "n" * 63).lease_name) <= 63
 
 
 def test_a_bundle_is_named_after_its_start_in_utc() -> None:
@@ -50,7 +51,7 @@ def test_pauses_grow_and_stay_below_a_minute() -> None:
 def test_pauses_of_an_offline_run_and_of_a_task_grow_in_minutes_and_stay_below_an_hour() -> None:
     minute = timedelta(minutes=1)
     assert [timing.busy_delay(n, offline=True) / minute for n in (1, 2, 11, 12, 500)] == [5, 10, 55, 60, 60]
-    assert [timing.task_delay(n) / minute for n in (0, 1, 2, 3, 6, 7, 500)] == [1, 1, 2, 4, 32, 60, 60]
+    assert [timing.followup_delay(n) / minute for n in (0, 1, 2, 3, 6, 7, 500)] == [1, 1, 2, 4, 32, 60, 60]
 
 
 @pytest.mark.parametrize(

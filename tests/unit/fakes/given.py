@@ -5,12 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.backup_status import Attempt, BackupStatus, Condition, Phase
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.conditions import Condition, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
-from quotenode_backup.cluster.objects import Job, Pod, Run
+from quotenode_backup.api.run_status import Attempt
+from quotenode_backup.cluster.objects import BackupRun, Job, Pod, Schedule
 from quotenode_backup.contract.results import BackupResult, Outcome, StoredBundle, StoredComponent
 from quotenode_backup.domain.naming import job_name
+from quotenode_backup.domain.owner import Owner
 from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.manifests.backup_job import BACKUP
 
 UID = "7b3c0f6e-0000-4000-8000-000000000001"
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -29,10 +33,10 @@ def spec(**changes: Any) -> BackupSpec:
     return BackupSpec.model_validate(whole | changes)
 
 
-def condition(kind: str, holds: bool = True, *, since: datetime = START) -> Condition:
+def condition(kind: str, holds: bool | None = True, *, since: datetime = START) -> Condition:
     return Condition(
         type=kind,
-        status="True" if holds else "False",
+        status="Unknown" if holds is None else str(holds),
         reason="Told",
         message="",
         last_transition_time=since,
@@ -44,7 +48,7 @@ def attempt(number: int = 1, *, reason: Reason | None = None, ended: datetime | 
     """Over when it has a reason."""
     return Attempt(
         number=number,
-        job_name=job_name(UID, number),
+        job_name=job_name(BACKUP, UID, number),
         start_time=START,
         completion_time=(ended or START) if reason else None,
         reason=reason,
@@ -65,19 +69,39 @@ def status(*attempts: Attempt, holding: tuple[str, ...] = ("Accepted",), **chang
     return BackupStatus(**(fields | changes))
 
 
-def run(told: BackupStatus | None = None, **changes: Any) -> Run:
-    whole = Run(
-        namespace="shop",
-        name="night",
-        uid=UID,
+OWNER = Owner("QuoteNodeBackup", "shop", "night", UID)
+
+
+def run(known: BackupStatus | None = None, *, name: str = "night", uid: str = UID, **changes: Any) -> BackupRun:
+    whole = BackupRun(
+        owner=replace(OWNER, name=name, uid=uid),
         resource_version="1",
         generation=1,
         created=START,
         deleting=False,
         spec=spec(),
-        status=told or BackupStatus(),
+        status=known or BackupStatus(),
     )
     return replace(whole, **changes)
+
+
+def named(one: BackupRun, name: str) -> BackupRun:
+    """The same, under another name."""
+    return replace(one, owner=replace(one.owner, name=name))
+
+
+def schedule(known: BackupStatus | None = None, *, last_trigger: str | None = None, **changes: Any) -> Schedule:
+    """`changes`: fields of the spec as YAML has them."""
+    return Schedule(
+        owner=OWNER,
+        resource_version="1",
+        generation=1,
+        created=START,
+        deleting=False,
+        spec=spec(**changes),
+        status=known or BackupStatus(),
+        last_trigger=last_trigger,
+    )
 
 
 def mark(**changes: Any) -> FinishedMark:
@@ -96,7 +120,7 @@ def mark(**changes: Any) -> FinishedMark:
 
 def job(number: int = 1, **changes: Any) -> Job:
     whole = Job(
-        name=job_name(UID, number),
+        name=job_name(BACKUP, UID, number),
         uid=f"job-{number}",
         owner_uid=UID,
         run_uid=UID,
@@ -114,7 +138,7 @@ def job(number: int = 1, **changes: Any) -> Job:
 def pod(number: int = 1, **changes: Any) -> Pod:
     whole = Pod(
         name=f"pod-{number}",
-        job_name=job_name(UID, number),
+        job_name=job_name(BACKUP, UID, number),
         phase="Running",
         reason="",
         node="worker",

@@ -13,7 +13,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.resync import Found, look
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
-from quotenode_backup.reconcile.dispatch import Reconciler
+from quotenode_backup.reconcile.dispatch import Dispatcher
 from tests.unit.fakes.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, Script, World
 
 Answer = TypeVar("Answer")
@@ -22,14 +22,14 @@ PATIENCE = 4000
 """Seconds of the world's time until everything must be at rest."""
 
 
-_operators: WeakKeyDictionary[Client, Reconciler] = WeakKeyDictionary()
+_operators: WeakKeyDictionary[Client, Dispatcher] = WeakKeyDictionary()
 
 
-def reconciler(world: World, client: Client) -> Reconciler:
+def reconciler(world: World, client: Client) -> Dispatcher:
     """The one of this client: the next operator has a connection, and a memory, of its own."""
     if client not in _operators:
         policy = AdmissionPolicy(client, client.policy)
-        _operators[client] = Reconciler(
+        _operators[client] = Dispatcher(
             Cluster(client),  # type: ignore[arg-type]
             RUNNER,
             "operator",
@@ -54,7 +54,7 @@ async def one_round(client: Client) -> bool:
     await look(Cluster(client), "shop", found)  # type: ignore[arg-type]
     for key in sorted(found.keys):
         try:
-            await reconciler(client.world, client).reconcile(*key)
+            await reconciler(client.world, client).reconcile(key)
         except ApiError:
             continue
     return bool(found.keys)

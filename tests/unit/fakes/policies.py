@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import TAKES_EFFECT
 from tests.unit.fakes.lives import finished, one_round, reconciler
@@ -45,8 +46,8 @@ def renewed(world: World) -> str:
 
 def schedule(world: World, client: Client) -> dict[str, Any]:
     """The schedule's status after a pass."""
-    finished(reconciler(world, client).reconcile("shop", "nightly"))
-    finished(reconciler(world, client).reconcile("shop", "nightly"))
+    finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "nightly")))
+    finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "nightly")))
     return world.status("nightly")
 
 

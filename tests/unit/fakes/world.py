@@ -129,8 +129,10 @@ class World:
             pod["status"] = {"phase": "Running"}
 
     def _children(self, uid: str) -> list[str]:
+        """The Jobs of its attempts, and their pods: what follows a run has no owner."""
+        wanted = {labels.RUN_UID: uid, labels.STEP: "backup"}
         return [
-            path for path, item in self.objects.items() if item["metadata"].get("labels", {}).get(labels.RUN_UID) == uid
+            path for path, item in self.objects.items() if wanted.items() <= item["metadata"].get("labels", {}).items()
         ]
 
     def put(self, collection: str, name: str, body: Json) -> Json:
@@ -195,8 +197,8 @@ class World:
 
     def _end(self, job: Json, path: str) -> None:
         text = job["spec"]["template"]["metadata"]["annotations"][labels.PLAN]
-        match job["metadata"]["labels"].get(labels.TASK):
-            case None:
+        match job["metadata"]["labels"].get(labels.STEP):
+            case "backup":
                 said = self._backed_up(BackupPlan.model_validate_json(text))
             case "record":
                 said = self._recorded(RecordPlan.model_validate_json(text))

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from quotenode_backup.api.backup_status import Attempt, Destination
+from quotenode_backup.api.backup_status import Destination
+from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.contract.plans import BackupPlan, plan_digest
 from quotenode_backup.manifests import labels
 from quotenode_backup.manifests.backup_job import backup_job
 from quotenode_backup.manifests.followup_job import removal_job
-from quotenode_backup.manifests.pod import Placement, RunnerSettings
+from quotenode_backup.manifests.placement import Placement
+from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup.plan import plan_of, removal_plan
 from tests.unit.fakes.given import START, UID, run, spec
 
@@ -17,7 +19,7 @@ FILES = [{"name": "a", "claimName": "files", "subPath": "a"}, {"name": "b", "cla
 
 def made(placement: Placement | None = None, seconds_left: int = 1800, **changes: Any) -> Any:
     chosen = spec(**changes)
-    plan = plan_of(run(spec=chosen), chosen, Attempt(number=1, job_name="j", start_time=START))
+    plan = plan_of(run(spec=chosen), Attempt(number=1, job_name="j", start_time=START))
     placement = placement or Placement(user=1000, node=None)
     return backup_job(plan, chosen.database, chosen.pod, placement, SETTINGS, seconds_left)
 

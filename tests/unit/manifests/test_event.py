@@ -5,22 +5,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotenode_backup.manifests.event import event
-from tests.unit.fakes.given import START
+from quotenode_backup.manifests.event import EventRecord, event
+from tests.unit.fakes.given import OWNER, START
 
 
 def told(message: str = "x", occurrence: int = 1) -> dict[str, Any]:
-    return event(
-        namespace="shop",
-        run_name="night",
-        run_uid="uid",
-        reason="IOError",
-        message=message,
-        occurrence=occurrence,
-        warning=True,
-        reporter="pod",
-        now=START,
-    )
+    return event(EventRecord(OWNER, "IOError", message, occurrence, warning=True), reporter="pod", now=START)
 
 
 def test_one_transition_has_one_name_and_another_has_another() -> None:

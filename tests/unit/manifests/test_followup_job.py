@@ -2,7 +2,8 @@
 
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.manifests.followup_job import search_job
-from quotenode_backup.manifests.pod import Placement, RunnerSettings
+from quotenode_backup.manifests.placement import Placement
+from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup.plan import search_plan
 from tests.unit.fakes.given import START, mark, run
 

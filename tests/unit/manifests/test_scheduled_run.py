@@ -4,15 +4,13 @@ from typing import Any
 
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.manifests.scheduled_run import scheduled_run
-from tests.unit.fakes.given import START, spec
+from tests.unit.fakes.given import OWNER, START, spec
 
 
 def made(**changes: Any) -> dict[str, Any]:
     return scheduled_run(
-        namespace="shop",
+        schedule=OWNER,
         name="night-1",
-        schedule="night",
-        schedule_uid="uid",
         spec=spec(schedule="0 2 * * *", **changes),
         by=InitiatedBy.SCHEDULER,
         slot=START,
@@ -23,7 +21,7 @@ def test_it_has_no_owner_and_says_whose_it_is() -> None:
     meta = made()["metadata"]
     assert "ownerReferences" not in meta
     assert meta["labels"]["backup.quotenode.io/schedule"] == "night"
-    assert meta["labels"]["backup.quotenode.io/schedule-uid"] == "uid"
+    assert meta["labels"]["backup.quotenode.io/schedule-uid"] == OWNER.uid
     assert meta["annotations"] == {"backup.quotenode.io/slot": "2026-03-01T02:00:00Z"}
 
 

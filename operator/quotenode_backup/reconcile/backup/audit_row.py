@@ -3,75 +3,81 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.backup_status import ConditionType
+from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.cluster.errors import NameTaken, Refused
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import BackupRun, Run
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import RECORD, record_job
-from quotenode_backup.manifests.pod import Placement, RunnerSettings
+from quotenode_backup.manifests.placement import Placement
+from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup import status as next_status
-from quotenode_backup.reconcile.backup.placement import IMAGE_USER
 from quotenode_backup.reconcile.backup.plan import record_plan
-from quotenode_backup.reconcile.backup.status import UNRECORDABLE, Finding
-from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Pause, next_task
-from quotenode_backup.reconcile.reporting.events import Teller
-from quotenode_backup.reconcile.reporting.requeue import LOCK_TICK, REFUSED_TICK
+from quotenode_backup.reconcile.backup.status import UNRECORDABLE
+from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
+from quotenode_backup.reconcile.jobs.placement import IMAGE_USER
+from quotenode_backup.reconcile.reporting.conditions import Finding
+from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
 RECORDS_TRIED = 12
 """Jobs for one row, over about seven hours."""
 
 
 class AuditRows:
-    def __init__(self, cluster: Cluster, settings: RunnerSettings, tell: Teller, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: RunnerSettings, events: EventRecorder, clock: Callable[[], datetime]
+    ) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._tell = tell
+        self._events = events
         self._clock = clock
+        self._followup = Followup(cluster, RECORD, Result)
 
     async def write_if_owed(self, run: Run) -> timedelta | None:
         """When to look again; None: when something happens."""
-        if not run.status.owes_row or run.spec is None:
+        if not run.status.owes_row or not isinstance(run, BackupRun):
             return None
-        jobs = await self._cluster.tasks_of(run.namespace, RECORD, run.uid)
-        pods = await self._cluster.task_pods_of(run.namespace, RECORD, run.uid)
-        match next_task(run.uid, jobs, pods, self._clock(), Result):
+        match await self._followup.next(run.owner, self._clock()):
             case Begin(number):
-                return await self._begin_record(run, run.spec, number)
-            case Pause(again, _, _):
-                return again
-            case Done(_):
-                found = Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs")
-                await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
-            case Failed(number, reason, message, again):
-                return await self._unrecorded(run, number, reason, message, again)
+                return await self._begin(run, number)
+            case Pause(requeue_after):
+                return requeue_after
+            case Done():
+                await self._record(run, Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs"))
+            case Failed(number, reason, message, requeue_after):
+                return await self._not_recorded(run, number, reason, message, requeue_after)
         return None
 
-    async def _begin_record(self, run: Run, spec: BackupSpec, number: int) -> timedelta:
-        plan = record_plan(run, spec, number, self._clock())
-        placement = Placement(user=spec.pod.run_as_user or IMAGE_USER, node=None)
-        job = record_job(plan, spec.database, spec.pod, placement, self._settings)
+    async def _begin(self, run: BackupRun, number: int) -> timedelta:
+        plan = record_plan(run, number, self._clock())
+        placement = Placement(user=run.spec.pod.run_as_user or IMAGE_USER, node=None)
         try:
-            await self._cluster.ensure_task(job)
+            await self._cluster.jobs.ensure(
+                record_job(plan, run.spec.database, run.spec.pod, placement, self._settings)
+            )
         except (Refused, NameTaken) as exc:
-            words = f"The cluster refuses the Job that writes the row in backup_logs, which is tried each minute: {exc}"
-            found = Finding(False, Reason.AUDIT_PENDING, words)
-            await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
-            return REFUSED_TICK
-        return LOCK_TICK
+            message = (
+                f"The cluster refuses the Job that writes the row in backup_logs, which is tried each minute: {exc}"
+            )
+            await self._record(run, Finding(False, Reason.AUDIT_PENDING, message))
+            return POLL_REFUSED
+        return POLL_EXTERNAL
 
-    async def _unrecorded(
-        self, run: Run, number: int, reason: Reason, message: str, again: timedelta
+    async def _not_recorded(
+        self, run: BackupRun, number: int, reason: Reason, message: str, requeue_after: timedelta
     ) -> timedelta | None:
         # The next backup takes the row of a run that it can't see the end of for a dead one's: a good one is never given up.
         is_worth_it = number < RECORDS_TRIED or run.status.holds(ConditionType.COMPLETE)
         if reason not in UNRECORDABLE and is_worth_it:
             found = Finding(False, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
-            await self._cluster.write_status(run, next_status.recorded(run, found, self._clock()))
-            return again
+            await self._record(run, found)
+            return requeue_after
         final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED
-        await self._tell(run, final, message, self._clock(), warning=True, about="row")
-        await self._cluster.write_status(run, next_status.recorded(run, Finding(False, final, message), self._clock()))
+        await self._events.record(of_run(run, final, message, warning=True, about="row"))
+        await self._record(run, Finding(False, final, message))
         return None
+
+    async def _record(self, run: BackupRun, found: Finding) -> None:
+        await self._cluster.backups.write_status(run, next_status.recorded(run, found, self._clock()))

@@ -1,104 +1,96 @@
 """The bundle of a run that is deleted with deletionPolicy Delete."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from quotenode_backup.api.backup import BackupSpec, DeletionPolicy
-from quotenode_backup.api.backup_status import ConditionType, Destination
+from quotenode_backup.api.backup import DeletionPolicy
+from quotenode_backup.api.backup_status import Destination
 from quotenode_backup.cluster.errors import NamespaceTerminating, NameTaken, Refused
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Pod, Run
+from quotenode_backup.cluster.objects import BackupRun, Run
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import REMOVE, removal_job
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup import status as next_status
-from quotenode_backup.reconcile.backup.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.backup.plan import bundle_home, removal_plan
-from quotenode_backup.reconcile.jobs.followup import NO_RESULT, Begin, Done, Failed, Pause, next_task
-from quotenode_backup.reconcile.reporting.events import Teller
-from quotenode_backup.reconcile.reporting.requeue import LOCK_TICK, REFUSED_TICK
-
-_WAITS = "The Job that removes the bundle waits: "
+from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
+from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
+from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
 
 class BundleRemoval:
-    def __init__(self, cluster: Cluster, settings: RunnerSettings, tell: Teller, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: RunnerSettings, events: EventRecorder, clock: Callable[[], datetime]
+    ) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._tell = tell
+        self._events = events
         self._clock = clock
+        self._followup = Followup(cluster, REMOVE, Result)
 
-    async def let_go(self, run: Run) -> timedelta | None:
+    async def release_finalizer(self, run: Run) -> timedelta | None:
         """The finalizer goes when the bundle is gone, or nobody can or wants to remove it."""
         if not run.has_finalizer:
             return None
-        bundle = next(iter(run.status.destinations), None) or _marked_bundle(run) or _unseen_bundle(run)
-        is_wanted = run.spec is not None and run.spec.deletion_policy is DeletionPolicy.DELETE
-        if run.spec is None or not is_wanted or bundle is None:
-            await self._cluster.keep_finalizer(run, False)
-            return None
-        return await self._remove(run, run.spec, bundle)
-
-    async def _remove(self, run: Run, spec: BackupSpec, bundle: Destination) -> timedelta | None:
-        jobs = await self._cluster.tasks_of(run.namespace, REMOVE, run.uid)
-        pods = await self._cluster.task_pods_of(run.namespace, REMOVE, run.uid)
-        match next_task(run.uid, jobs, pods, self._clock(), Result, _last_obstacle(run)):
-            case Begin(number):
-                return await self._begin_removal(run, spec, bundle, number)
-            case Pause(again, job, obstacle):
-                why = obstacle or await self._warning(run, job, pods)
-                return await self._say_removing(run, f"{_WAITS}{why}", again) if why else again
-            case Done(_):
-                await self._cluster.keep_finalizer(run, False)
-            case Failed(_, Reason.RETENTION_FAILED, message, _):
-                await self._tell(run, Reason.RETENTION_FAILED, message, self._clock(), warning=True, about="removal")
-                await self._cluster.keep_finalizer(run, False)
-            case Failed(_, reason, message, again):
-                await self._tell(run, reason, message, self._clock(), warning=True, about="removal")
-                return await self._say_removing(
-                    run, f"The bundle can't be removed, and is tried again: {message}", again
-                )
+        if isinstance(run, BackupRun) and run.spec.deletion_policy is DeletionPolicy.DELETE:
+            bundle = next(iter(run.status.destinations), None) or _marked_bundle(run) or _unseen_bundle(run)
+            if bundle:
+                return await self._remove(run, bundle)
+        await self._release(run)
         return None
 
-    async def _begin_removal(self, run: Run, spec: BackupSpec, bundle: Destination, number: int) -> timedelta | None:
-        claim = await self._cluster.read_claim(run.namespace, bundle.claim_name)
+    async def _remove(self, run: BackupRun, bundle: Destination) -> timedelta | None:
+        match await self._followup.next(run.owner, self._clock(), _last_obstacle(run)):
+            case Begin(number):
+                return await self._begin(run, bundle, number)
+            case Pause(requeue_after, obstacle):
+                if obstacle:
+                    message = f"The Job that removes the bundle waits: {obstacle}"
+                    await self._write(run, message, obstacle)
+                return requeue_after
+            case Done():
+                await self._release(run)
+            case Failed(reason=reason, message=message, requeue_after=requeue_after):
+                await self._events.record(of_run(run, reason, message, warning=True, about="removal"))
+                if reason is not Reason.RETENTION_FAILED:
+                    words = f"The bundle can't be removed, and is tried again: {message}"
+                    await self._write(run, words, _last_obstacle(run))
+                    return requeue_after
+                await self._release(run)
+        return None
+
+    async def _begin(self, run: BackupRun, bundle: Destination, number: int) -> timedelta | None:
+        claim = await self._cluster.pods.read_claim(run.namespace, bundle.claim_name)
         if claim is None:
-            await self._cluster.keep_finalizer(run, False)
+            await self._release(run)
             return None
-        mounters = (await self._cluster.mounters_of(run.namespace, {claim.name}))[claim.name]
-        placement = beside(bundle.user_id or spec.pod.run_as_user or IMAGE_USER, claim, mounters)
+        mounters = (await self._cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
+        placement = beside(bundle.user_id or run.spec.pod.run_as_user or IMAGE_USER, claim, mounters)
         plan = removal_plan(run, bundle, number, self._clock())
         try:
-            await self._cluster.ensure_task(removal_job(plan, spec.pod, placement, self._settings))
+            await self._cluster.jobs.ensure(removal_job(plan, run.spec.pod, placement, self._settings))
         except NamespaceTerminating:
-            await self._cluster.keep_finalizer(run, False)
+            await self._release(run)
             return None
         except (Refused, NameTaken) as exc:
-            return await self._say_removing(
-                run, f"The cluster refuses the Job that removes the bundle: {exc}", REFUSED_TICK
-            )
-        return await self._say_removing(run, "The local bundle is being removed", LOCK_TICK)
+            await self._write(run, f"The cluster refuses the Job that removes the bundle: {exc}")
+            return POLL_REFUSED
+        await self._write(run, "The local bundle is being removed")
+        return POLL_EXTERNAL
 
-    async def _warning(self, run: Run, job: str, pods: Sequence[Pod]) -> str:
-        """Why the Job's pod does not come up, as far as only Events say it."""
-        pod = next((pod for pod in pods if pod.job_name == job), None)
-        if pod is None:
-            return await self._cluster.newest_warning(run.namespace, "Job", job, "FailedCreate")
-        if pod.phase == "Pending":
-            return await self._cluster.newest_warning(run.namespace, "Pod", pod.name, "FailedMount")
-        return ""
+    async def _release(self, run: Run) -> None:
+        await self._cluster.backups.set_finalizer(run, present=False)
 
-    async def _say_removing(self, run: Run, message: str, again: timedelta) -> timedelta:
-        await self._cluster.write_status(run, next_status.removing(run, message, self._clock()))
-        return again
+    async def _write(self, run: Run, message: str, obstacle: str = "") -> None:
+        status = next_status.removing(run, message, self._clock(), obstacle)
+        await self._cluster.backups.write_status(run, status)
 
 
 def _last_obstacle(run: Run) -> str:
-    """As told while the Job was there, or since: its deadline takes the pod, and its reason, away."""
-    condition = run.status.condition(ConditionType.LOCAL_BUNDLE_PRESENT)
-    told = condition.message if condition else ""
-    return told.partition(_WAITS)[2] or told.partition(NO_RESULT)[2]
+    """What kept the Job's pod from running while it was there: the Job's deadline takes the pod away."""
+    return run.status.removal.obstacle if run.status.removal else ""
 
 
 def _marked_bundle(run: Run) -> Destination | None:
@@ -109,10 +101,10 @@ def _marked_bundle(run: Run) -> Destination | None:
     return Destination(type="Local", claim_name=bundle.claim_name, path=bundle.path, user_id=bundle.user_id)
 
 
-def _unseen_bundle(run: Run) -> Destination | None:
+def _unseen_bundle(run: BackupRun) -> Destination | None:
     """A run that was begun and did not complete may have stored one all the same: where that would be, as a folder to look through."""
-    if run.spec is None or not run.status.attempts:
+    if not run.status.attempts:
         return None
     user = run.status.attempts[-1].user_id
     claim = run.spec.storage.local.claim_name
-    return Destination(type="Local", claim_name=claim, path=bundle_home(run, run.spec), user_id=user)
+    return Destination(type="Local", claim_name=claim, path=bundle_home(run), user_id=user)

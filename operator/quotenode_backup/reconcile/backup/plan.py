@@ -3,9 +3,11 @@
 from datetime import datetime
 
 from quotenode_backup.api.backup import AuditLog, BackupSpec
-from quotenode_backup.api.backup_status import Attempt, ConditionType, Destination
+from quotenode_backup.api.backup_status import Destination
+from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.api.finished_mark import MarkedBundle
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.api.run_status import Attempt
+from quotenode_backup.cluster.objects import BackupRun, Run
 from quotenode_backup.contract.plans import (
     AuditRow,
     BackupPlan,
@@ -22,7 +24,8 @@ from quotenode_backup.contract.plans import (
 from quotenode_backup.domain import naming, timing
 
 
-def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> BackupPlan:
+def plan_of(run: BackupRun, attempt: Attempt) -> BackupPlan:
+    spec = run.spec
     started = run.status.start_time or attempt.start_time
     local = spec.storage.local
     return BackupPlan(
@@ -43,22 +46,22 @@ def plan_of(run: Run, spec: BackupSpec, attempt: Attempt) -> BackupPlan:
     )
 
 
-def record_plan(run: Run, spec: BackupSpec, number: int, now: datetime) -> RecordPlan:
+def record_plan(run: BackupRun, number: int, now: datetime) -> RecordPlan:
     """The row of a run that has ended, as its status has it."""
     return RecordPlan(
         run_uid=run.uid,
         namespace=run.namespace,
         name=run.name,
         attempt=number,
-        deadline=now + timing.TASK_TIME,
-        database=_database(spec),
-        row=_row(run, spec),
+        deadline=now + timing.FOLLOWUP_TIME,
+        database=_database(run.spec),
+        row=_row(run),
         original_uid=_original_uid(run),
     )
 
 
-def _row(run: Run, spec: BackupSpec) -> AuditRow:
-    status, local = run.status, spec.storage.local
+def _row(run: BackupRun) -> AuditRow:
+    status, local = run.status, run.spec.storage.local
     is_complete = status.holds(ConditionType.COMPLETE)
     return AuditRow(
         status=RowStatus.COMPLETED if is_complete else RowStatus.FAILED,
@@ -66,7 +69,7 @@ def _row(run: Run, spec: BackupSpec) -> AuditRow:
         started=run.began,
         completed=status.completion_time,
         size_bytes=status.size_bytes,
-        destination=naming.local_url(local.claim_name, _path(run, spec)),
+        destination=naming.local_url(local.claim_name, _path(run)),
         sha256=status.checksum,
         error=None if is_complete else f"{status.reason}: {status.message}",
     )
@@ -76,14 +79,13 @@ def _initiator(run: Run) -> InitiatedBy:
     return InitiatedBy(run.status.initiated_by or run.initiated_by)
 
 
-def _path(run: Run, spec: BackupSpec) -> str:
-    return run.status.destinations[0].path if run.status.destinations else bundle_home(run, spec)
+def _path(run: BackupRun) -> str:
+    return run.status.destinations[0].path if run.status.destinations else bundle_home(run)
 
 
-def bundle_home(run: Run, spec: BackupSpec) -> str:
+def bundle_home(run: BackupRun) -> str:
     """The folder of the run's database inside the claim, with a slash at its end."""
-    database = spec.database
-    return naming.bundle_home(spec.storage.local.sub_path, run.namespace, database.host, database.port, database.name)
+    return run.target.bundle_home(run.spec.storage.local.sub_path)
 
 
 def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> RemovalPlan:
@@ -92,7 +94,7 @@ def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> R
         namespace=run.namespace,
         name=run.name,
         attempt=number,
-        deadline=now + timing.TASK_TIME,
+        deadline=now + timing.FOLLOWUP_TIME,
         local=PlannedClaim(claim_name=bundle.claim_name),
         path=bundle.path,
         original_uid=_original_uid(run),

@@ -6,13 +6,15 @@ found: until then it is `Restored`, which is as ended as the two others, and nev
 
 from datetime import datetime
 
-from quotenode_backup.api.backup_status import BackupStatus, ConditionType, Destination, Phase
+from quotenode_backup.api.backup_status import BackupStatus, Destination
+from quotenode_backup.api.conditions import ConditionType, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
 from quotenode_backup.cluster.objects import Run
 from quotenode_backup.contract.results import StoredBundle
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.reconcile.backup.status import Finding, components, summarized, with_conditions
+from quotenode_backup.reconcile.backup.status import components
+from quotenode_backup.reconcile.reporting.conditions import Finding, summarized, with_conditions
 
 INSTEAD = "For a new backup use another name, or metadata.generateName with kubectl create"
 

@@ -1,29 +1,34 @@
-"""How long a run may be kept from going on by a cause that may pass by itself.
+"""For how long a run has been kept from going on by a cause that may pass by itself.
 
 Only in memory: a first look, after however long a downtime of the operator, is never the last, and all that an end of this process costs
-is that it is waited for as long again.
+is that the cause is waited for as long again.
 """
 
 from datetime import datetime
 
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import Resource
 from quotenode_backup.domain import timing
+from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.domain.reasons import Reason
 
 
-class Patience:
+class GraceTimers:
     def __init__(self) -> None:
-        self._since: dict[tuple[str, str], tuple[str, Reason, datetime]] = {}
+        self._since: dict[Key, tuple[Owner, Reason, datetime]] = {}
 
-    def is_over(self, run: Run, reason: Reason, now: datetime) -> bool:
-        """Whether this run has met nothing but this cause for long enough."""
-        key, since = (run.namespace, run.name), now
-        known = self._since.get(key)
-        if known and known[:2] == (run.uid, reason):
-            since = known[2]
-        self._since[key] = (run.uid, reason, since)
-        return now - since >= timing.STUCK_AFTER
+    def record(self, resource: Resource, reason: Reason, now: datetime) -> None:
+        """The resource has met this cause now, and no other since it met it last."""
+        known = self._since.get(resource.owner.key)
+        if known is None or known[:2] != (resource.owner, reason):
+            self._since[resource.owner.key] = (resource.owner, reason, now)
 
-    def renew(self, namespace: str, name: str) -> None:
-        """It goes on, or waits for something else."""
-        self._since.pop((namespace, name), None)
+    def exceeded(self, resource: Resource, reason: Reason, now: datetime) -> bool:
+        """Whether the resource has met nothing but this cause for long enough."""
+        known = self._since.get(resource.owner.key)
+        if known is None or known[:2] != (resource.owner, reason):
+            return False
+        return now - known[2] >= timing.STUCK_AFTER
+
+    def reset(self, key: Key) -> None:
+        """The resource goes on, or waits for something else."""
+        self._since.pop(key, None)

@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from quotenode_backup.api.backup_status import MESSAGE_LIMIT, Attempt
+from quotenode_backup.api.conditions import MESSAGE_LIMIT
+from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.cluster.objects import Job, Pod
-from quotenode_backup.contract.results import (
-    AuditOutcome,
-    BackupResult,
-    Outcome,
-    Result,
-    RetentionOutcome,
-    StoredBundle,
-)
+from quotenode_backup.contract.results import Outcome, Result
+from quotenode_backup.domain.owner import Owner
 from quotenode_backup.domain.reasons import Exit, Reason
 from quotenode_backup.domain.text import shortened
 
@@ -26,40 +21,36 @@ _LOST_BY_ITS_NODE = {"ContainerStatusUnknown", "Unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The end of an attempt. A bundle only when it was committed, read back, and every exit code was 0."""
+class Ended(Generic[AnyResult]):
+    """The end of an attempt. Its reason is Completed only when the result names all that a success must, and every exit code was 0."""
 
     reason: Reason
     message: str
     exit_code: int | None = None
-    bundle: StoredBundle | None = None
-    notes: int = 0
-    """How many oddities the bundle's manifest lists."""
-    audit: AuditOutcome | None = None
-    """What the runner could say about the row in backup_logs."""
-    retention: RetentionOutcome | None = None
+    result: AnyResult | None = None
+    """What the runner said, unless that is not to be believed."""
 
 
-def outcome(run_uid: str, attempt: Attempt, job: Job, pods: Sequence[Pod], obstacle: str = "") -> Ended:
-    """`obstacle`: why the pod had no node when it was last looked at; empty when it had one."""
+def outcome(owner: Owner, attempt: Attempt, job: Job, pods: Sequence[Pod], kind: type[AnyResult]) -> Ended[AnyResult]:
+    """`kind`: of the result."""
     mine = [pod for pod in pods if pod.job_name == attempt.job_name]
     for pod in mine:
-        result = result_of(run_uid, attempt.number, pod, BackupResult)
+        result = result_of(owner, attempt.number, pod, kind)
         if result:
             return _of_result(result, pod, job)
     for pod in mine:
         if pod.exit_code is not None or pod.reason:
             return _silent(pod)
-    return _gone(job, attempt, obstacle)
+    return _gone(job, attempt)
 
 
-def result_of(run_uid: str, number: int, pod: Pod, kind: type[AnyResult]) -> AnyResult | None:
+def result_of(owner: Owner, number: int, pod: Pod, kind: type[AnyResult]) -> AnyResult | None:
     """The pod's termination message, if it is one of ours and about this attempt. It is data from outside."""
     try:
         result = kind.model_validate_json(pod.termination_message)
     except ValidationError:
         return None
-    is_ours = (result.run_uid, result.attempt) == (run_uid, number)
+    is_ours = (result.run_uid, result.attempt) == (owner.uid, number)
     return result if is_ours or _could_not_read_the_plan(result) else None
 
 
@@ -68,27 +59,29 @@ def _could_not_read_the_plan(result: Result) -> bool:
     return result.outcome is Outcome.FAILED and result.reason is Reason.PLAN_INVALID and not result.run_uid
 
 
-def _of_result(result: BackupResult, pod: Pod, job: Job) -> Ended:
+def _of_result(result: AnyResult, pod: Pod, job: Job) -> Ended[AnyResult]:
     message = shortened(result.message, MESSAGE_LIMIT)
     if result.outcome is Outcome.FAILED:
-        return Ended(result.reason, message, pod.exit_code, audit=result.audit)
+        return Ended(result.reason, message, pod.exit_code, result)
     doubt = _doubt(result, pod, job)
-    if doubt or result.bundle is None:
-        words = f"The runner reported success, but {doubt}, so the backup counts as failed: see kubectl logs {pod.name}"
-        return Ended(Reason.RESULT_MISSING, words, pod.exit_code)
-    return Ended(Reason.COMPLETED, message, pod.exit_code, result.bundle, result.notes, result.audit, result.retention)
+    if doubt:
+        message = (
+            f"The runner reported success, but {doubt}, so the attempt counts as failed: see kubectl logs {pod.name}"
+        )
+        return Ended(Reason.RESULT_MISSING, message, pod.exit_code)
+    return Ended(Reason.COMPLETED, message, pod.exit_code, result)
 
 
-def _doubt(result: BackupResult, pod: Pod, job: Job) -> str:
-    """Why its word is not enough; empty when all that there should be is there."""
+def _doubt(result: Result, pod: Pod, job: Job) -> str:
+    """Why the result alone is not enough; empty when all that there should be is there."""
     if pod.exit_code != 0:
         return f"ended with exit code {pod.exit_code}"
     if not job.complete:
         return "its Job is not complete"
-    return "" if result.bundle else "named no bundle"
+    return result.lack
 
 
-def _silent(pod: Pod) -> Ended:
+def _silent(pod: Pod) -> Ended[AnyResult]:
     if pod.terminated_reason == "OOMKilled":
         return Ended(
             Reason.OOM_KILLED,
@@ -114,10 +107,8 @@ def _likely_memory(pod: Pod) -> str:
     return "; nobody deleted it, so it may be short of memory: raise spec.pod.resources.limits.memory if it stays so"
 
 
-def _gone(job: Job, attempt: Attempt, obstacle: str) -> Ended:
+def _gone(job: Job, attempt: Attempt) -> Ended[AnyResult]:
     if job.failed_reason == "DeadlineExceeded":
-        advice = "raise spec.activeDeadlineSeconds if the data is large"
-        return Ended(
-            Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {obstacle or advice}"
-        )
+        cause = attempt.obstacle or "raise spec.activeDeadlineSeconds if the data is large"
+        return Ended(Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {cause}")
     return Ended(Reason.POD_LOST, f"The pod of Job {attempt.job_name} was deleted before it could report")

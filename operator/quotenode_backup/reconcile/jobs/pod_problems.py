@@ -12,25 +12,26 @@ _CLAIM_ABSENT = re.compile(r'persistentvolumeclaim "([^"]+)" (not found|is being
 
 
 @dataclass(frozen=True, slots=True)
-class NotRunning:
-    """Why the pod is not running. `curable`: waiting may help, so only the deadline ends it."""
+class PodProblem:
+    """Why the pod is not running."""
 
     reason: Reason
     message: str
-    curable: bool
+    transient: bool
+    """Whether waiting may help, so that only the deadline ends it."""
 
 
-def without_pod(rejection: str) -> NotRunning:
+def without_pod(rejection: str) -> PodProblem:
     """`rejection`: what the Job controller's newest FailedCreate Event says; empty when there is none."""
     if rejection:
         message = (
             f"The cluster refuses the backup's pod: {rejection}. Raise the quota or the policy, or change spec.pod"
         )
-        return NotRunning(Reason.POD_REJECTED, message, curable=False)
-    return NotRunning(Reason.JOB_CREATED, "The Job has no pod yet", curable=True)
+        return PodProblem(Reason.POD_REJECTED, message, transient=False)
+    return PodProblem(Reason.JOB_CREATED, "The Job has no pod yet", transient=True)
 
 
-def with_pod(pod: Pod, warning: str) -> NotRunning | None:
+def with_pod(pod: Pod, warning: str) -> PodProblem | None:
     """Why the pod does not run; None when it does. `warning`: its newest FailedMount Event."""
     if pod.phase != "Pending":
         return None
@@ -38,24 +39,24 @@ def with_pod(pod: Pod, warning: str) -> NotRunning | None:
         return _unscheduled(pod)
     if pod.waiting_reason in _IMAGE_REASONS:
         message = f"The image of pod {pod.name} can't be pulled ({pod.waiting_reason}): {pod.waiting_message}"
-        return NotRunning(
+        return PodProblem(
             Reason.IMAGE_PULL,
             f"{message}. Check runner.image, and the pull secrets of the pod's ServiceAccount",
-            curable=False,
+            transient=False,
         )
     if pod.waiting_reason in _CONFIG_REASONS:
         message = f"Pod {pod.name} can't be started ({pod.waiting_reason}): {pod.waiting_message}"
-        return NotRunning(Reason.POD_REJECTED, message, curable=False)
-    return NotRunning(Reason.JOB_CREATED, warning or f"Pod {pod.name} is starting", curable=True)
+        return PodProblem(Reason.POD_REJECTED, message, transient=False)
+    return PodProblem(Reason.JOB_CREATED, warning or f"Pod {pod.name} is starting", transient=True)
 
 
-def _unscheduled(pod: Pod) -> NotRunning:
-    said = pod.unscheduled_message
-    absent = _CLAIM_ABSENT.search(said)
+def _unscheduled(pod: Pod) -> PodProblem:
+    status = pod.unscheduled_message
+    absent = _CLAIM_ABSENT.search(status)
     if absent:
         message = f"PersistentVolumeClaim {absent[1]} does not exist in this namespace: create it or correct the spec"
-        return NotRunning(Reason.CLAIM_MISSING, message, curable=False)
-    if "volume node affinity conflict" in said:
-        message = f"The claims lie on different nodes, and one pod can't have them all: {said}"
-        return NotRunning(Reason.CLAIMS_APART, message, curable=False)
-    return NotRunning(Reason.UNSCHEDULABLE, f"No node takes pod {pod.name}: {said}", curable=True)
+        return PodProblem(Reason.CLAIM_MISSING, message, transient=False)
+    if "volume node affinity conflict" in status:
+        message = f"The claims lie on different nodes, and one pod can't have them all: {status}"
+        return PodProblem(Reason.CLAIMS_APART, message, transient=False)
+    return PodProblem(Reason.UNSCHEDULABLE, f"No node takes pod {pod.name}: {status}", transient=True)

@@ -10,20 +10,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup import STALE_AFTER, BackupSpec
-from quotenode_backup.api.backup_status import MESSAGE_LIMIT, BackupStatus, ConditionType, Phase
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.conditions import MESSAGE_LIMIT, ConditionType, Phase
+from quotenode_backup.cluster.objects import Run, Schedule, UnreadableSchedule
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.domain.schedule import Due, Schedule, ScheduleInvalid
+from quotenode_backup.domain.schedule import CronSchedule, Due, ScheduleInvalid
 from quotenode_backup.domain.text import shortened
-from quotenode_backup.reconcile.backup.status import Finding, with_conditions
+from quotenode_backup.manifests.event import EventRecord
+from quotenode_backup.reconcile.reporting.conditions import Finding, with_conditions
 from quotenode_backup.reconcile.reporting.requeue import NOW
 from quotenode_backup.reconcile.schedule.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 
 SUSPENDED = "Suspended"
 INVALID = "Invalid"
 CLOCK_TOLERANCE = timedelta(minutes=1)
+
+AnySchedule = Schedule | UnreadableSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +38,12 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """An Event. `occurrence` tells one slot or trigger from another."""
-
-    reason: Reason
-    message: str
-    occurrence: int
-    warning: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
     status: BackupStatus
-    again: timedelta | None
-    """When to look again; None: when something happens."""
+    requeue_after: timedelta | None
+    """None: when something happens."""
     new_run: NewRun | None = None
-    notices: tuple[Notice, ...] = ()
+    events: tuple[EventRecord, ...] = ()
     removed: tuple[Run, ...] = ()
     """Old runs whose resources go, once the status is written."""
 
@@ -58,11 +52,18 @@ class Decision:
 class _Look:
     """A schedule that can be read, its runs, and the time."""
 
-    run: Run
-    spec: BackupSpec
     schedule: Schedule
+    cron: CronSchedule
     runs: Sequence[Run]
     now: datetime
+
+    @property
+    def spec(self) -> BackupSpec:
+        return self.schedule.spec
+
+    @property
+    def status(self) -> BackupStatus:
+        return self.schedule.status
 
     @property
     def in_force(self) -> str:
@@ -77,34 +78,34 @@ class _Look:
         return next((run for run in self.runs if run.name != name and not run.deleting and not run.is_over), None)
 
 
-def decide(run: Run, runs: Sequence[Run], now: datetime) -> Decision:
+def decide(schedule: AnySchedule, runs: Sequence[Run], now: datetime) -> Decision:
     """`runs`: those that the schedule made, as far as they still exist."""
-    if run.spec is None or run.spec.schedule is None:
-        return _invalid(
-            run, runs, f"{run.spec_fault}: run helm upgrade with the chart of one release, CRDs included", now
-        )
+    if isinstance(schedule, UnreadableSchedule):
+        advice = "run helm upgrade with the chart of one release, CRDs included"
+        return refused(schedule, runs, Reason.SCHEDULE_INVALID, f"{schedule.fault}: {advice}", now)
     try:
-        schedule = Schedule(run.spec.schedule, run.spec.zone)
+        cron = CronSchedule(schedule.spec.schedule or "", schedule.spec.zone)
     except ScheduleInvalid as exc:
-        return _invalid(run, runs, f"{exc}: correct the spec", now)
-    look = _Look(run, run.spec, schedule, runs, now)
-    if run.spec.trigger != run.status.last_trigger:
-        if run.status.last_trigger is None and run.spec.trigger == run.last_trigger:
-            return _served_before(look, run.spec.trigger)
-        return _triggered(look, run.spec.trigger) if run.spec.trigger else _decided(look, NOW, last_trigger=None)
+        return refused(schedule, runs, Reason.SCHEDULE_INVALID, f"{exc}: correct the spec", now)
+    look = _Look(schedule, cron, runs, now)
+    trigger, last_trigger = schedule.spec.trigger, schedule.status.last_trigger
+    if trigger != last_trigger:
+        if last_trigger is None and trigger == schedule.last_trigger:
+            return _served_before(look, trigger)
+        return _triggered(look, trigger) if trigger else _decided(look, NOW, last_trigger=None)
     if _has_changed(look):
         # What was due under the old schedule, or while suspended, is not made up for.
-        start = run.created if run.status.observed_schedule is None else now
+        start = schedule.created if schedule.status.observed_schedule is None else now
         return _decided(look, NOW, slots_from=start, observed_schedule=look.in_force)
-    due = None if run.spec.suspend else schedule.due(run.status.slots_from or run.created, now)
+    due = None if schedule.spec.suspend else cron.due(schedule.status.slots_from or schedule.created, now)
     return _slot_due(look, due) if due else _between_slots(look)
 
 
-def without_run(run: Run, decision: Decision) -> Decision:
+def without_run(schedule: Schedule, decision: Decision) -> Decision:
     """The decided run could not be made: its slot counts as skipped."""
     is_slot = decision.new_run is not None and decision.new_run.slot is not None
-    skipped = (run.status.skipped_slots or 0) + 1 if is_slot else run.status.skipped_slots
-    known = {"last_schedule_time": run.status.last_schedule_time, "skipped_slots": skipped}
+    skipped = (schedule.status.skipped_slots or 0) + 1 if is_slot else schedule.status.skipped_slots
+    known = {"last_schedule_time": schedule.status.last_schedule_time, "skipped_slots": skipped}
     return replace(decision, status=decision.status.model_copy(update=known), new_run=None)
 
 
@@ -113,109 +114,118 @@ def admitted(decision: Decision, policy: str) -> Decision:
     return replace(decision, status=decision.status.model_copy(update={"admission_policy": policy or None}))
 
 
-def _invalid(run: Run, runs: Sequence[Run], message: str, now: datetime) -> Decision:
-    return refused(run, runs, Reason.SCHEDULE_INVALID, message, now)
-
-
 def refused(
-    run: Run, runs: Sequence[Run], reason: Reason, message: str, now: datetime, again: timedelta | None = None
+    schedule: AnySchedule,
+    runs: Sequence[Run],
+    reason: Reason,
+    message: str,
+    now: datetime,
+    requeue_after: timedelta | None = None,
 ) -> Decision:
     """Nothing is made for it until it is changed, or looked at again."""
-    remembered = with_runs(run.status, runs)
-    stale_at = _stale_at(run, remembered)
+    remembered = with_runs(schedule.status, runs)
+    stale_at = _stale_at(schedule, remembered)
     staleness = _staleness(remembered, stale_at, now)
     found = {ConditionType.ACCEPTED: Finding(False, reason, message), ConditionType.STALE: staleness}
     update: dict[str, Any] = {"phase": Phase.FAILED, "reason": reason, "message": shortened(message, MESSAGE_LIMIT)}
     # Once it can be read again, its slots count from then: nobody missed those in between.
-    update |= {"next_schedule_time": None, "observed_generation": run.generation, "observed_schedule": INVALID}
-    told = with_conditions(run, remembered, found, now).model_copy(update=update)
-    is_told = run.status.reason == reason and run.status.observed_generation == run.generation
-    notice = Notice(reason, message, run.generation, warning=True)
-    waits = [*([again] if again else []), *([stale_at - now] if stale_at and stale_at > now else [])]
-    notices = (*(() if is_told else (notice,)), *_stale_notices(run, told))
-    return Decision(told, min(waits, default=None), notices=notices)
+    update |= {"next_schedule_time": None, "observed_generation": schedule.generation, "observed_schedule": INVALID}
+    status = with_conditions(schedule, remembered, found, now).model_copy(update=update)
+    is_known = schedule.status.reason == reason and schedule.status.observed_generation == schedule.generation
+    event = EventRecord(schedule.owner, reason, message, schedule.generation, warning=True)
+    waits = [*([requeue_after] if requeue_after else []), *([stale_at - now] if stale_at and stale_at > now else [])]
+    events = (*(() if is_known else (event,)), *_stale_events(schedule, status))
+    return Decision(status, min(waits, default=None), events=events)
 
 
 def _has_changed(look: _Look) -> bool:
     """The schedule is not the one that slots were counted by, or the clock was set back behind them."""
-    status = look.run.status
+    status = look.status
     ahead = status.slots_from is not None and status.slots_from > look.now + CLOCK_TOLERANCE
     return ahead or status.observed_schedule != look.in_force
 
 
 def _triggered(look: _Look, value: str) -> Decision:
-    name = trigger_run_name(look.run.name, look.run.uid, value)
+    name = trigger_run_name(look.schedule.name, look.schedule.uid, value)
     made = look.named(name)
     # An unfinished one may be what a pass made that died before it could remember: it is taken for the one to make.
     if made and made.is_over:
-        words = f"Trigger {value!r} has the run {name} already, so none is started: use another value"
-        notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
-        return _decided(look, NOW, notices=(notice,), last_trigger=value)
+        message = f"Trigger {value!r} has the run {name} already, so none is started: use another value"
+        event = _ignored(look, message)
+        return _decided(look, NOW, events=(event,), last_trigger=value)
     return _decided(look, NOW, new_run=NewRun(name, InitiatedBy.ADMIN, None), last_trigger=value)
 
 
 def _served_before(look: _Look, value: str | None) -> Decision:
     """The status is lost, and the annotation knows."""
-    words = (
+    message = (
         f"Trigger {value!r} was acted on before this schedule was made again, so no run is started: use another value"
     )
-    notice = Notice(Reason.TRIGGER_IGNORED, words, look.run.generation, warning=False)
-    return _decided(look, NOW, notices=(notice,), last_trigger=value)
+    event = _ignored(look, message)
+    return _decided(look, NOW, events=(event,), last_trigger=value)
 
 
 def _slot_due(look: _Look, due: Due) -> Decision:
     """A slot has come: make its run, or say why not."""
-    status, slot = look.run.status, due.slot
-    name = slot_run_name(look.run.name, look.run.uid, slot)
+    status, slot = look.status, due.slot
+    name = slot_run_name(look.schedule.name, look.schedule.uid, slot)
     allowed = look.spec.starting_deadline
     is_late = (look.now - slot).total_seconds() > allowed and look.named(name) is None
     missed = _missed_count(look, due.passed) + (1 if is_late else 0)
-    notices = (_missed(slot, missed, is_late, allowed),) if missed else ()
+    events = (_missed(look, slot, missed, is_late, allowed),) if missed else ()
     news: dict[str, Any] = {"slots_from": slot, "missed_slots": (status.missed_slots or 0) + missed}
     if is_late:
-        return _decided(look, NOW, notices=notices, **news)
+        return _decided(look, NOW, events=events, **news)
     busy = look.unfinished_but(name)
     if busy and look.named(name) is None:
-        words = f"The slot of {slot:%Y-%m-%d %H:%M:%SZ} is skipped: run {busy.name} is still on"
-        notices = (*notices, Notice(Reason.SLOT_SKIPPED, words, int(slot.timestamp()), warning=True))
-        return _decided(look, NOW, notices=notices, skipped_slots=(status.skipped_slots or 0) + 1, **news)
+        message = f"The slot of {slot:%Y-%m-%d %H:%M:%SZ} is skipped: run {busy.name} is still on"
+        events = (*events, _about_slot(look, Reason.SLOT_SKIPPED, message, slot))
+        return _decided(look, NOW, events=events, skipped_slots=(status.skipped_slots or 0) + 1, **news)
     new_run = NewRun(name, InitiatedBy.SCHEDULER, slot)
-    return _decided(look, NOW, new_run=new_run, notices=notices, last_schedule_time=slot, **news)
+    return _decided(look, NOW, new_run=new_run, events=events, last_schedule_time=slot, **news)
 
 
 def _missed_count(look: _Look, slots: tuple[datetime, ...]) -> int:
     """How many of these were missed. A pass that died right after it had made the run of one of them could not remember it."""
     made = {run.name for run in look.runs}
-    return sum(slot_run_name(look.run.name, look.run.uid, slot) not in made for slot in slots)
+    return sum(slot_run_name(look.schedule.name, look.schedule.uid, slot) not in made for slot in slots)
 
 
-def _missed(slot: datetime, count: int, is_late: bool, allowed: int) -> Notice:
-    words = f"{count} slot{'s' if count > 1 else ''} before {slot:%Y-%m-%d %H:%M:%SZ} passed without an operator"
+def _missed(look: _Look, slot: datetime, count: int, is_late: bool, allowed: int) -> EventRecord:
+    message = f"{count} slot{'s' if count > 1 else ''} before {slot:%Y-%m-%d %H:%M:%SZ} passed without an operator"
     if is_late:
-        words = (
+        message = (
             f"{count} slot{'s' if count > 1 else ''} up to {slot:%Y-%m-%d %H:%M:%SZ} passed more than {allowed} s ago"
         )
-    return Notice(Reason.SLOT_MISSED, f"{words}: no run was made for them", int(slot.timestamp()), warning=True)
+    return _about_slot(look, Reason.SLOT_MISSED, f"{message}: no run was made for them", slot)
+
+
+def _about_slot(look: _Look, reason: Reason, message: str, slot: datetime) -> EventRecord:
+    return EventRecord(look.schedule.owner, reason, message, int(slot.timestamp()), warning=True)
+
+
+def _ignored(look: _Look, message: str) -> EventRecord:
+    return EventRecord(look.schedule.owner, Reason.TRIGGER_IGNORED, message, look.schedule.generation, warning=False)
 
 
 def _between_slots(look: _Look) -> Decision:
     """Nothing to start: say when the next slot comes, and how old the last good backup is."""
-    status = with_runs(look.run.status, look.runs)
-    next_slot = None if look.spec.suspend else look.schedule.next_after(max(look.now, status.slots_from or look.now))
-    stale_at = _stale_at(look.run, status)
+    status = with_runs(look.status, look.runs)
+    next_slot = None if look.spec.suspend else look.cron.next_after(max(look.now, status.slots_from or look.now))
+    stale_at = _stale_at(look.schedule, status)
     waits = [moment - look.now for moment in (next_slot, stale_at) if moment and moment > look.now]
-    told = _at_rest(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
+    at_rest = _at_rest(look, status.model_copy(update={"next_schedule_time": next_slot}), stale_at)
     removed = beyond_limits(look.spec, look.runs)
-    again = NOW if len(removed) == REMOVED_AT_ONCE else min(waits, default=None)
-    return Decision(told, again, notices=_stale_notices(look.run, told), removed=removed)
+    requeue_after = NOW if len(removed) == REMOVED_AT_ONCE else min(waits, default=None)
+    return Decision(at_rest, requeue_after, events=_stale_events(look.schedule, at_rest), removed=removed)
 
 
-def _stale_at(run: Run, status: BackupStatus) -> datetime | None:
+def _stale_at(schedule: AnySchedule, status: BackupStatus) -> datetime | None:
     """When the newest good backup is too old; never while suspended."""
-    if run.spec and run.spec.suspend:
+    if isinstance(schedule, Schedule) and schedule.spec.suspend:
         return None
-    allowed = run.spec.stale_after if run.spec else STALE_AFTER
-    return (status.last_successful_time or run.created) + timedelta(seconds=allowed)
+    allowed = schedule.spec.stale_after if isinstance(schedule, Schedule) else STALE_AFTER
+    return (status.last_successful_time or schedule.created) + timedelta(seconds=allowed)
 
 
 def _staleness(status: BackupStatus, stale_at: datetime | None, now: datetime) -> Finding:
@@ -239,8 +249,8 @@ def _at_rest(look: _Look, status: BackupStatus, stale_at: datetime | None) -> Ba
         ConditionType.STALE: _staleness(status, stale_at, look.now),
     }
     phase = Phase.SUSPENDED if suspended else Phase.SCHEDULED
-    update = {"phase": phase, "reason": reason, "message": message, "observed_generation": look.run.generation}
-    return with_conditions(look.run, status, found, look.now).model_copy(update=update)
+    update = {"phase": phase, "reason": reason, "message": message, "observed_generation": look.schedule.generation}
+    return with_conditions(look.schedule, status, found, look.now).model_copy(update=update)
 
 
 def _of_last_run(status: BackupStatus) -> str:
@@ -248,16 +258,21 @@ def _of_last_run(status: BackupStatus) -> str:
     return f"; the last one, {last.name}, is {last.phase or Phase.PENDING}" if last else "; there was none yet"
 
 
-def _stale_notices(run: Run, told: BackupStatus) -> tuple[Notice, ...]:
+def _stale_events(schedule: AnySchedule, status: BackupStatus) -> tuple[EventRecord, ...]:
     """An Event when the newest good backup has become too old."""
-    condition = told.condition(ConditionType.STALE)
-    if not told.holds(ConditionType.STALE) or run.status.holds(ConditionType.STALE) or condition is None:
+    condition = status.condition(ConditionType.STALE)
+    if not status.holds(ConditionType.STALE) or schedule.status.holds(ConditionType.STALE) or condition is None:
         return ()
-    last = int((told.last_successful_time or run.created).timestamp())
-    return (Notice(Reason.BACKUP_STALE, condition.message, last, warning=True),)
+    last = int((status.last_successful_time or schedule.created).timestamp())
+    return (EventRecord(schedule.owner, Reason.BACKUP_STALE, condition.message, last, warning=True),)
 
 
 def _decided(
-    look: _Look, again: timedelta, *, new_run: NewRun | None = None, notices: tuple[Notice, ...] = (), **news: Any
+    look: _Look,
+    requeue_after: timedelta,
+    *,
+    new_run: NewRun | None = None,
+    events: tuple[EventRecord, ...] = (),
+    **news: Any,
 ) -> Decision:
-    return Decision(look.run.status.model_copy(update=news), again, new_run, notices)
+    return Decision(look.status.model_copy(update=news), requeue_after, new_run, events)

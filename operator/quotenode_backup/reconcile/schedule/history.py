@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from quotenode_backup.api.backup import BackupSpec
-from quotenode_backup.api.backup_status import BackupStatus, ConditionType, LastRun, Phase
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.conditions import ConditionType, Phase
+from quotenode_backup.api.schedule_status import LastRun
 from quotenode_backup.cluster.objects import Run
 
 REMOVED_AT_ONCE = 20
@@ -28,23 +30,23 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
 
 
 def _order(run: Run) -> tuple[datetime, datetime, str]:
-    """Creation is told in whole seconds: of two within one, the later start is the later run."""
+    """Creation is found in whole seconds: of two within one, the later start is the later run."""
     return run.made, run.began, run.uid
 
 
-def _newest(told: Sequence[BackupStatus], remembered: str) -> datetime | None:
-    times = [getattr(told[0], remembered), *(one.completion_time for one in told[1:])]
+def _newest(found: Sequence[BackupStatus], remembered: str) -> datetime | None:
+    times = [getattr(found[0], remembered), *(one.completion_time for one in found[1:])]
     return max(filter(None, times), default=None)
 
 
 def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupStatus:
     """Time, size and duration always are of the same run."""
     last = _newest([status, *good], "last_successful_time")
-    told = next((one for one in good if one.completion_time == last), None)
-    if told is None or last is None:
+    found = next((one for one in good if one.completion_time == last), None)
+    if found is None or last is None:
         return status
-    took = max(0, int((last - told.start_time).total_seconds())) if told.start_time else None
-    update = {"last_successful_time": last, "last_size_bytes": told.size_bytes, "last_duration_seconds": took}
+    took = max(0, int((last - found.start_time).total_seconds())) if found.start_time else None
+    update = {"last_successful_time": last, "last_size_bytes": found.size_bytes, "last_duration_seconds": took}
     return status.model_copy(update=update)
 
 

@@ -1,136 +1,137 @@
-"""One pass over a schedule: look at it and its runs, decide, tell, make the run, remember, let old runs go."""
+"""One pass over a schedule: look at it and its runs, decide, record Events, make the run, remember, let old runs go."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.cluster.errors import NameTaken, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import BackupRun, Run, Schedule
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
+from quotenode_backup.manifests.event import EventRecord
 from quotenode_backup.manifests.scheduled_run import run_spec, scheduled_run
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
-from quotenode_backup.reconcile.reporting.events import Teller
-from quotenode_backup.reconcile.reporting.requeue import REFUSED_TICK
+from quotenode_backup.reconcile.reporting.events import EventRecorder
+from quotenode_backup.reconcile.reporting.requeue import POLL_REFUSED, PassResult
 from quotenode_backup.reconcile.schedule.decisions import (
+    AnySchedule,
     Decision,
     NewRun,
-    Notice,
     admitted,
     decide,
     refused,
     without_run,
 )
-from quotenode_backup.reconcile.schedule.snapshot import Readings, reading
+from quotenode_backup.reconcile.schedule.snapshot import Snapshots, snapshot
 
 SOON_ENOUGH = timedelta(minutes=1)
-"""An API server that is away for less is not told of."""
+"""An API server that is away for less gets no Event."""
 
 
 class ScheduleReconciler:
     def __init__(
-        self, cluster: Cluster, tell: Teller, clock: Callable[[], datetime], readings: Readings, admission: Admission
+        self,
+        cluster: Cluster,
+        events: EventRecorder,
+        clock: Callable[[], datetime],
+        snapshots: Snapshots,
+        admission: Admission,
     ) -> None:
         self._cluster = cluster
-        self._teller = tell
+        self._events = events
         self._clock = clock
-        self._readings = readings
+        self._snapshots = snapshots
         self._admission = admission
 
-    async def reconcile(self, run: Run) -> timedelta | None:
-        """When to look again; None: when something happens."""
-        if run.deleting:
-            if run.has_finalizer:  # of a run whose manifest was copied: a schedule has no bundle of its own
-                await self._cluster.keep_finalizer(run, False)
-            return None
+    async def reconcile(self, schedule: AnySchedule) -> PassResult:
+        if schedule.deleting:
+            if schedule.has_finalizer:  # of a run whose manifest was copied: a schedule has no bundle of its own
+                await self._cluster.backups.set_finalizer(schedule, present=False)
+            return PassResult(None)
         now = self._clock()
-        runs = await self._cluster.runs_of_schedule(run)
-        decision = await self._decision(run, runs, now)
-        self._readings[run.namespace, run.name] = reading(run, decision.status, runs)
-        for notice in decision.notices:
-            await self._tell(run, notice, now)
-        if decision.new_run and not await self._create(run, decision, decision.new_run, now):
-            decision = without_run(run, decision)
-        await self._remember(run, decision.status)
+        runs = await self._cluster.backups.of_schedule(schedule)
+        decision = await self._decision(schedule, runs, now)
+        self._snapshots[schedule.namespace, schedule.name] = snapshot(schedule, decision.status, runs)
+        for event in decision.events:
+            await self._events.record(event)
+        if isinstance(schedule, Schedule):
+            decision = await self._with_run(schedule, decision, now)
+        await self._remember(schedule, decision.status)
         for old in decision.removed:
-            await self._cluster.delete_run(old)
-        return decision.again
+            await self._cluster.backups.delete(old)
+        return PassResult(decision.requeue_after)
 
-    async def _decision(self, run: Run, runs: Sequence[Run], now: datetime) -> Decision:
-        judged = await self._admission.judge(run)
+    async def _decision(self, schedule: AnySchedule, runs: Sequence[Run], now: datetime) -> Decision:
+        judged = await self._admission.judge(schedule)
         if isinstance(judged, NotAdmitted):
-            return refused(run, runs, judged.reason, judged.message, now, REFUSED_TICK if judged.may_pass else None)
-        return admitted(decide(run, runs, now), judged.policy)
+            requeue_after = POLL_REFUSED if judged.may_pass else None
+            return refused(schedule, runs, judged.reason, judged.message, now, requeue_after)
+        return admitted(decide(schedule, runs, now), judged.policy)
 
-    async def _remember(self, run: Run, status: BackupStatus) -> None:
+    async def _with_run(self, schedule: Schedule, decision: Decision, now: datetime) -> Decision:
+        """The decision once its run, if it wants one, has been made, or could not be."""
+        new = decision.new_run
+        if new is None or await self._create(schedule, new, decision.status.admission_policy, now):
+            return decision
+        return without_run(schedule, decision)
+
+    async def _remember(self, schedule: AnySchedule, status: BackupStatus) -> None:
         """The annotation follows the trigger that was acted on. Of a trigger that is taken back it goes first: left behind, it would keep
         the same value from starting a run later."""
-        acted_on = run.spec is not None and run.spec.trigger == status.last_trigger
+        acted_on = isinstance(schedule, Schedule) and schedule.spec.trigger == status.last_trigger
         if acted_on and status.last_trigger is None:
-            run = await self._annotate(run, None)
-        run = await self._cluster.write_status(run, status)
+            schedule = await self._annotate(schedule, None)
+        schedule = await self._cluster.backups.write_status(schedule, status)
         if acted_on:
-            await self._annotate(run, status.last_trigger)
+            await self._annotate(schedule, status.last_trigger)
 
-    async def _annotate(self, run: Run, trigger: str | None) -> Run:
-        if run.last_trigger == trigger:
-            return run
-        return await self._cluster.annotate(run, labels.LAST_TRIGGER, trigger)
+    async def _annotate(self, schedule: AnySchedule, trigger: str | None) -> AnySchedule:
+        if not isinstance(schedule, Schedule) or schedule.last_trigger == trigger:
+            return schedule
+        return await self._cluster.backups.annotate(schedule, labels.LAST_TRIGGER, trigger)
 
-    def forget(self, namespace: str, name: str) -> None:
+    def forget(self, key: Key) -> None:
         """There is no schedule of this name."""
-        self._readings.pop((namespace, name), None)
+        self._snapshots.pop((key.namespace, key.name), None)
 
-    async def _create(self, run: Run, decision: Decision, new: NewRun, now: datetime) -> bool:
-        """Whether it is there. If not, that is told, and the slots behind it are not held up."""
-        occurrence = int(new.slot.timestamp()) if new.slot else run.generation
+    async def _create(self, schedule: Schedule, new: NewRun, policy: str | None, now: datetime) -> bool:
+        """Whether it is there. If not, an Event says so, and the slots behind it are not held up."""
         try:
-            made = await self._cluster.ensure_run(_manifest(run, new))
+            made = await self._cluster.backups.ensure(_manifest(schedule, new))
         except NameTaken as exc:
-            words = f"{exc}: remove or rename it"
-            await self._tell(run, Notice(Reason.NAME_COLLISION, words, occurrence, warning=True), now)
+            await self._warn(schedule, new, Reason.NAME_COLLISION, f"{exc}: remove or rename it")
             return False
         except Unavailable as exc:
             if new.slot is None or now - new.slot > SOON_ENOUGH:
-                words = f"Run {new.name} can't be made yet, and is tried again: {exc}"
-                await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now, about="away")
+                message = f"Run {new.name} can't be made yet, and is tried again: {exc}"
+                await self._warn(schedule, new, Reason.RUN_REFUSED, message, about="away")
             raise
         except Refused as exc:
-            words = f"The cluster refuses run {new.name}: {exc}"
-            await self._tell(run, Notice(Reason.RUN_REFUSED, words, occurrence, warning=True), now)
+            await self._warn(schedule, new, Reason.RUN_REFUSED, f"The cluster refuses run {new.name}: {exc}")
             return False
-        await self._hand_on(run, made, decision.status.admission_policy)
-        await self._tell(run, Notice(Reason.RUN_CREATED, f"Made run {new.name}", occurrence, warning=False), now)
+        await self._hand_on(schedule, made, policy)
+        occurrence, message = _occurrence(schedule, new), f"Made run {new.name}"
+        await self._events.record(EventRecord(schedule.owner, Reason.RUN_CREATED, message, occurrence, warning=False))
         return True
 
-    async def _hand_on(self, run: Run, made: Run, policy: str | None) -> None:
+    async def _hand_on(self, schedule: Schedule, made: Run, policy: str | None) -> None:
         """A run is as well judged as the schedule that it is a copy of, whatever has become of the policy in between. No policy asks us."""
         is_new = made.status.admission_policy is None and not made.status.is_finished
-        if policy and is_new and made.spec == run_spec(_spec(run)):
-            await self._cluster.write_status(made, made.status.model_copy(update={"admission_policy": policy}))
+        if policy and is_new and isinstance(made, BackupRun) and made.spec == run_spec(schedule.spec):
+            status = made.status.model_copy(update={"admission_policy": policy})
+            await self._cluster.backups.write_status(made, status)
 
-    async def _tell(self, run: Run, notice: Notice, now: datetime, about: str = "") -> None:
-        """`about`: what else than the notice's reason and occurrence makes it another Event."""
-        await self._teller(
-            run, notice.reason, notice.message, now, warning=notice.warning, about=about, occurrence=notice.occurrence
-        )
-
-
-def _manifest(run: Run, new: NewRun) -> dict[str, object]:
-    return scheduled_run(
-        namespace=run.namespace,
-        name=new.name,
-        schedule=run.name,
-        schedule_uid=run.uid,
-        spec=_spec(run),
-        by=new.by,
-        slot=new.slot,
-    )
+    async def _warn(self, schedule: Schedule, new: NewRun, reason: Reason, message: str, about: str = "") -> None:
+        """`about`: what else than its reason and slot makes it another Event."""
+        occurrence = _occurrence(schedule, new)
+        await self._events.record(EventRecord(schedule.owner, reason, message, occurrence, warning=True, about=about))
 
 
-def _spec(run: Run) -> BackupSpec:
-    if run.spec is None:
-        raise ValueError("decisions give a schedule without a valid spec nothing to make")
-    return run.spec
+def _occurrence(schedule: Schedule, new: NewRun) -> int:
+    return int(new.slot.timestamp()) if new.slot else schedule.generation
+
+
+def _manifest(schedule: Schedule, new: NewRun) -> dict[str, object]:
+    return scheduled_run(schedule=schedule.owner, name=new.name, spec=schedule.spec, by=new.by, slot=new.slot)

@@ -6,12 +6,11 @@ from datetime import datetime
 
 from quotenode_backup.api.backup import STALE_AFTER
 from quotenode_backup.api.backup_status import BackupStatus
-from quotenode_backup.cluster.objects import Run
-from quotenode_backup.domain import timing
+from quotenode_backup.cluster.objects import Run, Schedule, UnreadableSchedule
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Snapshot:
     """One schedule. None: there is nothing to say, which is not the same as zero."""
 
     created: datetime
@@ -39,37 +38,33 @@ class Reading:
 
 ServeBy = dict[tuple[str, str], datetime]
 """Namespace and database of each application that an offline run has stopped, and when it must serve again. Read off the Leases."""
-Readings = dict[tuple[str, str], Reading]
+Snapshots = dict[tuple[str, str], Snapshot]
 """Namespace and name of each schedule that exists. Written by passes, read by the thread that serves the metrics."""
 
 
-def reading(run: Run, status: BackupStatus, runs: Sequence[Run]) -> Reading:
+def snapshot(schedule: Schedule | UnreadableSchedule, status: BackupStatus, runs: Sequence[Run]) -> Snapshot:
     """`status`: what the schedule's status is after this pass."""
-    spec, unfinished = run.spec, [one for one in runs if not one.is_over]
-    at_work = min((one for one in unfinished if one.status.start_time), key=lambda one: one.began, default=None)
+    unfinished = [run for run in runs if not run.is_over]
+    at_work = min((run for run in unfinished if run.status.start_time), key=lambda run: run.began, default=None)
     ends = [status.last_successful_time, status.last_failed_time]
-    return Reading(
-        created=run.created,
+    spec = schedule.spec if isinstance(schedule, Schedule) else None
+    return Snapshot(
+        created=schedule.created,
         stale_after_seconds=spec.stale_after if spec else STALE_AFTER,
         suspended=bool(spec and spec.suspend),
         last_success=status.last_successful_time,
-        last_attempt=max([*filter(None, ends), *(one.made for one in runs)], default=None),
+        last_attempt=max([*filter(None, ends), *(run.made for run in runs)], default=None),
         last_failed=_last_failed(*ends),
         last_size_bytes=status.last_size_bytes,
         last_duration_seconds=status.last_duration_seconds,
         next_slot=status.next_schedule_time,
         running=len(unfinished),
-        waiting_since=min((one.created for one in unfinished if not one.status.start_time), default=None),
+        waiting_since=min((run.created for run in unfinished if not run.status.start_time), default=None),
         running_since=at_work.began if at_work else None,
-        running_until=_must_end(at_work) if at_work else None,
+        running_until=at_work.deadline if at_work else None,
         missed_slots=status.missed_slots or 0,
         skipped_slots=status.skipped_slots or 0,
     )
-
-
-def _must_end(run: Run) -> datetime | None:
-    """By its own spec: the schedule's may have been edited since."""
-    return timing.deadline(run.began, run.spec.active_deadline_seconds) if run.spec else None
 
 
 def _last_failed(good: datetime | None, bad: datetime | None) -> bool | None:

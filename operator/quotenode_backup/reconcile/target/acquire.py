@@ -1,105 +1,133 @@
-"""How a run gets to its turn: it is accepted, and takes its database's lock when there is room."""
+"""How a resource gets the lock of its database: nobody else has it, nobody older waits for it, and there is capacity."""
 
-import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from quotenode_backup.cluster.errors import Refused
-from quotenode_backup.cluster.objects import Run
-from quotenode_backup.domain.naming import digest
-from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.manifests.pod import Placement
-from quotenode_backup.reconcile.admission import Admission, NotAdmitted
-from quotenode_backup.reconcile.backup import status as next_status
-from quotenode_backup.reconcile.reporting.requeue import LOCK_TICK, NOW, REFUSED_TICK
-from quotenode_backup.reconcile.reporting.status_writer import Desk, Pass
-from quotenode_backup.reconcile.target import lock as locks
-
-SPREAD_SECONDS = 24
-ASKED_PER_SECOND = 20
-"""By a crowd of any size: each costs the API server something, and one of them suffices when there is room."""
-
-
-def spread(uid: str, crowd: int) -> timedelta:
-    """Those that wait for room do not all ask at once, and each asks at its own moment, in the same order after a restart."""
-    share = int(digest(uid), 16) % 1000 / 1000
-    return timedelta(seconds=share * max(SPREAD_SECONDS, 2 * crowd / ASKED_PER_SECOND))
+from quotenode_backup.api.backup import KIND
+from quotenode_backup.cluster.custom_resources import Waiting
+from quotenode_backup.cluster.errors import AlreadyExists, Conflict, Refused, Unreadable
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.objects import BackupRun, Lease, Run, Stopped
+from quotenode_backup.domain.owner import Key, Owner
+from quotenode_backup.domain.target import Target
+from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL
+from quotenode_backup.reconcile.target import lock
+from quotenode_backup.reconcile.target.capacity import AtCapacity, CapacityGate
+from quotenode_backup.reconcile.target.shared_look import SharedLook
+from quotenode_backup.reconcile.target.wind_down import WindDown
 
 
-class Admittance:
-    def __init__(self, desk: Desk, room: locks.Room, admission: Admission) -> None:
-        self._desk = desk
-        self._admission = admission
-        self._cluster = desk.cluster
-        self._room = room
-        self._taking = asyncio.Lock()
-        self._full: tuple[datetime, locks.Full] | None = None
-        self._crowd: set[tuple[str, str]] = set()
+@dataclass(frozen=True, slots=True)
+class LockHeld:
+    """Why the lock is not to be had now."""
 
-    async def accept(self, run: Run, now: datetime) -> Pass:
-        desk = self._desk
-        judged = await self._admission.judge(run)
-        if isinstance(judged, NotAdmitted):
-            return await self.not_admitted(run, judged, now)
-        before = await self._before(run, now)
-        if before:
-            return await desk.wait_for(run, Reason.WAITING_FOR_TARGET, before, now, LOCK_TICK)
-        placement = await desk.placement(run)
-        if isinstance(placement, Placement):
-            desk.patience.renew(run.namespace, run.name)
-            return await desk.write(run, next_status.accepted(run, judged.policy, now))
-        stopper = await locks.stopper(self._cluster, run) if placement.reason is Reason.RUN_AS_USER_NEEDED else ""
-        if stopper:
-            words = f"Waiting for {stopper}, which has the application stopped: its pods show who can read the files"
-            return await desk.wait_for(run, Reason.WAITING_FOR_TARGET, words, now, LOCK_TICK)
-        if placement.may_pass and not desk.patience.is_over(run, placement.reason, now):
-            status = next_status.waiting(run, placement.reason, placement.message, now)
-            return await desk.write(run, status, LOCK_TICK)
-        return await desk.fail(run, placement.reason, placement.message, now)
+    sentence: str
 
-    async def not_admitted(self, run: Run, found: NotAdmitted, now: datetime) -> Pass:
-        if found.may_pass:
-            return await self._desk.wait_for(run, found.reason, found.message, now, REFUSED_TICK)
-        return await self._desk.fail(run, found.reason, found.message, now)
 
-    async def _before(self, run: Run, now: datetime) -> str:
-        """What has to be over first; empty when nothing has."""
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Others ask at the moment. Nothing is known."""
+
+    requeue_after: timedelta = POLL_EXTERNAL
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """Who wants the lock, of what."""
+
+    owner: Owner
+    target: Target
+    created: datetime
+    stopped: Stopped | None
+    """What it stopped when it had the lock before."""
+
+
+class LockAcquirer:
+    def __init__(self, cluster: Cluster, wind_down: WindDown, gate: CapacityGate) -> None:
+        self._cluster = cluster
+        self._wind_down = wind_down
+        self._gate = gate
+        self._waiting: dict[str, SharedLook[list[Waiting]]] = {}
+
+    async def acquire(self, one: Applicant, now: datetime) -> LockHeld | AtCapacity | NotNow | None:
+        """None when it has the lock. Oldest first; a loser of a race simply asks again."""
+        known = self._gate.lately_closed(one.owner, now)
+        if known:
+            return known
+        found = await lock.read(self._cluster, one.target)
+        if found and found.is_held_by(one.owner):
+            return None
+        if found and found.holder and not await self._wind_down.is_abandoned(found):
+            return LockHeld(_held_by(found.holder))
+        if self._gate.turns_away(one.owner):
+            return NotNow()
+        # Before the rivals: there can be thousands of resources to look through for those.
+        return await self._gate.enter(one.owner, now) or await self._let_in(one, found, now)
+
+    async def _let_in(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
+        held: LockHeld | None = None
         try:
-            if await locks.release_absent(self._cluster, run.namespace, run.name, now, but_for=run.uid):
-                return ""
+            held = await self._taken(one, found, now)
+        finally:  # an error leaves open whether the Lease was written
+            if held:
+                self._gate.withdrawn(one.owner)
+            else:
+                self._gate.taken(one.owner)
+        return held
+
+    def forget(self, key: Key) -> None:
+        """Nothing of this name waits for a lock."""
+        self._gate.forget(key)
+
+    async def _taken(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
+        older = await self._older_rival(one)
+        if older:
+            return LockHeld(f"Waiting for {older}, which is older and waits for the same database")
+        try:
+            if found:
+                found = await self._wind_down.start_stopped(found, now)
+            await lock.take(self._cluster, one.owner, one.target, found, one.stopped, now)
+        except (AlreadyExists, Conflict):
+            return LockHeld("Another backup of the same database was a moment faster: asking again")
         except Refused as exc:
-            return (
-                f"Waiting: what an earlier backup {run.name} stopped can't be started again, or its lock not be given back ({exc})."
-                " Allow it; to start the application, scale it by hand"
-            )
-        return "Waiting for the pod of an earlier backup of this name to end"
+            if found and found.stopped and found.holder:
+                return LockHeld(cannot_start(found.holder.name, exc))
+            return LockHeld(f"Waiting: the Lease that is the database's lock can't be written ({exc}). Allow it")
+        return None
 
-    async def take_lock(self, run: Run, now: datetime) -> Pass:
-        obstacle: locks.Busy | locks.Full | None = await self._no_room(now)
-        if obstacle is None:
-            # To look for older ones among thousands takes a while: one of the crowd does it at a time, and not every worker waits for that.
-            if self._taking.locked() and (run.namespace, run.name) in self._crowd:
-                return Pass(LOCK_TICK)
-            async with self._taking:  # else two could take the last room at the same time
-                obstacle = await locks.take(self._cluster, run, self._room, now)
-        self.forget(run.namespace, run.name)
-        match obstacle:
-            case None:
-                return Pass(NOW)
-            case locks.Busy(sentence):
-                return await self._desk.wait_for(run, Reason.WAITING_FOR_TARGET, sentence, now, LOCK_TICK)
-            case locks.Full() as full:
-                self._crowd.add((run.namespace, run.name))
-                pause = LOCK_TICK + spread(run.uid, len(self._crowd))
-                return await self._desk.wait_for(run, Reason.WAITING_FOR_CAPACITY, full.sentence, now, pause)
+    async def _older_rival(self, one: Applicant) -> str:
+        """The name of the oldest that waits for the same database, if it is older; empty when there is none."""
+        namespace = one.owner.namespace
+        look = self._waiting.setdefault(namespace, SharedLook(partial(self._cluster.backups.waiting, namespace)))
+        _, waiting = await look()
+        ahead = (one.created, one.owner.uid)
+        rivals = [other for other in waiting if other.target == one.target and not other.deleting]
+        for rival in sorted(rivals, key=lambda other: (other.created, other.owner.uid)):
+            if (rival.created, rival.owner.uid) >= ahead:
+                return ""
+            if await self._still_waits(rival):
+                return rival.owner.name
+        return ""
 
-    def forget(self, namespace: str, name: str) -> None:
-        """No run of this name waits for room."""
-        self._crowd.discard((namespace, name))
+    async def _still_waits(self, rival: Waiting) -> bool:
+        """One that can't be read, or ended since, is nobody to wait for."""
+        try:
+            found = await self._cluster.backups.read(rival.owner.namespace, rival.owner.name)
+        except Unreadable:
+            return False
+        return isinstance(found, Run) and found.uid == rival.owner.uid and not found.is_over
 
-    async def _no_room(self, now: datetime) -> locks.Full | None:
-        """Good for as long as nobody asks again anyway: hundreds may wait, and each would list every Lease."""
-        if self._full and timedelta(0) <= now - self._full[0] < LOCK_TICK:
-            return self._full[1]
-        full = await locks.no_room(self._cluster, self._room)
-        self._full = (now, full) if full else None
-        return full
+
+def applicant(run: BackupRun, stopped: Stopped | None) -> Applicant:
+    return Applicant(run.owner, run.target, run.created, stopped)
+
+
+def _held_by(holder: Owner) -> str:
+    if holder.kind == KIND:
+        return f"Waiting for {holder.name}, which is backing up the same database"
+    return f"Waiting for {holder.kind} {holder.name}, which has locked the same database"
+
+
+def cannot_start(whose: str, answer: Refused) -> str:
+    return f"Waiting: the application that {whose} stopped can't be started again ({answer}). Scale it by hand"

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.cluster.objects import Claim, PodClaims, StatefulSet
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.reconcile.backup.steps import BeginStop, Fail, Observe, RememberStopped, ScaleDown, Step
+from quotenode_backup.reconcile.jobs.steps import Fail, Observe
 from quotenode_backup.reconcile.reporting.requeue import SOON
+from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, Stopping
 from quotenode_backup.reconcile.target.workloads import Application, HeldData
 
 
-def stopping(app: Application | None, start: datetime | None, spec: BackupSpec, now: datetime) -> Step | None:
-    """What is next until the application is down; None: it is, or it may stay up."""
+def stopping(
+    app: Application | None, start: datetime | None, active_seconds: int, now: datetime
+) -> Stopping | Fail | Observe | None:
+    """What is next until the application is down; None: it is, or it may stay up. `active_seconds`: how long the run may take from `start`."""
     if app is None:
         return None
     if app.autoscaled:
@@ -23,7 +25,7 @@ def stopping(app: Application | None, start: datetime | None, spec: BackupSpec, 
         return BeginStop(f"Stopping {titles}", app)
     if app.missing and app.stopped is None:
         return _missing(app, now - start)
-    if now >= timing.runner_deadline(start, spec.active_deadline_seconds):
+    if now >= timing.runner_deadline(start, active_seconds):
         return Fail(Reason.DEADLINE_EXCEEDED, _not_stopped(app))
     if app.stopped is None:
         return RememberStopped(app)
@@ -36,7 +38,7 @@ def stopping(app: Application | None, start: datetime | None, spec: BackupSpec, 
     return None
 
 
-def _missing(app: Application, waited: timedelta) -> Step:
+def _missing(app: Application, waited: timedelta) -> Fail | Observe:
     """It may be just being made, as everything was applied at once."""
     message = f"{' and '.join(app.missing)} does not exist in this namespace: create it or correct spec.application"
     if waited < timing.STUCK_AFTER:
@@ -106,7 +108,7 @@ def _loss_with_pod(claim: Claim, pods: Sequence[PodClaims]) -> Fail | None:
     )
 
 
-def scaled_up(app: Application | None) -> Step | None:
+def scaled_up(app: Application | None) -> Fail | None:
     """Everything was down when the attempt began, so somebody else did it. Before that, it is what nobody wrote down to start again."""
     if app is None or not app.up:
         return None

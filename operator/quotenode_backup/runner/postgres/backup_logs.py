@@ -15,7 +15,7 @@ from psycopg import IsolationLevel
 
 from quotenode_backup.contract.plans import AuditRow, BackupPlan, RowStatus
 from quotenode_backup.contract.results import DETAIL_LIMIT, AuditOutcome, Result, StoredBundle
-from quotenode_backup.domain.naming import bundle_home, local_url
+from quotenode_backup.domain.naming import local_url
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
 from quotenode_backup.runner.postgres.backup_logs_schema import Table, Unfit
@@ -92,9 +92,8 @@ def _logged(outcome: AuditOutcome) -> AuditOutcome:
 
 def folder_url(plan: BackupPlan) -> str:
     """Where the bundle will be, as far as that is known from the beginning."""
-    database, local = plan.database, plan.local
-    home = bundle_home(local.sub_path, plan.namespace, database.host, database.port, database.name)
-    return local_url(local.claim_name, home)
+    local = plan.local
+    return local_url(local.claim_name, plan.target.bundle_home(local.sub_path))
 
 
 def _row(plan: BackupPlan, status: RowStatus, destination: str) -> AuditRow:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.naming import bundle_folder
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.process.display import shown
@@ -55,8 +54,7 @@ class Folder:
 
 
 def prepare(root: Path, plan: BackupPlan, server: str, mark: str) -> Folder:
-    target = plan.database
-    name = bundle_folder(plan.namespace, target.host, target.port, target.name)
+    name = plan.target.bundle_folder
     claim_root = root.resolve()
     folder = Folder(_inside(claim_root, plan) / name, claim_root, plan.local.claim_name, server, mark)
     try:

@@ -9,11 +9,13 @@ import pytest
 
 from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.startup import release_finalizers
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup.audit_row import RECORDS_TRIED
-from quotenode_backup.reconcile.dispatch import Reconciler
-from quotenode_backup.reconcile.reporting.requeue import LOCK_TICK, NOW
-from quotenode_backup.reconcile.target.lock import Room
+from quotenode_backup.reconcile.dispatch import Dispatcher
+from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL
+from quotenode_backup.reconcile.target.capacity import ConcurrencyLimit
 from tests.unit.fakes.lives import (
     RUNNER,
     assert_settled,
@@ -232,16 +234,15 @@ def going_away(world: World) -> Client:
 
 def test_a_namespace_that_goes_away_is_not_held_up_though_its_role_has_gone_first() -> None:
     world = deleted("Delete")
-    finished(reconciler(world, going_away(world)).reconcile("shop", "night"))
+    finished(reconciler(world, going_away(world)).reconcile(Key("QuoteNodeBackup", "shop", "night")))
     assert world.in_(RUNS) == []
 
 
 def test_an_operator_that_may_not_serve_it_any_more_lets_it_go_too() -> None:
     world = deleted("Delete")
-    cluster = Cluster(Client(world))  # type: ignore[arg-type]
-    finished(cluster.let_namespace_go("shop"))
+    finished(release_finalizers(Client(world), ["shop"]))  # type: ignore[arg-type]
     assert world.in_(RUNS) != []
-    finished(Cluster(going_away(world)).let_namespace_go("shop"))  # type: ignore[arg-type]
+    finished(release_finalizers(going_away(world), ["shop"]))  # type: ignore[arg-type]
     assert world.in_(RUNS) == []
 
 
@@ -298,18 +299,23 @@ def crowd(world: World, count: int) -> None:
         world.apply(f"b{number}", database=database)
 
 
-def with_room_for_two(world: World, client: Client) -> Reconciler:
-    return Reconciler(Cluster(client), RUNNER, "operator", clock=lambda: world.now, room=Room(2, ("shop",)))  # type: ignore[arg-type]
+def with_room_for(count: int, world: World, client: Client) -> Dispatcher:
+    limit = ConcurrencyLimit(count, ("shop",))
+    return Dispatcher(Cluster(client), RUNNER, "operator", clock=lambda: world.now, limit=limit)  # type: ignore[arg-type]
+
+
+def key(name: str) -> Key:
+    return Key("QuoteNodeBackup", "shop", name)
 
 
 def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
     world = World()
     crowd(world, 6)
-    limited = with_room_for_two(world, Client(world))
+    limited = with_room_for(2, world, Client(world))
     most = 0
     for _ in range(200):
         for run in world.in_(RUNS):
-            finished(limited.reconcile("shop", run["metadata"]["name"]))
+            finished(limited.reconcile(key(run["metadata"]["name"])))
         most = max(most, len([job for job in world.in_(JOBS) if not job.get("status", {}).get("conditions")]))
         world.tick()
     assert most == 2
@@ -322,54 +328,90 @@ class Held(Client):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.asked, self.told = asyncio.Event(), asyncio.Event()
-        self.told.set()
+        self.asked, self.released = asyncio.Event(), asyncio.Event()
+        self.released.set()
+        self.lists = 0
 
     async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
         if path == RUNS:
+            self.lists += 1
             self.asked.set()
-            await self.told.wait()
+            await self.released.wait()
         async for page in super().pages(path, query):
             yield page
+
+    def hold(self) -> None:
+        self.lists = 0
+        self.asked.clear()
+        self.released.clear()
+
+
+def names_waiting(world: World) -> list[str]:
+    return [run["metadata"]["name"] for run in world.in_(RUNS) if run["status"].get("reason") == "WaitingForCapacity"]
+
+
+def until_all_places_are_free(world: World, limited: Dispatcher, still_waiting: int) -> list[str]:
+    """The names of those that wait: nobody has told them yet."""
+    waiting: list[str] = []
+    while len(waiting) < still_waiting or any(lease["spec"].get("holderIdentity") for lease in world.in_(LEASES)):
+        for run in world.in_(RUNS):
+            if run["metadata"]["name"] not in waiting:
+                finished(limited.reconcile(key(run["metadata"]["name"])))
+        waiting = names_waiting(world)
+        world.tick()
+    return waiting
 
 
 def test_while_one_of_a_crowd_takes_the_free_place_the_others_keep_no_worker_waiting() -> None:
     world = World()
     crowd(world, 6)
     client = Held(world)
-    limited = with_room_for_two(world, client)
-    waiting: list[str] = []
-    while len(waiting) < 4 or any(lease["spec"].get("holderIdentity") for lease in world.in_(LEASES)):
-        for run in world.in_(RUNS):
-            if run["metadata"]["name"] not in waiting:
-                finished(limited.reconcile("shop", run["metadata"]["name"]))
-        waiting = [
-            run["metadata"]["name"] for run in world.in_(RUNS) if run["status"].get("reason") == "WaitingForCapacity"
-        ]
-        world.tick()
+    limited = with_room_for(1, world, client)
+    waiting = until_all_places_are_free(world, limited, 5)
 
     async def two_come() -> None:
-        client.asked.clear()
-        client.told.clear()
-        first = asyncio.create_task(limited.reconcile("shop", waiting[0]))
+        client.hold()
+        first = asyncio.create_task(limited.reconcile(key(waiting[0])))
         await client.asked.wait()
-        second = await asyncio.wait_for(limited.reconcile("shop", waiting[1]), 5)
-        assert second.again == LOCK_TICK
-        client.told.set()
-        assert (await first).again == NOW
+        second = await asyncio.wait_for(limited.reconcile(key(waiting[1])), 5)
+        assert second.requeue_after
+        assert second.requeue_after >= POLL_EXTERNAL
+        client.released.set()
+        assert (await first).requeue_after == NOW
 
     asyncio.run(two_come())
+
+
+def test_all_who_are_let_in_while_a_look_is_under_way_share_the_next_one() -> None:
+    world = World()
+    crowd(world, 12)
+    client = Held(world)
+    limited = with_room_for(5, world, client)
+    waiting = until_all_places_are_free(world, limited, 7)
+
+    async def five_come() -> None:
+        client.hold()
+        passes = [asyncio.create_task(limited.reconcile(key(waiting[0])))]
+        await client.asked.wait()
+        passes += [asyncio.create_task(limited.reconcile(key(name))) for name in waiting[1:5]]
+        await asyncio.sleep(0)
+        client.released.set()
+        assert {result.requeue_after for result in await asyncio.gather(*passes)} == {NOW}
+
+    asyncio.run(five_come())
+    assert client.lists == 2
+    assert len([lease for lease in world.in_(LEASES) if lease["spec"]["holderIdentity"]]) == 5
 
 
 def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> None:
     world, lists = World(), []
     crowd(world, 30)
-    limited = with_room_for_two(world, Client(world, lambda kind, path: lists.append(path) if kind == "list" else None))
+    limited = with_room_for(2, world, Client(world, lambda kind, path: lists.append(path) if kind == "list" else None))
 
     def asked() -> int:
         lists.clear()
         for run in world.in_(RUNS):
-            finished(limited.reconcile("shop", run["metadata"]["name"]))
+            finished(limited.reconcile(key(run["metadata"]["name"])))
         return lists.count(LEASES)
 
     while not any(
@@ -385,13 +427,13 @@ def test_the_crowd_that_waits_is_as_big_as_it_is_now() -> None:
     """Else each of the few that are left would ask as seldom as one of hundreds."""
     world = World()
     crowd(world, 1000)
-    limited = with_room_for_two(world, Client(world))
+    limited = with_room_for(2, world, Client(world))
 
     def longest() -> timedelta:
         return max(
-            again
+            requeue_after
             for run in world.in_(RUNS)
-            if (again := finished(limited.reconcile("shop", run["metadata"]["name"])).again) is not None
+            if (requeue_after := finished(limited.reconcile(key(run["metadata"]["name"]))).requeue_after) is not None
         )
 
     for _ in range(4):
@@ -399,5 +441,5 @@ def test_the_crowd_that_waits_is_as_big_as_it_is_now() -> None:
     assert longest() > timedelta(seconds=90)
     for number in range(100, 1000):
         world.delete(f"b{number}")
-        finished(limited.reconcile("shop", f"b{number}"))
+        finished(limited.reconcile(key(f"b{number}")))
     assert longest() <= timedelta(seconds=26)

@@ -7,20 +7,10 @@ import pytest
 
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup.decisions import Seen, next_step
-from quotenode_backup.reconcile.backup.steps import (
-    Accept,
-    BeginAttempt,
-    Complete,
-    CreateJob,
-    DeleteJob,
-    EndAttempt,
-    Fail,
-    Observe,
-    Step,
-    TakeLock,
-    Wait,
-)
-from quotenode_backup.reconcile.reporting.requeue import SOON, TICK
+from quotenode_backup.reconcile.backup.steps import Accept, BeginAttempt, Complete, Step, TakeLock
+from quotenode_backup.reconcile.jobs.attempt import Jobs
+from quotenode_backup.reconcile.jobs.steps import CreateJob, DeleteJob, EndAttempt, Fail, Observe, Wait
+from quotenode_backup.reconcile.reporting.requeue import POLL, SOON
 from tests.unit.fakes.given import START, attempt, ended_pod, job, pod, result, run, seconds, spec, status
 
 MESSAGE = 'error looking up: persistentvolumeclaim "files" not found'
@@ -28,22 +18,13 @@ MESSAGE = 'error looking up: persistentvolumeclaim "files" not found'
 
 def decide(told: Any = None, *, jobs: Any = (), pods: Any = (), at: float = 1, **changes: Any) -> Step:
     """What to do `at` seconds after the start, holding the lock unless said otherwise."""
-    seen: dict[str, Any] = {"holds_lock": True, "warning": ""} | {
-        key: changes.pop(key) for key in ("holds_lock", "warning") if key in changes
-    }
-    return next_step(
-        Seen(run=run(told, **changes), jobs=tuple(jobs), pods=tuple(pods), now=START + seconds(at), **seen)
-    )
+    holds_lock, warning = changes.pop("holds_lock", True), changes.pop("warning", "")
+    work = Jobs(tuple(jobs), tuple(pods), warning)
+    return next_step(Seen(run=run(told, **changes), holds_lock=holds_lock, work=work, now=START + seconds(at)))
 
 
 def ended(number: int, reason: Reason) -> Any:
     return attempt(number, reason=reason, ended=START)
-
-
-def test_a_spec_of_another_release_fails_at_once() -> None:
-    step = decide(spec=None)
-    assert isinstance(step, Fail)
-    assert step.reason is Reason.SPEC_INVALID
 
 
 def test_a_new_run_is_accepted_before_it_asks_for_the_lock() -> None:
@@ -87,12 +68,12 @@ def test_a_young_job_is_given_time_for_its_pod() -> None:
 
 
 def test_a_job_without_a_pod_is_told_of_after_a_while() -> None:
-    assert decide(status(attempt()), jobs=[job()], at=5) == Observe(Reason.JOB_CREATED, "The Job has no pod yet", TICK)
+    assert decide(status(attempt()), jobs=[job()], at=5) == Observe(Reason.JOB_CREATED, "The Job has no pod yet", POLL)
 
 
 def test_a_running_pod_is_named() -> None:
     step = decide(status(attempt()), jobs=[job()], pods=[pod()])
-    assert step == Observe(Reason.JOB_RUNNING, "Pod pod-1 is making the backup", TICK)
+    assert step == Observe(Reason.JOB_RUNNING, "Pod pod-1 is making the backup", POLL)
 
 
 def test_a_refused_pod_is_told_of_at_once_and_ends_the_attempt_within_two_minutes() -> None:
@@ -123,12 +104,12 @@ def test_a_job_that_does_not_go_is_not_waited_for_for_ever() -> None:
     assert decide(over, jobs=[job(deleting=True)], pods=[pod()], at=91) == Wait(SOON)
 
 
-@pytest.mark.parametrize(("at", "again"), [(50, TICK), (85, seconds(5)), (89.9, SOON)])
-def test_a_stuck_pod_is_looked_at_again_exactly_when_its_time_is_up(at: float, again: timedelta) -> None:
+@pytest.mark.parametrize(("at", "requeue_after"), [(50, POLL), (85, seconds(5)), (89.9, SOON)])
+def test_a_stuck_pod_is_looked_at_again_exactly_when_its_time_is_up(at: float, requeue_after: timedelta) -> None:
     stuck = pod(phase="Pending", waiting_reason="ErrImagePull")
     step = decide(status(attempt()), jobs=[job()], pods=[stuck], at=at)
     assert isinstance(step, Observe)
-    assert step.again == again
+    assert step.requeue_after == requeue_after
 
 
 @pytest.mark.parametrize(
@@ -167,6 +148,7 @@ def test_a_pod_that_waits_for_a_node_waits_until_the_deadline(at: float) -> None
     assert isinstance(step, Observe)
     assert step.reason is Reason.UNSCHEDULABLE
     assert "Insufficient memory" in step.message
+    assert step.obstacle == step.message
 
 
 @pytest.mark.parametrize(
@@ -185,7 +167,7 @@ def test_an_end_that_is_only_half_seen_is_waited_for(jobs: Any, pods: Any) -> No
 def test_a_bundle_completes_the_run() -> None:
     step = decide(status(attempt()), jobs=[job(complete=True)], pods=[ended_pod(said=result())])
     assert isinstance(step, Complete)
-    assert step.ended.bundle == result().bundle
+    assert step.ended.result == result()
 
 
 def test_a_failed_attempt_is_recorded_with_what_its_runner_said() -> None:
@@ -278,14 +260,17 @@ def test_a_reason_of_a_newer_release_counts_as_a_missing_result_and_is_tried_aga
 
 
 def test_what_kept_the_pod_from_running_is_still_said_when_the_deadline_took_the_pod() -> None:
-    told = status(attempt(), reason=Reason.UNSCHEDULABLE, message="No node takes pod x: 2 Insufficient memory.")
-    step = decide(told, jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
+    blocked = attempt().model_copy(update={"obstacle": "No node takes pod x: 2 Insufficient memory."})
+    step = decide(status(blocked), jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
     assert isinstance(step, EndAttempt)
     assert "2 Insufficient memory" in step.ended.message
 
 
 def test_what_a_pod_that_ran_did_last_is_no_cause_of_its_deadline() -> None:
-    told = status(attempt(), reason=Reason.JOB_RUNNING, message="Pod pod-1 is making the backup")
+    running = decide(status(attempt()), jobs=[job()], pods=[pod()])
+    assert isinstance(running, Observe)
+    assert running.obstacle == ""
+    told = status(attempt(), reason=running.reason, message=running.message)
     step = decide(told, jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
     assert isinstance(step, EndAttempt)
     assert "making the backup" not in step.ended.message

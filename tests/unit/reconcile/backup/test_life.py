@@ -226,5 +226,5 @@ def test_two_operators_never_have_two_jobs_of_one_database(seed: int) -> None:
 
 @pytest.mark.parametrize("holder", ["", "..", ".", "first/status", "../../../../api/v1/namespaces/shop"])
 def test_what_can_not_be_a_name_is_never_put_into_a_path(holder: str) -> None:
-    assert finished(Cluster(cast("Any", None)).read_run("shop", holder)) is None
-    assert finished(Cluster(cast("Any", None)).read_claim("shop", holder)) is None
+    assert finished(Cluster(cast("Any", None)).backups.read("shop", holder)) is None
+    assert finished(Cluster(cast("Any", None)).pods.read_claim("shop", holder)) is None

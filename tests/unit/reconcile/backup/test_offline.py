@@ -11,6 +11,7 @@ from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.controller.resync import Found, look
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.schedule.snapshot import ServeBy
@@ -223,7 +224,7 @@ def test_a_bundle_is_removed_by_the_user_who_was_writing_it() -> None:
     world = offline_world(ends_with(Reason.DUMP_FAILED), deletionPolicy="Delete")
     client = until_a_job_runs(world)
     world.delete("night")
-    while not (removals := [job for job in world.in_(JOBS) if job["metadata"]["labels"].get(labels.TASK) == "remove"]):
+    while not (removals := [job for job in world.in_(JOBS) if job["metadata"]["labels"].get(labels.STEP) == "remove"]):
         finished(one_round(client))
         world.tick()
     assert removals[0]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
@@ -232,7 +233,7 @@ def test_a_bundle_is_removed_by_the_user_who_was_writing_it() -> None:
 
 def one_pass(client: Client, name: str) -> None:
     with suppress(ApiError):
-        finished(reconciler(client.world, client).reconcile("shop", name))
+        finished(reconciler(client.world, client).reconcile(Key("QuoteNodeBackup", "shop", name)))
     client.world.tick()
 
 
@@ -265,7 +266,7 @@ def test_a_run_that_waits_for_its_removal_starts_the_application_once() -> None:
     world = offline_world(ends_with(Reason.DUMP_FAILED), deletionPolicy="Delete")
     client = until_a_job_runs(world)
     world.delete("night")
-    while not any(labels.TASK in job["metadata"]["labels"] for job in world.in_(JOBS)):
+    while not any(job["metadata"]["labels"][labels.STEP] != "backup" for job in world.in_(JOBS)):
         one_pass(client, "night")
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
     world.scale("backend", 0)
@@ -525,7 +526,7 @@ def test_a_webhook_that_is_away_is_named_while_the_job_cannot_be_made_and_at_the
     assert world.status("night")["phase"] == "Running"
     assert "failed calling webhook validate.example" in world.status("night")["message"]
     with pytest.raises(Unavailable):  # told once, so that what asks again backs off
-        finished(reconciler(world, client).reconcile("shop", "night"))
+        finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "night")))
     to_rest(world, client)
     assert world.status("night")["reason"] == "DeadlineExceeded"
     assert "failed calling webhook validate.example" in world.status("night")["message"]

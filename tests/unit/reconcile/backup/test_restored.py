@@ -13,6 +13,7 @@ import pytest
 from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import Outcome
+from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from tests.unit.fakes.lives import (
@@ -378,7 +379,7 @@ def test_nobody_waits_for_history() -> None:
     world.apply("noon")
     client = Client(world)
     for _ in range(4):
-        finished(reconciler(world, client).reconcile("shop", "noon"))
+        finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "noon")))
     assert "WaitingForTarget" not in told(world)
     assert world.in_(JOBS)
 

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.api.backup_status import ATTEMPTS_KEPT, BackupStatus, ConditionType
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.conditions import ConditionType
+from quotenode_backup.api.run_status import ATTEMPTS_KEPT
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup import status as told
 from quotenode_backup.reconcile.jobs.outcome import Ended
-from tests.unit.fakes.given import START, attempt, bundle, run, seconds, status
+from quotenode_backup.reconcile.reporting.conditions import observed, waiting
+from tests.unit.fakes.given import START, attempt, bundle, result, run, seconds, status
 
 LATER = START + seconds(60)
 
@@ -30,7 +33,7 @@ def test_who_started_a_run_is_never_rewritten() -> None:
 
 
 def test_waiting_is_pending_with_its_reason() -> None:
-    said = told.waiting(run(status()), Reason.WAITING_FOR_TARGET, "Waiting for noon", START)
+    said = waiting(run(), status(), Reason.WAITING_FOR_TARGET, "Waiting for noon", START)
     assert (said.phase, said.message) == ("Pending", "Waiting for noon")
 
 
@@ -64,7 +67,7 @@ def test_a_busy_lock_counts_for_nothing_and_stops_the_clock() -> None:
 
 
 def test_completion_tells_everything_about_the_bundle() -> None:
-    ended = Ended(Reason.COMPLETED, "Done", 0, bundle(), notes=3)
+    ended = Ended(Reason.COMPLETED, "Done", 0, result(notes=3))
     said = told.completed(run(status(attempt())), bundle(), ended, LATER)
     assert said.notes == 3
     assert (said.phase, said.completion_time, said.size_bytes, said.size) == ("Completed", START, 1500, "1.5 KiB")
@@ -86,7 +89,7 @@ def test_completion_tells_everything_about_the_bundle() -> None:
 
 def test_a_bundle_without_files_has_one_component() -> None:
     slim = bundle(files=None)
-    said = told.completed(run(status(attempt())), slim, Ended(Reason.COMPLETED, "Done", 0, slim), LATER)
+    said = told.completed(run(status(attempt())), slim, Ended(Reason.COMPLETED, "Done", 0, result(bundle=slim)), LATER)
     assert said.components is not None
     assert said.components.files is None
 
@@ -103,17 +106,18 @@ def test_a_failure_after_acceptance_leaves_it_accepted() -> None:
 
 @pytest.mark.parametrize(("was", "since"), [(True, START), (False, LATER)])
 def test_a_condition_changes_its_time_only_with_its_status(was: bool, since: datetime) -> None:
-    before = told.observed(run(), Reason.JOB_RUNNING, "x", START) if was else told.accepted(run(), "", START)
-    said = told.observed(run(before), Reason.JOB_CREATED, "y", LATER)
+    begun = observed(run(), BackupStatus(), Reason.JOB_RUNNING, "x", START)
+    before = begun if was else told.accepted(run(), "", START)
+    said = observed(run(before), before, Reason.JOB_CREATED, "y", LATER)
     progressing = said.condition(ConditionType.PROGRESSING)
     assert progressing is not None
     assert (progressing.last_transition_time, progressing.message) == (since, "y")
 
 
-@pytest.mark.parametrize("what", [told.waiting, told.observed])
+@pytest.mark.parametrize("what", [waiting, observed])
 def test_saying_the_same_again_changes_nothing(what: Any) -> None:
-    once = what(run(), Reason.JOB_CREATED, "The Job has no pod yet", START)
-    assert what(run(once), Reason.JOB_CREATED, "The Job has no pod yet", LATER) == once
+    once = what(run(), BackupStatus(), Reason.JOB_CREATED, "The Job has no pod yet", START)
+    assert what(run(once), once, Reason.JOB_CREATED, "The Job has no pod yet", LATER) == once
 
 
 def test_every_sentence_fits_its_field() -> None:

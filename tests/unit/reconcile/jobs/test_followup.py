@@ -7,9 +7,9 @@ import pytest
 
 from quotenode_backup.contract.results import BackupResult
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Pause, next_task
-from quotenode_backup.reconcile.reporting.requeue import TICK
-from tests.unit.fakes.given import START, UID, ended_pod, job, pod, result, seconds
+from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Pause, next_followup
+from quotenode_backup.reconcile.reporting.requeue import POLL
+from tests.unit.fakes.given import OWNER, START, ended_pod, job, pod, result, seconds
 
 MINUTE = timedelta(minutes=1)
 
@@ -20,12 +20,12 @@ def over(number: int = 1, **changes: Any) -> Any:
 
 
 def after(at: float, *jobs: Any, pods: Any = ()) -> object:
-    return next_task(UID, jobs, pods, START + seconds(at), BackupResult)
+    return next_followup(OWNER, jobs, pods, START + seconds(at), BackupResult)
 
 
 def test_the_first_begins_at_once_and_is_waited_for() -> None:
     assert after(0) == Begin(1)
-    assert after(100, job()) == Pause(TICK, job().name, "")
+    assert after(100, job()) == Pause(POLL, "")
 
 
 def test_a_job_that_says_so_and_completed_did_it() -> None:
@@ -59,10 +59,8 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
 
 def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
     unscheduled = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available")
-    assert after(20, job(), pods=[unscheduled]) == Pause(
-        TICK, job().name, "No node takes pod pod-1: 0/2 nodes are available"
-    )
-    assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(TICK, job().name, "")
+    assert after(20, job(), pods=[unscheduled]) == Pause(POLL, "No node takes pod pod-1: 0/2 nodes are available")
+    assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(POLL, "")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +78,6 @@ def test_a_pod_without_a_result_is_told_without_advice_for_backups(changes: dict
 
 
 def test_what_kept_a_pod_from_running_is_told_when_its_jobs_deadline_has_taken_it() -> None:
-    step = next_task(UID, [over()], [], START + seconds(11), BackupResult, "No node takes pod pod-1")
+    step = next_followup(OWNER, [over()], [], START + seconds(11), BackupResult, "No node takes pod pod-1")
     assert isinstance(step, Failed)
     assert step.message == f"Job {over().name} came to no result: No node takes pod pod-1"

@@ -1,39 +1,49 @@
 """How long a cause that may pass is waited for."""
 
-from dataclasses import replace
-
 import pytest
 
+from quotenode_backup.cluster.objects import BackupRun
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.reconcile.jobs.grace_timers import Patience
+from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from tests.unit.fakes.given import START, run, seconds
 
 MISSING, UNKNOWN = Reason.CLAIM_MISSING, Reason.RUN_AS_USER_NEEDED
 
 
+def exceeded(timers: GraceTimers, one: BackupRun, reason: Reason, after: float) -> bool:
+    """Whether a look so many seconds after the first finds that the time is over."""
+    timers.record(one, reason, START + seconds(after))
+    return timers.exceeded(one, reason, START + seconds(after))
+
+
 @pytest.fixture
-def patience() -> Patience:
-    """Ninety seconds after the first look at a run whose claim is missing."""
-    patience = Patience()
-    assert not patience.is_over(run(), MISSING, START)
-    assert not patience.is_over(run(), MISSING, START + seconds(89))
-    return patience
+def timers() -> GraceTimers:
+    """Eighty-nine seconds after the first look at a run whose claim is missing."""
+    timers = GraceTimers()
+    assert not exceeded(timers, run(), MISSING, 0)
+    assert not exceeded(timers, run(), MISSING, 89)
+    return timers
 
 
-def test_it_ends_after_ninety_seconds_of_one_cause(patience: Patience) -> None:
-    assert patience.is_over(run(), MISSING, START + seconds(90))
+def test_it_ends_after_ninety_seconds_of_one_cause(timers: GraceTimers) -> None:
+    assert exceeded(timers, run(), MISSING, 90)
 
 
-def test_another_cause_has_a_time_of_its_own(patience: Patience) -> None:
-    assert not patience.is_over(run(), UNKNOWN, START + seconds(90))
-    assert not patience.is_over(run(), MISSING, START + seconds(91))
+def test_to_ask_changes_nothing(timers: GraceTimers) -> None:
+    assert not timers.exceeded(run(), UNKNOWN, START + seconds(90))
+    assert timers.exceeded(run(), MISSING, START + seconds(90))
 
 
-def test_so_has_another_run_and_one_made_anew_under_the_name(patience: Patience) -> None:
-    assert not patience.is_over(replace(run(), name="another"), MISSING, START + seconds(90))
-    assert not patience.is_over(replace(run(), uid="anew"), MISSING, START + seconds(90))
+def test_another_cause_has_a_time_of_its_own(timers: GraceTimers) -> None:
+    assert not exceeded(timers, run(), UNKNOWN, 90)
+    assert not exceeded(timers, run(), MISSING, 91)
 
 
-def test_a_run_that_went_on_meanwhile_begins_anew(patience: Patience) -> None:
-    patience.renew(run().namespace, run().name)
-    assert not patience.is_over(run(), MISSING, START + seconds(90))
+def test_so_has_another_run_and_one_made_anew_under_the_name(timers: GraceTimers) -> None:
+    assert not exceeded(timers, run(name="another"), MISSING, 90)
+    assert not exceeded(timers, run(uid="anew"), MISSING, 90)
+
+
+def test_a_run_that_went_on_meanwhile_begins_anew(timers: GraceTimers) -> None:
+    timers.reset(run().owner.key)
+    assert not exceeded(timers, run(), MISSING, 90)

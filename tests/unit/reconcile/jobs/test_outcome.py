@@ -1,28 +1,39 @@
 """How an attempt ended: only a result of this run and this attempt is believed, and only with the exit code to match."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.cluster.objects import Job, Pod
-from quotenode_backup.contract.results import AuditOutcome, RetentionOutcome
+from quotenode_backup.contract.results import AuditOutcome, BackupResult, RetentionOutcome
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.reconcile.jobs.outcome import outcome
-from tests.unit.fakes.given import UID, attempt, ended_pod, job, result
+from quotenode_backup.reconcile.jobs.outcome import Ended, outcome
+from tests.unit.fakes.given import OWNER, attempt, ended_pod, job, result
+
+
+def ended_as(attempt: Attempt, job: Job, pods: Sequence[Pod]) -> Ended[BackupResult]:
+    return outcome(OWNER, attempt, job, pods, BackupResult)
+
 
 DONE, FAILED = job(complete=True), job(failed=True)
 
 
 def test_a_bundle_is_taken_over_whole() -> None:
-    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result(notes=3))])
-    assert (ended.reason, ended.exit_code, ended.bundle, ended.notes) == (Reason.COMPLETED, 0, result().bundle, 3)
+    ended = ended_as(attempt(), DONE, [ended_pod(said=result(notes=3))])
+    assert (ended.reason, ended.exit_code, ended.result) == (Reason.COMPLETED, 0, result(notes=3))
 
 
 def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
     row = AuditOutcome(logged=False, reason=Reason.AUDIT_TABLE_UNFIT, message="No such table")
     older = RetentionOutcome(survivors="abcdef", pruned=2)
-    ended = outcome(UID, attempt(), DONE, [ended_pod(said=result(audit=row, retention=older))])
-    assert (ended.audit, ended.retention) == (row, older)
+    ended = ended_as(attempt(), DONE, [ended_pod(said=result(audit=row, retention=older))])
+    assert ended.result
+    assert (ended.result.audit, ended.result.retention) == (row, older)
     said = result(reason=Reason.IO_ERROR, audit=row)
-    assert outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=74)]).audit == row
+    ended = ended_as(attempt(), FAILED, [ended_pod(said=said, exit_code=74)])
+    assert ended.result
+    assert ended.result.audit == row
 
 
 @pytest.mark.parametrize(
@@ -35,8 +46,8 @@ def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
     ids=["exit code 1", "failed Job", "no bundle"],
 )
 def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, doubt: str) -> None:
-    ended = outcome(UID, attempt(), finished, [pod])
-    assert (ended.reason, ended.bundle) == (Reason.RESULT_MISSING, None)
+    ended = ended_as(attempt(), finished, [pod])
+    assert (ended.reason, ended.result) == (Reason.RESULT_MISSING, None)
     assert doubt in ended.message
 
 
@@ -52,31 +63,31 @@ def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, 
     ids=["another run's", "another attempt's", "another run's plan", "nobody's, who read the plan", "nothing"],
 )
 def test_a_result_that_is_not_this_attempts_counts_as_none(said: object) -> None:
-    ended = outcome(UID, attempt(), DONE, [ended_pod(said=said)])  # type: ignore[arg-type]
-    assert (ended.reason, ended.bundle) == (Reason.RESULT_MISSING, None)
+    ended = ended_as(attempt(), DONE, [ended_pod(said=said)])  # type: ignore[arg-type]
+    assert (ended.reason, ended.result) == (Reason.RESULT_MISSING, None)
     assert "kubectl logs pod-1" in ended.message
 
 
 def test_a_runner_that_could_not_read_its_plan_is_heard_though_it_does_not_know_whose_attempt_it_is() -> None:
     said = result(reason=Reason.PLAN_INVALID, message="The plan has version 2", run_uid="", number=0)
-    ended = outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=64)])
+    ended = ended_as(attempt(), FAILED, [ended_pod(said=said, exit_code=64)])
     assert (ended.reason, ended.message, ended.exit_code) == (Reason.PLAN_INVALID, "The plan has version 2", 64)
 
 
 @pytest.mark.parametrize("noise", ["{", "[]", "null", '{"runUid": 3}', '{"reason": "Unheard"}', "[" * 5000, "\x00"])
 def test_noise_in_the_termination_message_is_no_result(noise: str) -> None:
-    ended = outcome(UID, attempt(), FAILED, [ended_pod(exit_code=1, termination_message=noise)])
+    ended = ended_as(attempt(), FAILED, [ended_pod(exit_code=1, termination_message=noise)])
     assert ended.reason is Reason.RESULT_MISSING
 
 
 def test_a_field_of_a_newer_runner_is_overlooked() -> None:
     message = result().model_dump_json(by_alias=True, exclude_none=True)[:-1] + ',"colour":"blue"}'
-    assert outcome(UID, attempt(), DONE, [ended_pod(termination_message=message)]).bundle is not None
+    assert ended_as(attempt(), DONE, [ended_pod(termination_message=message)]).result == result()
 
 
 def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> None:
     said = result(reason=Reason.DUMP_FAILED, message="a\nb\x1b[31m" + "c" * 5000)
-    ended = outcome(UID, attempt(), FAILED, [ended_pod(said=said, exit_code=74)])
+    ended = ended_as(attempt(), FAILED, [ended_pod(said=said, exit_code=74)])
     assert ended.message.startswith("a b [31mc")
     assert len(ended.message) == 1024
 
@@ -95,7 +106,7 @@ def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> Non
     ],
 )
 def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object], reason: Reason, words: str) -> None:
-    ended = outcome(UID, attempt(), FAILED, [ended_pod(**({"exit_code": 1} | changes))])  # type: ignore[arg-type]
+    ended = ended_as(attempt(), FAILED, [ended_pod(**({"exit_code": 1} | changes))])  # type: ignore[arg-type]
     assert (ended.reason, ended.exit_code) == (reason, changes["exit_code"])
     assert words in ended.message
 
@@ -114,33 +125,34 @@ def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object]
 def test_a_pod_that_nobody_but_the_kernel_can_have_killed_may_need_memory(
     changes: dict[str, object], advised: bool
 ) -> None:
-    message = outcome(UID, attempt(), FAILED, [ended_pod(**changes)]).message  # type: ignore[arg-type]
+    message = ended_as(attempt(), FAILED, [ended_pod(**changes)]).message  # type: ignore[arg-type]
     assert ("raise spec.pod.resources.limits.memory" in message) is advised
 
 
 def test_a_job_without_pods_ended_by_its_deadline() -> None:
-    ended = outcome(UID, attempt(), job(failed=True, failed_reason="DeadlineExceeded"), [])
+    ended = ended_as(attempt(), job(failed=True, failed_reason="DeadlineExceeded"), [])
     assert ended.reason is Reason.DEADLINE_EXCEEDED
     assert "raise spec.activeDeadlineSeconds" in ended.message
 
 
 def test_a_job_without_pods_lost_its_pod() -> None:
-    ended = outcome(UID, attempt(), FAILED, [])
+    ended = ended_as(attempt(), FAILED, [])
     assert ended.reason is Reason.POD_LOST
     assert attempt().job_name in ended.message
 
 
 def test_the_pods_of_other_attempts_have_no_say() -> None:
-    assert outcome(UID, attempt(2), job(2, failed=True), [ended_pod(1, said=result(1))]).reason is Reason.POD_LOST
+    assert ended_as(attempt(2), job(2, failed=True), [ended_pod(1, said=result(1))]).reason is Reason.POD_LOST
 
 
 def test_of_two_pods_the_one_with_a_result_is_heard() -> None:
     silent = ended_pod(exit_code=137, name="first")
-    assert outcome(UID, attempt(), DONE, [silent, ended_pod(said=result())]).bundle is not None
+    assert ended_as(attempt(), DONE, [silent, ended_pod(said=result())]).result == result()
 
 
 def test_a_deadline_that_a_pod_without_a_node_ran_into_says_so() -> None:
     late = job(failed=True, failed_reason="DeadlineExceeded")
-    ended = outcome(UID, attempt(), late, [], "No node takes pod x: 2 Insufficient memory.")
+    blocked = attempt().model_copy(update={"obstacle": "No node takes pod x: 2 Insufficient memory."})
+    ended = ended_as(blocked, late, [])
     assert ended.message.endswith("deadline: No node takes pod x: 2 Insufficient memory.")
     assert "raise spec" not in ended.message

@@ -19,12 +19,12 @@ def test_a_pod_past_pending_is_not_stuck(phase: str) -> None:
 
 
 def test_a_job_without_a_pod_and_without_a_reason_may_wait() -> None:
-    assert without_pod("").curable
+    assert without_pod("").transient
 
 
 def test_a_refusal_is_quoted_with_the_remedy() -> None:
     found = without_pod("exceeded quota: small")
-    assert (found.reason, found.curable) == (Reason.POD_REJECTED, False)
+    assert (found.reason, found.transient) == (Reason.POD_REJECTED, False)
     assert "exceeded quota: small. Raise the quota or the policy" in found.message
 
 
@@ -33,37 +33,37 @@ def test_a_refusal_is_quoted_with_the_remedy() -> None:
 )
 def test_an_image_that_cannot_be_had_is_named_with_the_kubelets_words(word: str) -> None:
     found = pending(waiting_reason=word, waiting_message="no such manifest")
-    assert (found.reason, found.curable) == (Reason.IMAGE_PULL, False)
+    assert (found.reason, found.transient) == (Reason.IMAGE_PULL, False)
     assert f"({word}): no such manifest" in found.message
 
 
 @pytest.mark.parametrize("word", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"])
 def test_a_container_that_cannot_be_made_is_a_rejection(word: str) -> None:
     found = pending(waiting_reason=word)
-    assert (found.reason, found.curable) == (Reason.POD_REJECTED, False)
+    assert (found.reason, found.transient) == (Reason.POD_REJECTED, False)
 
 
 @pytest.mark.parametrize("fate", ["not found", "is being deleted"])
 def test_an_absent_claim_is_named(fate: str) -> None:
     found = pending(unscheduled_message=f'0/2 nodes are available: persistentvolumeclaim "pdfs" {fate}. preemption: 0')
-    assert (found.reason, found.curable) == (Reason.CLAIM_MISSING, False)
+    assert (found.reason, found.transient) == (Reason.CLAIM_MISSING, False)
     assert "PersistentVolumeClaim pdfs" in found.message
 
 
 def test_volumes_on_two_nodes_are_apart() -> None:
     found = pending(unscheduled_message="0/2 nodes are available: 2 node(s) had volume node affinity conflict.")
-    assert (found.reason, found.curable) == (Reason.CLAIMS_APART, False)
+    assert (found.reason, found.transient) == (Reason.CLAIMS_APART, False)
 
 
 def test_a_full_cluster_may_have_room_later() -> None:
     found = pending(unscheduled_message="0/2 nodes are available: 2 Insufficient cpu.")
-    assert (found.reason, found.curable) == (Reason.UNSCHEDULABLE, True)
+    assert (found.reason, found.transient) == (Reason.UNSCHEDULABLE, True)
     assert "Insufficient cpu" in found.message
 
 
 def test_a_mount_that_fails_is_told_of_and_waited_for() -> None:
     found = pending("MountVolume.SetUp failed for volume")
-    assert (found.reason, found.message, found.curable) == (
+    assert (found.reason, found.message, found.transient) == (
         Reason.JOB_CREATED,
         "MountVolume.SetUp failed for volume",
         True,

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.api.backup_status import BackupStatus, ConditionType
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.conditions import ConditionType
+from quotenode_backup.cluster.objects import Schedule
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.schedule.decisions import Decision, decide, without_run
-from tests.unit.fakes.given import START, mark, run, spec, status
+from tests.unit.fakes import given
+from tests.unit.fakes.given import START, mark, named, run, spec, status
 
 HOURLY = "0 * * * *"
 IN_FORCE = f"{HOURLY} Etc/UTC"
@@ -21,16 +23,16 @@ def hours(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
-def schedule(told: BackupStatus | None = None, **changes: Any) -> Run:
-    known = told or BackupStatus(observed_schedule=IN_FORCE, slots_from=START)
-    return run(known, spec=spec(**({"schedule": HOURLY} | changes)), is_schedule=True)
+def schedule(known: BackupStatus | None = None, **changes: Any) -> Schedule:
+    known = known or BackupStatus(observed_schedule=IN_FORCE, slots_from=START)
+    return given.schedule(known, **({"schedule": HOURLY} | changes))
 
 
-def reasons(decision: Decision) -> list[Reason]:
-    return [notice.reason for notice in decision.notices]
+def reasons(decision: Decision) -> list[str]:
+    return [event.reason for event in decision.events]
 
 
-def followed(one: Run, decision: Decision) -> Run:
+def followed(one: Schedule, decision: Decision) -> Schedule:
     return replace(one, status=decision.status)
 
 
@@ -64,7 +66,7 @@ def test_a_run_that_came_back_without_its_status_keeps_no_slot_and_no_trigger_wa
     one = schedule(trigger="now")
     made = decide(one, [], hours(0.1)).new_run
     assert made
-    again = decide(one, [replace(history, name=made.name)], hours(0.1))
+    again = decide(one, [named(history, made.name)], hours(0.1))
     assert (again.new_run, reasons(again)) == (None, [Reason.TRIGGER_IGNORED])
 
 
@@ -84,7 +86,7 @@ def test_a_trigger_that_the_annotation_knows_is_served_only_while_the_status_kno
 def test_between_slots_it_says_when_the_next_one_comes() -> None:
     decision = decide(schedule(), [], hours(0.5))
     assert (decision.status.phase, decision.status.next_schedule_time) == ("Scheduled", hours(1))
-    assert decision.again == timedelta(minutes=30)
+    assert decision.requeue_after == timedelta(minutes=30)
 
 
 def test_between_slots_it_says_how_the_last_run_went() -> None:
@@ -112,13 +114,13 @@ def test_a_slot_whose_run_was_made_but_not_remembered_was_not_missed() -> None:
 def test_a_slot_that_is_noticed_too_late_is_missed() -> None:
     decision = decide(schedule(startingDeadlineSeconds=60), [], hours(1.5))
     assert (decision.new_run, decision.status.missed_slots) == (None, 1)
-    assert "more than 60 s ago" in decision.notices[0].message
+    assert "more than 60 s ago" in decision.events[0].message
 
 
 def test_a_slot_during_the_run_before_is_skipped() -> None:
     decision = decide(schedule(), [run(name="before")], hours(1.1))
     assert (decision.new_run, decision.status.skipped_slots) == (None, 1)
-    assert "run before is still on" in decision.notices[0].message
+    assert "run before is still on" in decision.events[0].message
 
 
 def test_a_run_that_is_being_deleted_holds_no_slot_up() -> None:
@@ -131,7 +133,7 @@ def test_a_slot_whose_run_was_made_is_not_missed_however_late_it_is_remembered()
     made = decide(one, [], hours(1.1)).new_run
     assert made
     late = decide(one, [run(status(), name=made.name)], hours(1.5))
-    assert (late.notices, late.status.missed_slots, late.status.last_schedule_time) == ((), 0, hours(1))
+    assert (late.events, late.status.missed_slots, late.status.last_schedule_time) == ((), 0, hours(1))
     assert late.new_run == made
 
 
@@ -210,7 +212,7 @@ def test_the_run_of_the_trigger_itself_is_taken_for_it() -> None:
     made = decide(one, [], hours(0.1)).new_run
     assert made
     again = decide(one, [run(name=made.name)], hours(0.2))
-    assert (again.new_run, again.status.last_trigger, again.notices) == (made, "tuesday", ())
+    assert (again.new_run, again.status.last_trigger, again.events) == (made, "tuesday", ())
 
 
 def test_a_trigger_that_was_taken_back_can_be_given_again() -> None:
@@ -228,7 +230,7 @@ def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: d
     decision = decide(one, [], hours(5))
     assert (decision.status.phase, decision.status.reason) == ("Failed", "ScheduleInvalid")
     assert reasons(decision) == [Reason.SCHEDULE_INVALID]
-    assert decide(followed(one, decision), [], hours(5)).notices == ()
+    assert decide(followed(one, decision), [], hours(5)).events == ()
     assert not decision.status.is_finished
 
 
@@ -241,9 +243,9 @@ def test_what_is_wrong_after_an_edit_is_told_again() -> None:
 def test_a_schedule_that_cannot_be_read_is_looked_at_when_its_newest_backup_gets_too_old() -> None:
     one = schedule(schedule="61 * * * *", staleAfterSeconds=7200)
     young = decide(one, [], hours(1.5))
-    assert young.again == timedelta(minutes=30)
+    assert young.requeue_after == timedelta(minutes=30)
     old = decide(followed(one, young), [], hours(2))
-    assert (reasons(old), old.again) == ([Reason.BACKUP_STALE], None)
+    assert (reasons(old), old.requeue_after) == ([Reason.BACKUP_STALE], None)
 
 
 def test_a_schedule_that_cannot_be_read_remembers_its_last_run_all_the_same() -> None:
@@ -259,8 +261,8 @@ def test_old_runs_go_only_while_nothing_else_is_to_be_done() -> None:
     one = schedule(failedRunsHistoryLimit=3)
     assert decide(one, old, hours(1.1)).removed == ()
     resting = decide(one, old, hours(0.5))
-    assert (resting.removed[0].name, len(resting.removed), resting.again) == ("old-29", 20, timedelta(0))
-    assert decide(one, old[:10], hours(0.5)).again == timedelta(minutes=30)
+    assert (resting.removed[0].name, len(resting.removed), resting.requeue_after) == ("old-29", 20, timedelta(0))
+    assert decide(one, old[:10], hours(0.5)).requeue_after == timedelta(minutes=30)
 
 
 def test_the_newest_good_backup_decides_on_staleness() -> None:
@@ -272,13 +274,13 @@ def test_the_newest_good_backup_decides_on_staleness() -> None:
     assert stale.status.holds(ConditionType.STALE)
     assert reasons(stale) == [Reason.BACKUP_STALE]
     assert stale.status.last_successful_time == hours(0.2)
-    assert decide(followed(one, stale), [], hours(0.7)).notices == ()
+    assert decide(followed(one, stale), [], hours(0.7)).events == ()
 
 
 def test_a_backup_is_too_old_from_the_second_on_that_was_asked_for_and_is_looked_at_then() -> None:
     one = schedule(staleAfterSeconds=1200)
     told = decide(one, [], START + timedelta(seconds=1199))
-    assert (told.status.holds(ConditionType.STALE), told.again) == (False, timedelta(seconds=1))
+    assert (told.status.holds(ConditionType.STALE), told.requeue_after) == (False, timedelta(seconds=1))
     assert decide(one, [], START + timedelta(seconds=1200)).status.holds(ConditionType.STALE)
 
 
@@ -286,4 +288,4 @@ def test_while_suspended_no_backup_gets_too_old() -> None:
     one = schedule(BackupStatus(observed_schedule="Suspended", slots_from=START), suspend=True, staleAfterSeconds=60)
     resting = decide(one, [], hours(5))
     assert not resting.status.holds(ConditionType.STALE)
-    assert (resting.notices, resting.again) == ((), None)
+    assert (resting.events, resting.requeue_after) == ((), None)

@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.api.backup_status import BackupStatus, ConditionType
+from quotenode_backup.api.backup_status import BackupStatus
+from quotenode_backup.api.conditions import ConditionType
+from quotenode_backup.cluster.backup_parsing import backup_of
 from quotenode_backup.cluster.errors import Conflict
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run
-from quotenode_backup.cluster.parsing import run_of
+from quotenode_backup.cluster.objects import Run, Schedule
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import Admission
-from quotenode_backup.reconcile.reporting.events import Teller
+from quotenode_backup.reconcile.reporting.events import EventRecorder
 from quotenode_backup.reconcile.schedule.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 from quotenode_backup.reconcile.schedule.reconciler import ScheduleReconciler
-from quotenode_backup.reconcile.schedule.snapshot import Readings
+from quotenode_backup.reconcile.schedule.snapshot import Snapshots
 from tests.unit.fakes.given import START, condition, run, spec, status
 from tests.unit.fakes.world import RUNS, Client, World
 
@@ -112,12 +113,12 @@ class Site:
     def __init__(self, **changes: Any) -> None:
         self.world = World()
         self.client = Client(self.world)
-        self.readings: Readings = {}
+        self.readings: Snapshots = {}
         self.uid = self.world.apply("night", schedule="0 2 * * *", **changes)
         cluster = Cluster(self.client)  # type: ignore[arg-type]
         self._passes = ScheduleReconciler(
             cluster,
-            Teller(cluster, "tests"),
+            EventRecorder(cluster.events, "tests", lambda: self.world.now),
             lambda: self.world.now,
             self.readings,
             Admission(None),
@@ -143,7 +144,9 @@ class Site:
         return [asyncio.run(self._one_pass()) for _ in range(count)]
 
     async def _one_pass(self) -> timedelta | None:
-        return await self._passes.reconcile(run_of(self.world.objects[f"{RUNS}/night"]))
+        found = backup_of(self.world.objects[f"{RUNS}/night"])
+        assert isinstance(found, Schedule)
+        return (await self._passes.reconcile(found)).requeue_after
 
     def left(self) -> int:
         return len(self.world.in_(RUNS)) - 1
@@ -180,8 +183,8 @@ def test_with_their_bundles_on_the_volume_all_stay() -> None:
 def test_a_run_that_changed_meanwhile_is_not_removed() -> None:
     site = Site()
     site.had(1)
-    seen = run_of(site.world.objects[f"{RUNS}/night-000"])
+    seen = backup_of(site.world.objects[f"{RUNS}/night-000"])
     site.world.change(f"{RUNS}/night-000")
     with pytest.raises(Conflict):
-        asyncio.run(Cluster(site.client).delete_run(seen))  # type: ignore[arg-type]
+        asyncio.run(Cluster(site.client).backups.delete(seen))  # type: ignore[arg-type]
     assert site.left() == 1

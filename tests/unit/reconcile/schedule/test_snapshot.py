@@ -4,18 +4,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup_status import BackupStatus
-from quotenode_backup.cluster.objects import Run
-from quotenode_backup.reconcile.schedule.snapshot import Reading, reading
-from tests.unit.fakes.given import START, mark, run, spec, status
+from quotenode_backup.cluster.objects import Run, UnreadableSchedule
+from quotenode_backup.reconcile.schedule.snapshot import Snapshot, snapshot
+from tests.unit.fakes.given import OWNER, START, mark, run, schedule, spec, status
 
 
 def minutes(count: float) -> datetime:
     return START + timedelta(minutes=count)
 
 
-def read(told: BackupStatus | None = None, *runs: Run, **changes: Any) -> Reading:
-    one = run(told, spec=spec(schedule="0 2 * * *", **changes), is_schedule=True)
-    return reading(one, one.status, runs)
+def read(told: BackupStatus | None = None, *runs: Run, **changes: Any) -> Snapshot:
+    one = schedule(told, schedule="0 2 * * *", **changes)
+    return snapshot(one, one.status, runs)
 
 
 def test_a_new_schedule_has_nothing_to_say_of_backups() -> None:
@@ -83,6 +83,14 @@ def test_its_own_words_count_and_not_the_defaults() -> None:
 
 
 def test_a_schedule_that_cannot_be_read_still_gets_old() -> None:
-    unread = run(BackupStatus(last_successful_time=minutes(1)), spec=None, is_schedule=True)
-    seen = reading(unread, unread.status, ())
+    unread = UnreadableSchedule(
+        owner=OWNER,
+        resource_version="1",
+        generation=1,
+        created=START,
+        deleting=False,
+        status=BackupStatus(last_successful_time=minutes(1)),
+        fault="spec.storage does not fit",
+    )
+    seen = snapshot(unread, unread.status, ())
     assert (seen.last_success, seen.stale_after_seconds) == (minutes(1), 172800)

@@ -5,20 +5,30 @@ from typing import Any
 
 import pytest
 
+from quotenode_backup.api.run_status import StoppedWorkload
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Lease, Stopped
+from quotenode_backup.cluster.objects import BackupRun, Lease, Stopped
+from quotenode_backup.domain.owner import Owner
+from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests import labels
-from quotenode_backup.reconcile.target import lock as locks
-from quotenode_backup.reconcile.target.lock import ANY_NUMBER, Busy, Full
+from quotenode_backup.reconcile.dispatch import HoldersOfLocks
+from quotenode_backup.reconcile.target import lock
+from quotenode_backup.reconcile.target.acquire import LockAcquirer, LockHeld, applicant
+from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit
+from quotenode_backup.reconcile.target.wind_down import WindDown
 from tests.unit.fakes.given import START
 from tests.unit.fakes.lives import finished
-from tests.unit.fakes.world import JOBS, LEASES, PODS, RUNS, Client, World
+from tests.unit.fakes.world import DEPLOYMENTS, JOBS, LEASES, PODS, RUNS, Client, World
 
 
 class Site:
     def __init__(self) -> None:
         self.world = World()
-        self.cluster = Cluster(Client(self.world))  # type: ignore[arg-type]
+        self.client = Client(self.world)
+        self.cluster = Cluster(self.client)  # type: ignore[arg-type]
+        self.wind_down = WindDown(self.cluster, HoldersOfLocks(self.cluster))
+        gate = CapacityGate(self.cluster.leases, ConcurrencyLimit())
+        self._locks = LockAcquirer(self.cluster, self.wind_down, gate)
 
     def applied(self, name: str) -> str:
         """A second after whatever came before."""
@@ -26,14 +36,31 @@ class Site:
         return self.world.apply(name)
 
     def take(self, name: str) -> object:
-        run = finished(self.cluster.read_run("shop", name))
-        assert run
-        return finished(locks.take(self.cluster, run, ANY_NUMBER, self.world.now))
+        return finished(self._locks.acquire(applicant(self.run(name), None), self.world.now))
+
+    def run(self, name: str) -> BackupRun:
+        found = finished(self.cluster.backups.read("shop", name))
+        assert isinstance(found, BackupRun)
+        return found
+
+    def held_by(self, kind: str, name: str, uid: str) -> None:
+        """The lock of the database, as somebody of that kind would leave it, with an application stopped."""
+        stopped = Stopped(
+            workloads=(StoppedWorkload(kind="Deployment", name="backend", uid=self._backend(), replicas=3),), user=1000
+        )
+        target = Target("shop", "db", 5432, "shop")
+        owner = Owner(kind, "shop", name, uid)
+        finished(lock.take(self.cluster, owner, target, None, stopped, self.world.now))
+
+    def _backend(self) -> str:
+        """The UID of a Deployment that is scaled down."""
+        self.world.deploy("backend", 0)
+        return str(self.world.objects[f"{DEPLOYMENTS}/backend/scale"]["metadata"]["uid"])
 
     @property
     def lease(self) -> Lease:
         [body] = self.world.in_(LEASES)
-        found = finished(self.cluster.read_lease("shop", body["metadata"]["name"]))
+        found = finished(self.cluster.leases.read("shop", body["metadata"]["name"]))
         assert found
         return found
 
@@ -50,7 +77,7 @@ class Site:
 
     def work(self, uid: str, *, job: str, pod: str) -> None:
         """Its Job with such a condition, and its pod in such a phase."""
-        marks = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid}
+        marks = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid, labels.STEP: "backup"}
         body: dict[str, Any] = {"metadata": {"labels": marks}, "spec": {}}
         conditions = [{"type": job, "status": "True"}] if job else []
         self.world.put(JOBS, "work", body | {"status": {"conditions": conditions}})
@@ -66,8 +93,8 @@ class Site:
         self.world.change(path, metadata=meta | {"annotations": meta["annotations"] | {labels.BREAK_LOCK: uid}})
 
 
-def held_by(name: str) -> Busy:
-    return Busy(f"Waiting for {name}, which is backing up the same database")
+def held_by(name: str) -> LockHeld:
+    return LockHeld(f"Waiting for {name}, which is backing up the same database")
 
 
 @pytest.fixture
@@ -75,19 +102,14 @@ def site() -> Site:
     return Site()
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 backup is running, and"), (10, "10 backups are running, and")])
-def test_without_room_it_says_how_many_are_on(count: int, words: str) -> None:
-    assert Full(count).sentence.startswith(words)
-
-
 def test_of_two_that_wait_the_older_gets_it_and_keeps_it(site: Site) -> None:
     first = site.applied("first")
     site.applied("second")
-    assert site.take("second") == Busy("Waiting for first, which is older and waits for the same database")
+    assert site.take("second") == LockHeld("Waiting for first, which is older and waits for the same database")
     assert site.take("first") is None
     assert site.take("first") is None
     assert site.take("second") == held_by("first")
-    assert (site.lease.holder_uid, site.lease.holder_name, site.lease.transitions) == (first, "first", 1)
+    assert (site.lease.holder, site.lease.transitions) == (Owner("QuoteNodeBackup", "shop", "first", first), 1)
 
 
 def test_whoever_has_it_keeps_it_though_an_older_one_comes(site: Site) -> None:
@@ -98,7 +120,8 @@ def test_whoever_has_it_keeps_it_though_an_older_one_comes(site: Site) -> None:
     assert site.take("second") is None
     site.world.objects[f"{RUNS}/first"] = meta
     assert site.take("first") == held_by("second")
-    assert site.lease.holder_uid == second
+    assert site.lease.is_held_by(site.run("second").owner)
+    assert site.run("second").uid == second
 
 
 def test_an_older_one_that_is_on_its_way_out_is_not_waited_for(site: Site) -> None:
@@ -137,7 +160,8 @@ def test_an_admin_can_take_it_from_one_that_is_over_for_that_time_only(site: Sit
     assert site.take("second") == held_by("first")
     site.ends("first")
     assert site.take("second") is None
-    assert (site.lease.holder_uid, site.lease.break_for, site.lease.transitions) == (second, "", 2)
+    assert (site.lease.holder, site.lease.break_for, site.lease.transitions) == (site.run("second").owner, "", 2)
+    assert site.run("second").uid == second
 
 
 def test_an_admins_word_about_another_holder_counts_for_nothing(site: Site) -> None:
@@ -152,12 +176,10 @@ def test_an_admins_word_about_another_holder_counts_for_nothing(site: Site) -> N
 def test_what_was_stopped_first_is_what_is_remembered(site: Site) -> None:
     site.applied("first")
     site.take("first")
-    run = finished(site.cluster.read_run("shop", "first"))
-    assert run
     before, after = (Stopped(workloads=(), user=user) for user in (1000, 0))
     for stopped in (before, after):
-        finished(locks.remember_stopped(site.cluster, run, stopped, site.world.now))
+        finished(lock.remember_stopped(site.cluster, site.lease, stopped, site.world.now))
     assert site.lease.stopped == before
-    finished(locks.release(site.cluster, run, site.world.now))
-    assert not site.lease.holder_uid
+    finished(site.wind_down.release(site.run("first"), site.world.now))
+    assert site.lease.holder is None
     assert site.lease.stopped is None

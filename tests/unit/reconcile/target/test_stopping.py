@@ -7,20 +7,12 @@ import pytest
 from quotenode_backup.cluster.objects import Scale, Stopped
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup.decisions import Seen, next_step
-from quotenode_backup.reconcile.backup.steps import (
-    BeginAttempt,
-    BeginStop,
-    CreateJob,
-    Fail,
-    Observe,
-    RememberStopped,
-    ScaleDown,
-    StartApplication,
-    Step,
-    Wait,
-)
+from quotenode_backup.reconcile.backup.steps import BeginAttempt, Step
+from quotenode_backup.reconcile.jobs.attempt import Jobs
+from quotenode_backup.reconcile.jobs.steps import CreateJob, Fail, Observe, Wait
 from quotenode_backup.reconcile.reporting.requeue import SOON
-from quotenode_backup.reconcile.target.workloads import Application, workloads_of
+from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, StartApplication
+from quotenode_backup.reconcile.target.workloads import Application
 from tests.unit.fakes.given import START, attempt, ended_pod, job, pod, run, seconds, status
 
 
@@ -35,13 +27,13 @@ def application(*scales: Scale, **changes: Any) -> Application:
 
 BACKEND, WORKER = scale("backend", 3), scale("worker", 1)
 DOWN = (scale("backend", 0), scale("worker", 0))
-STOPPED = Stopped(workloads=workloads_of(application(BACKEND, WORKER)), user=1000, serve_by=START + seconds(1800))
+STOPPED = Stopped(workloads=application(BACKEND, WORKER).recorded, user=1000, serve_by=START + seconds(1800))
 
 
 def decide(app: Application, told: Any = None, *, at: float = 1, jobs: Any = (), pods: Any = ()) -> Step:
     """Begun at START unless said otherwise."""
     told = told or status(start_time=START)
-    seen = Seen(run(told), True, tuple(jobs), tuple(pods), START + seconds(at), application=app)
+    seen = Seen(run(told), True, Jobs(tuple(jobs), tuple(pods)), START + seconds(at), application=app)
     return next_step(seen)
 
 
@@ -65,7 +57,7 @@ def test_a_workload_that_is_missing_may_still_come_for_a_hundred_seconds() -> No
     lacking = application(BACKEND, missing=("Deployment worker",))
     early = decide(lacking, at=89)
     assert isinstance(early, Observe)
-    assert (early.reason, early.again) == (Reason.WORKLOAD_MISSING, SOON)
+    assert (early.reason, early.requeue_after) == (Reason.WORKLOAD_MISSING, SOON)
     assert failed_for(decide(lacking, at=90)) is Reason.WORKLOAD_MISSING
 
 

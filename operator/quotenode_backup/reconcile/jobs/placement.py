@@ -1,12 +1,11 @@
-"""Where a run's pod must be and as whom it must run, from what is true of the claims. Pure."""
+"""Where a pod must run and as whom, from what is true of the claims that it needs. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.cluster.objects import Claim, Mounter
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.manifests.pod import Placement
+from quotenode_backup.manifests.placement import Placement
 
 IMAGE_USER = 10001
 """As whom the image runs when there are no files to read."""
@@ -21,11 +20,27 @@ class Misplaced:
     may_pass: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a pod is to have mounted."""
+
+    files: tuple[str, ...]
+    """Claims of the application's files, in the order of the spec."""
+    storage: str
+    """Claim of the bundles."""
+    user: int | None
+    """The user that can read the files; None: to be found out from the pods that have them mounted."""
+
+    @property
+    def claims(self) -> set[str]:
+        return {*self.files, self.storage}
+
+
 def place(
-    spec: BackupSpec, claims: Mapping[str, Claim | None], mounters: Mapping[str, Sequence[Mounter]]
+    needs: Needs, claims: Mapping[str, Claim | None], mounters: Mapping[str, Sequence[Mounter]]
 ) -> Placement | Misplaced:
-    """`claims`: those of the spec, None where absent. `mounters`: by claim, the pods that have it mounted."""
-    user = _user(spec, claims, mounters)
+    """`claims`: those that are needed, None where absent. `mounters`: by claim, the pods that have it mounted."""
+    user = _user(needs, claims, mounters)
     if isinstance(user, Misplaced):
         return user
     taken = _taken_by_one_pod(claims, mounters)
@@ -37,7 +52,7 @@ def place(
     nodes = {mounter.node for mounter in bound.values()}
     if len(nodes) > 1:
         return _apart(bound)
-    is_shared = bool(mounters[spec.storage.local.claim_name])
+    is_shared = bool(mounters[needs.storage])
     if not nodes:
         return Placement(user=user, node=None, leaves_modes=is_shared)
     return Placement(user=user, node=nodes.pop(), tolerations=_tolerations(bound), leaves_modes=is_shared)
@@ -82,19 +97,19 @@ def _apart(bound: Mapping[str, Mounter]) -> Misplaced:
 
 
 def _user(
-    spec: BackupSpec, claims: Mapping[str, Claim | None], mounters: Mapping[str, Sequence[Mounter]]
+    needs: Needs, claims: Mapping[str, Claim | None], mounters: Mapping[str, Sequence[Mounter]]
 ) -> int | Misplaced:
-    if spec.pod.run_as_user is not None:
-        return spec.pod.run_as_user
-    if not spec.files:
+    if needs.user is not None:
+        return needs.user
+    if not needs.files:
         return IMAGE_USER
-    for files in spec.files:
-        if claims[files.claim_name] is None:
-            return _absent(files.claim_name)
-        mounting = mounters[files.claim_name]
+    for name in needs.files:
+        if claims[name] is None:
+            return _absent(name)
+        mounting = mounters[name]
         if mounting:
             return next((mounter.user for mounter in mounting if mounter.user), None) or _unknown_user(mounting[0])
-    names = ", ".join(sorted({files.claim_name for files in spec.files}))
+    names = ", ".join(sorted(set(needs.files)))
     return Misplaced(
         Reason.RUN_AS_USER_NEEDED,
         f"No running pod has {names} mounted, so it is unknown who can read the files:"

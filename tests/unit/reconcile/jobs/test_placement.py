@@ -6,9 +6,10 @@ import pytest
 
 from quotenode_backup.cluster.objects import Claim, Mounter
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.manifests.pod import Placement
-from quotenode_backup.reconcile.backup.placement import IMAGE_USER, Misplaced, beside, place
-from tests.unit.fakes.given import spec
+from quotenode_backup.manifests.placement import Placement
+from quotenode_backup.reconcile.backup.needs import needs_of
+from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, Misplaced, beside, place
+from tests.unit.fakes.given import run, spec
 
 FILES = [{"name": "uploads", "claimName": "uploads"}, {"name": "pdfs", "claimName": "pdfs"}]
 TAINT = {"key": "disk", "operator": "Exists"}
@@ -27,7 +28,11 @@ def placed(
 ) -> Any:
     names = sorted({file["claimName"] for file in files} | {"bundles"})
     claims = {name: None if name == absent else claim(name, mode) for name in names}
-    return place(spec(files=files, pod=pod or {}), claims, {name: mounters.get(name, []) for name in names})
+    return place(
+        needs_of(run(spec=spec(files=files, pod=pod or {})), None),
+        claims,
+        {name: mounters.get(name, []) for name in names},
+    )
 
 
 def test_without_files_nothing_binds_the_pod() -> None:

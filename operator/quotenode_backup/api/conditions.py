@@ -1,0 +1,59 @@
+"""Conditions and phases. The conditions of a resource are the truth about it; its phase is derived from them for people."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from quotenode_backup.api.fields import StatusModel
+
+MESSAGE_LIMIT = 1024
+
+Word = Annotated[str, StringConstraints(max_length=63)]
+Sentence = Annotated[str, StringConstraints(max_length=MESSAGE_LIMIT)]
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
+    RESTORED = "Restored"
+
+
+class ConditionType(StrEnum):
+    """Job's words where it has them, so that `kubectl wait` reads alike."""
+
+    ACCEPTED = "Accepted"
+    PROGRESSING = "Progressing"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    VERIFIED = "Verified"
+    LOCAL_BUNDLE_PRESENT = "LocalBundlePresent"
+    AUDIT_LOGGED = "AuditLogged"
+    STALE = "Stale"
+    RESTORED = "Restored"
+
+
+FINISHED = frozenset({ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.RESTORED})
+"""A run of which one of these holds does not run any more."""
+
+
+class Condition(StatusModel):
+    """One observation, as Kubernetes has it everywhere."""
+
+    type: Word
+    """What is observed."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Word
+    """One word why."""
+    message: Sentence
+    """One sentence why."""
+    last_transition_time: datetime
+    """When `status` last changed."""
+    observed_generation: int
+    """Generation of the resource that this is about."""

@@ -1,0 +1,26 @@
+"""What the operator asks of the API server about Events. A verb that is new here belongs in `permissions`."""
+
+from quotenode_backup.cluster import paths
+from quotenode_backup.cluster.connection import Connection, Json, each_item
+from quotenode_backup.cluster.errors import AlreadyExists
+from quotenode_backup.cluster.parsing import time_of_event
+
+
+class Events:
+    def __init__(self, connection: Connection) -> None:
+        self._api = connection
+
+    async def newest_warning(self, namespace: str, kind: str, name: str, reason: str) -> str:
+        """What the newest Event of that reason says about the object; empty when there is none."""
+        query = {"fieldSelector": f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"}
+        events = [item async for item in each_item(self._api, paths.core(namespace, "events"), query)]
+        events.sort(key=time_of_event)
+        return str(events[-1].get("message", "")) if events else ""
+
+    async def post(self, event: Json) -> None:
+        """An Event that may have been posted before."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+        try:
+            await self._api.write("POST", path, event)
+        except AlreadyExists:
+            return

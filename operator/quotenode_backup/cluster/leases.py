@@ -1,0 +1,36 @@
+"""What the operator asks of the API server about the Leases that are its locks. A verb that is new here belongs in `permissions`."""
+
+from collections.abc import AsyncIterator
+
+from quotenode_backup.cluster import paths
+from quotenode_backup.cluster.connection import Connection, Json, each_item
+from quotenode_backup.cluster.errors import NotFound
+from quotenode_backup.cluster.objects import Lease
+from quotenode_backup.cluster.parsing import lease_of
+from quotenode_backup.manifests import labels
+
+
+class Leases:
+    def __init__(self, connection: Connection) -> None:
+        self._api = connection
+
+    async def read(self, namespace: str, name: str) -> Lease | None:
+        try:
+            return lease_of(await self._api.read(paths.leases(namespace, name)))
+        except NotFound:
+            return None
+
+    async def each(self, namespace: str | None) -> AsyncIterator[Lease]:
+        """Ours. None: of all namespaces."""
+        async for item in each_item(self._api, paths.leases(namespace), {"labelSelector": labels.OURS}):
+            yield lease_of(item)
+
+    async def create(self, manifest: Json) -> Lease:
+        """Raises AlreadyExists when another was first."""
+        return lease_of(await self._api.write("POST", paths.leases(manifest["metadata"]["namespace"]), manifest))
+
+    async def replace(self, seen: Lease, manifest: Json) -> Lease:
+        """Compare-and-swap: raises Conflict when the Lease is not what was read."""
+        meta = manifest["metadata"] | {"resourceVersion": seen.resource_version}
+        path = paths.leases(meta["namespace"], seen.name)
+        return lease_of(await self._api.write("PUT", path, manifest | {"metadata": meta}))

@@ -1,0 +1,65 @@
+"""How an attempt, and a run, come to their end: Events first, since the status keeps them from being recorded again."""
+
+from datetime import datetime
+from pathlib import PurePath
+
+from quotenode_backup.api.conditions import ConditionType
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.contract.results import BackupResult, RetentionOutcome
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.domain.retention import is_among
+from quotenode_backup.reconcile.backup import status as next_status
+from quotenode_backup.reconcile.backup.status import UNRECORDABLE
+from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
+from quotenode_backup.reconcile.jobs.outcome import Ended
+from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.requeue import PassResult
+from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
+
+
+class Ending:
+    def __init__(self, cluster: Cluster, events: EventRecorder, writer: StatusWriter, timers: GraceTimers) -> None:
+        self._cluster = cluster
+        self._events = events
+        self._writer = writer
+        self._timers = timers
+
+    async def end_attempt(self, run: Run, ended: Ended[BackupResult], now: datetime) -> PassResult:
+        self._timers.reset(run.owner.key)
+        is_failure = ended.reason is not Reason.LOCK_BUSY
+        await self._events.record(of_run(run, ended.reason, ended.message, warning=is_failure))
+        return await self._writer.write(run, next_status.attempt_ended(run, ended, now))
+
+    async def fail(self, run: Run, reason: Reason, message: str, now: datetime) -> PassResult:
+        self._timers.reset(run.owner.key)
+        await self._events.record(of_run(run, reason, message, warning=True))
+        return await self._writer.finish(run, next_status.failed(run, reason, message, now))
+
+    async def complete(self, run: BackupRun, ended: Ended[BackupResult], now: datetime) -> PassResult:
+        self._timers.reset(run.owner.key)
+        result = ended.result
+        if result is None or result.bundle is None:
+            raise ValueError("a run is complete only with a bundle")
+        if result.retention:
+            await self._after_retention(run, result.retention, result.bundle.path, now)
+        if result.audit and result.audit.reason in UNRECORDABLE:
+            row = result.audit
+            await self._events.record(of_run(run, row.reason, row.message, warning=True, about="row"))
+        await self._events.record(of_run(run, Reason.COMPLETED, ended.message))
+        return await self._writer.finish(run, next_status.completed(run, result.bundle, ended, now))
+
+    async def _after_retention(self, run: BackupRun, found: RetentionOutcome, path: str, now: datetime) -> None:
+        """Before the run is Completed, so that it is made up for should the operator die here. `path`: of its own bundle."""
+        if found.problem:
+            await self._events.record(of_run(run, Reason.RETENTION_FAILED, found.problem, warning=True))
+        if found.pruned:
+            await self._events.record(of_run(run, Reason.PRUNED, f"Removed {found.pruned} older bundles"))
+        if found.survivors is None:
+            return
+        async for other in self._cluster.backups.stored_beside(run):
+            is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
+            # The bundle of a run that was restored into another namespace lies in the folder of the old one.
+            is_here = all(PurePath(place.path).parent == PurePath(path).parent for place in other.status.destinations)
+            if is_present and is_here and not is_among(other.bundle_uid, found.survivors):
+                await self._cluster.backups.write_status(other, next_status.pruned(other, run.name, now))

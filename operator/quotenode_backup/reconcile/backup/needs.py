@@ -1,0 +1,23 @@
+"""What the pods of a backup must have mounted, and where that is at the moment."""
+
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.objects import BackupRun, Claim, Stopped
+from quotenode_backup.manifests.placement import Placement
+from quotenode_backup.reconcile.jobs.placement import Misplaced, Needs, place
+
+
+def needs_of(run: BackupRun, stopped: Stopped | None) -> Needs:
+    """With the application's pods gone, the run goes on as the user that was seen before."""
+    user = run.spec.pod.run_as_user
+    if user is None and stopped:
+        user = stopped.user
+    files = tuple(files.claim_name for files in run.spec.files)
+    return Needs(files, run.spec.storage.local.claim_name, user)
+
+
+async def placement_of(cluster: Cluster, run: BackupRun, stopped: Stopped | None = None) -> Placement | Misplaced:
+    needs = needs_of(run, stopped)
+    claims: dict[str, Claim | None] = {
+        name: await cluster.pods.read_claim(run.namespace, name) for name in sorted(needs.claims)
+    }
+    return place(needs, claims, await cluster.pods.mounters_of(run.namespace, needs.claims))

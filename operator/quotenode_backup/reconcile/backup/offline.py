@@ -1,0 +1,78 @@
+"""The application of an offline run is stopped before an attempt, and started again while the run has to wait."""
+
+from datetime import datetime
+
+from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.cluster.objects import BackupRun, Scale, Stopped
+from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.reconcile.backup import status as next_status
+from quotenode_backup.reconcile.backup.ending import Ending
+from quotenode_backup.reconcile.backup.needs import needs_of, placement_of
+from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
+from quotenode_backup.reconcile.jobs.placement import Misplaced
+from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL, POLL_REFUSED, PassResult
+from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
+from quotenode_backup.reconcile.target.scale_down import ScaleDowns
+from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, StartApplication, Stopping
+from quotenode_backup.reconcile.target.workloads import Application
+
+
+class OfflineSteps:
+    def __init__(
+        self,
+        cluster: Cluster,
+        events: EventRecorder,
+        writer: StatusWriter,
+        ending: Ending,
+        timers: GraceTimers,
+        scale_downs: ScaleDowns,
+    ) -> None:
+        self._cluster = cluster
+        self._events = events
+        self._writer = writer
+        self._ending = ending
+        self._timers = timers
+        self._scale_downs = scale_downs
+
+    async def carry_out(self, step: Stopping, run: BackupRun, now: datetime) -> PassResult:
+        obstacle = await self._scale_downs.obstacle(run, step, needs_of(run, None).claims)
+        if obstacle:
+            return await self._ending.fail(run, obstacle.reason, obstacle.message, now)
+        match step:
+            case BeginStop(message):
+                await self._events.record(of_run(run, Reason.STOPPING_APPLICATION, message))
+                return await self._writer.write(run, next_status.stopping(run, message, now))
+            case RememberStopped(running):
+                return await self._remember(run, running, now)
+            case ScaleDown(scale):
+                return await self._scale_down(run, scale, now)
+            case StartApplication():
+                return await self._start(run, now)
+
+    async def _remember(self, run: BackupRun, running: Application, now: datetime) -> PassResult:
+        placement = await placement_of(self._cluster, run)
+        if isinstance(placement, Misplaced):
+            return await self._misplaced(run, placement, now)
+        stopped = Stopped(workloads=running.recorded, user=placement.user, serve_by=run.deadline)
+        run = await self._cluster.backups.write_status(run, next_status.stopped(run, stopped))
+        await self._scale_downs.remember(run, stopped, now)
+        return PassResult(NOW)
+
+    async def _misplaced(self, run: BackupRun, found: Misplaced, now: datetime) -> PassResult:
+        """The application's pods may be just starting, after the backup before."""
+        self._timers.record(run, found.reason, now)
+        if found.may_pass and not self._timers.exceeded(run, found.reason, now):
+            return await self._writer.observe(run, found.reason, found.message, now, POLL_EXTERNAL)
+        return await self._ending.fail(run, found.reason, found.message, now)
+
+    async def _scale_down(self, run: BackupRun, scale: Scale, now: datetime) -> PassResult:
+        failed = await self._scale_downs.scale_down(run, scale)
+        return await self._ending.fail(run, failed.reason, failed.message, now) if failed else PassResult(NOW)
+
+    async def _start(self, run: BackupRun, now: datetime) -> PassResult:
+        not_started = await self._scale_downs.start(run, now)
+        if not_started:
+            await self._events.record(of_run(run, Reason.WORKLOAD_NOT_SCALED, not_started.message, warning=True))
+            return PassResult(POLL_REFUSED)
+        return await self._writer.write(run, next_status.serving(run))
