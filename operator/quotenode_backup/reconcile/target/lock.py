@@ -15,6 +15,10 @@ from quotenode_backup.manifests.lease import LockState
 from quotenode_backup.manifests.lease import lease as lease_manifest
 
 
+class StillStopped(Exception):
+    """The lock stands for an application that has not been started again."""
+
+
 async def read(cluster: Cluster, target: Target) -> Lease | None:
     return await cluster.leases.read(target.namespace, target.lease_name)
 
@@ -48,6 +52,7 @@ async def take(
         state = _state(None, owner, str(target), stopped)
         await cluster.leases.create(lease_manifest(target.namespace, target.lease_name, state, now))
         return
+    _require_started(found)
     await _replace(cluster, found, owner, stopped, now)
 
 
@@ -63,7 +68,13 @@ async def forget_stopped(cluster: Cluster, found: Lease, now: datetime) -> Lease
 
 
 async def give_back(cluster: Cluster, found: Lease, now: datetime) -> None:
+    _require_started(found)
     await _replace(cluster, found, None, None, now)
+
+
+def _require_started(found: Lease) -> None:
+    if found.stopped:
+        raise StillStopped(f"Lease {found.name} says what is still to be started again")
 
 
 async def _replace(

@@ -183,3 +183,17 @@ def test_what_was_stopped_first_is_what_is_remembered(site: Site) -> None:
     finished(site.wind_down.release(site.run("first"), site.world.now))
     assert site.lease.holder is None
     assert site.lease.stopped is None
+
+
+def test_what_the_lock_says_was_stopped_is_started_by_wind_down_alone(site: Site) -> None:
+    """To give a lock back, or to take it, never scales a workload, and is refused while the Lease says that one is down."""
+    site.held_by("QuoteNodeBackup", "gone", "uid-of-gone")
+    site.applied("first")
+    first = site.run("first")
+    with pytest.raises(lock.StillStopped):
+        finished(lock.give_back(site.cluster, site.lease, site.world.now))
+    with pytest.raises(lock.StillStopped):
+        finished(lock.take(site.cluster, first.owner, first.target, site.lease, None, site.world.now))
+    assert (site.lease.holder and site.lease.holder.name, site.world.replicas("backend")) == ("gone", 0)
+    assert site.take("first") is None
+    assert (site.lease.holder, site.lease.stopped, site.world.replicas("backend")) == (first.owner, None, 3)
