@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Run, UnreadableRun
@@ -31,6 +32,8 @@ class HoldersOfLocks:
     cluster: Cluster
 
     async def is_over(self, owner: Owner) -> bool:
+        if owner.kind != KIND:
+            return False
         found = await self.cluster.backups.read(owner.namespace, owner.name)
         return found is None or found.uid != owner.uid or (isinstance(found, Run) and found.is_over)
 
@@ -65,8 +68,8 @@ class Dispatcher:
         self._schedules = ScheduleReconciler(cluster, events, clock, snapshots, admission)
 
     async def reconcile(self, key: Key) -> PassResult:
-        """Raises an ApiError when the pass has to be made again."""
-        return await self._over_backup(key)
+        """Raises an ApiError when the pass has to be made again. A kind of a later release is left alone."""
+        return await self._over_backup(key) if key.kind == KIND else PassResult(None)
 
     async def _over_backup(self, key: Key) -> PassResult:
         found = await self._cluster.backups.read(key.namespace, key.name)

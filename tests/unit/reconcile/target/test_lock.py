@@ -8,7 +8,7 @@ import pytest
 from quotenode_backup.api.run_status import StoppedWorkload
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Lease, Stopped
-from quotenode_backup.domain.owner import Owner
+from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.dispatch import HoldersOfLocks
@@ -17,7 +17,7 @@ from quotenode_backup.reconcile.target.acquire import LockAcquirer, LockHeld, ap
 from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit
 from quotenode_backup.reconcile.target.wind_down import WindDown
 from tests.unit.fakes.given import START
-from tests.unit.fakes.lives import finished
+from tests.unit.fakes.lives import finished, one_round, reconciler
 from tests.unit.fakes.world import DEPLOYMENTS, JOBS, LEASES, PODS, RUNS, Client, World
 
 
@@ -197,3 +197,49 @@ def test_what_the_lock_says_was_stopped_is_started_by_wind_down_alone(site: Site
     assert (site.lease.holder and site.lease.holder.name, site.world.replicas("backend")) == ("gone", 0)
     assert site.take("first") is None
     assert (site.lease.holder, site.lease.stopped, site.world.replicas("backend")) == (first.owner, None, 3)
+
+
+@pytest.mark.parametrize("kind", ["QuoteNodeRestore", "Unheard", "quotenodebackup"])
+def test_a_holder_of_a_kind_that_only_a_later_release_knows_is_never_taken_for_abandoned(site: Site, kind: str) -> None:
+    """As after a rollback in the middle of a restore: its application stays stopped, and nobody gets its lock."""
+    site.held_by(kind, "evening", "uid-of-evening")
+    before = site.lease
+    site.applied("first")
+    for _ in range(5):
+        finished(one_round(site.client))
+        site.world.tick()
+    assert site.lease == before
+    assert site.world.replicas("backend") == 0
+    assert site.world.status("first")["reason"] == "WaitingForTarget"
+    assert site.world.status("first")["message"] == f"Waiting for {kind} evening, which has locked the same database"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_backup_of_the_same_name_does_not_give_back_what_another_kind_holds(site: Site, is_there: bool) -> None:
+    site.held_by("QuoteNodeRestore", "first", "uid-of-restore")
+    before = site.lease
+    if is_there:
+        site.applied("first")
+    key = Key("QuoteNodeBackup", "shop", "first")
+    assert finished(site.wind_down.release_absent(key, site.world.now))
+    finished(reconciler(site.world, site.client).reconcile(key))
+    assert site.lease == before
+
+
+def test_not_even_an_admin_takes_it_from_a_holder_whose_kind_is_unknown(site: Site) -> None:
+    """Whether that one is over, nobody here can say."""
+    site.held_by("QuoteNodeRestore", "evening", "uid-of-evening")
+    site.break_lock("uid-of-evening")
+    site.applied("first")
+    assert isinstance(site.take("first"), LockHeld)
+
+
+def test_a_lease_from_before_kinds_is_a_backups(site: Site) -> None:
+    site.applied("first")
+    site.take("first")
+    path = f"{LEASES}/{site.lease.name}"
+    meta = site.world.objects[path]["metadata"]
+    known = {key: text for key, text in meta["annotations"].items() if key != labels.HOLDER_KIND}
+    site.world.change(path, metadata=meta | {"annotations": known})
+    assert site.lease.is_held_by(site.run("first").owner)
+    assert site.lease.holder == site.run("first").owner
