@@ -8,7 +8,6 @@ from quotenode_backup.api.conditions import ConditionType, Sentence, Word
 from quotenode_backup.api.fields import StatusModel
 from quotenode_backup.api.run_status import RunStatus
 from quotenode_backup.api.schedule_status import ScheduleStatus
-from quotenode_backup.domain.reasons import Reason
 
 Sha256 = Annotated[str, StringConstraints(max_length=64)]
 
@@ -74,8 +73,7 @@ class BackupStatus(RunStatus, ScheduleStatus):
     @property
     def owes_row(self) -> bool:
         """Whether its row in backup_logs is still to be written, from this very resource."""
-        found = self.condition(ConditionType.AUDIT_LOGGED)
-        return found is not None and found.reason == Reason.AUDIT_PENDING
+        return self.is_unknown(ConditionType.AUDIT_LOGGED)
 
     @property
     def is_sought(self) -> bool:

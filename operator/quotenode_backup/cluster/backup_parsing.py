@@ -24,7 +24,6 @@ from quotenode_backup.cluster.objects import (
 from quotenode_backup.cluster.parsing import time_of
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain.owner import Owner
-from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests import labels
 
@@ -121,9 +120,7 @@ def is_settled(item: Json) -> bool:
     status, meta = item.get("status") or {}, item["metadata"]
     if not is_finished(item) or "deletionTimestamp" in meta:
         return False
-    if status.get("stopped") or any(
-        c["status"] == "Unknown" or c["reason"] == Reason.AUDIT_PENDING for c in status["conditions"]
-    ):
+    if status.get("stopped") or any(c["status"] == "Unknown" for c in status["conditions"]):
         return False
     mark = mark_of(item)
     if mark is None or mark.uid not in (meta["uid"], status.get("originalUid")):

@@ -61,7 +61,7 @@ class AuditRows:
             message = (
                 f"The cluster refuses the Job that writes the row in backup_logs, which is tried each minute: {exc}"
             )
-            await self._record(run, Finding(False, Reason.AUDIT_PENDING, message))
+            await self._record(run, Finding(None, Reason.AUDIT_PENDING, message))
             return POLL_REFUSED
         return POLL_EXTERNAL
 
@@ -71,7 +71,7 @@ class AuditRows:
         # The next backup takes the row of a run that it can't see the end of for a dead one's: a good one is never given up.
         is_worth_it = number < RECORDS_TRIED or run.status.holds(ConditionType.COMPLETE)
         if reason not in UNRECORDABLE and is_worth_it:
-            found = Finding(False, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
+            found = Finding(None, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
             await self._record(run, found)
             return requeue_after
         final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED

@@ -110,10 +110,10 @@ def _audited(run: Run, status: BackupStatus, row: AuditOutcome | None, now: date
 
 def _of_row(row: AuditOutcome | None) -> Finding:
     if row is None:
-        return Finding(False, Reason.AUDIT_PENDING, "The row in backup_logs is still to be written")
+        return Finding(None, Reason.AUDIT_PENDING, "The row in backup_logs is still to be written")
     if row.logged or row.reason in UNRECORDABLE:
         return Finding(row.logged, row.reason, row.message)
-    return Finding(False, Reason.AUDIT_PENDING, row.message)
+    return Finding(None, Reason.AUDIT_PENDING, row.message)
 
 
 def recorded(run: Run, finding: Finding, now: datetime) -> BackupStatus:

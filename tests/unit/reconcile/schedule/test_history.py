@@ -37,7 +37,9 @@ def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Run
 
 
 def without_row(number: int, reason: Reason) -> Run:
-    owed = condition("AuditLogged", False).model_copy(update={"reason": reason})
+    owed = condition("AuditLogged", None if reason is Reason.AUDIT_PENDING else False).model_copy(
+        update={"reason": reason}
+    )
     one = ended(number)
     return run(one.status.model_copy(update={"conditions": [*one.status.conditions, owed]}), name=one.name, uid=one.uid)
 
