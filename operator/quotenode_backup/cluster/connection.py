@@ -1,7 +1,7 @@
 """HTTP to the API server: one request, one answer as plain JSON.
 
 `kubernetes.aio` does login, token renewal and TLS. Its typed models are left out: they cost most of the library's
-memory, and the few fields we read are parsed in `views`.
+memory, and the few fields we read are parsed in `parsing`.
 """
 
 import json
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import Configuration as Configuration  # for those who may not import the library
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from quotenode_backup.cluster.crash_point import CrashPoint

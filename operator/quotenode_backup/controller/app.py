@@ -9,10 +9,8 @@ import contextlib
 import logging
 from dataclasses import replace
 
-from kubernetes.aio.client import Configuration
-
 from quotenode_backup.cluster.admission import AdmissionPolicy
-from quotenode_backup.cluster.connection import Connection, configuration
+from quotenode_backup.cluster.connection import Configuration, Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.gateway import Cluster

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import kopf
-from kubernetes.aio.client import Configuration
 
 from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import KIND, PLURAL
 from quotenode_backup.cluster.backup_parsing import is_settled
-from quotenode_backup.cluster.connection import watching_session
+from quotenode_backup.cluster.connection import Configuration, watching_session
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.settings import Settings
 from quotenode_backup.domain.owner import Key
