@@ -7,7 +7,7 @@ memory, and the few fields we read are parsed in `parsing`.
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
@@ -37,6 +37,24 @@ async def configuration() -> Configuration:
     else:
         await load_kube_config(client_configuration=found)
     return found
+
+
+class Api(Protocol):
+    """What the rest of this package asks of the API server."""
+
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> Json: ...
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Json]: ...
+
+    async def write(
+        self, method: str, path: str, body: Json | None = None, content_type: str = "application/json"
+    ) -> Json: ...
+
+
+class ReviewApi(Api, Protocol):
+    """The same, for who wants to know what he may do."""
+
+    async def ask(self, path: str, body: Json) -> Json: ...
 
 
 class Connection:
@@ -101,7 +119,7 @@ class Connection:
         return json.loads(answer)  # type: ignore[no-any-return] # every answer of the API server is an object
 
 
-async def each_item(connection: Connection, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
+async def each_item(connection: Api, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
     """All that a collection holds, page by page."""
     async for page in connection.pages(path, query):
         for item in page["items"]:

@@ -21,7 +21,7 @@ from quotenode_backup.cluster.backup_parsing import (
     status_patch,
     target_of,
 )
-from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
+from quotenode_backup.cluster.connection import MERGE_PATCH, Api, Json, each_item
 from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound, Unreadable
 from quotenode_backup.cluster.objects import AnyBackup, BackupRun, Resource, Run, Schedule, UnreadableSchedule
 from quotenode_backup.domain.owner import Key, Owner
@@ -43,7 +43,7 @@ class Waiting:
 
 
 class CustomResources:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
 
     async def read(self, namespace: str, name: str) -> AnyBackup | None:

@@ -1,13 +1,13 @@
 """What the operator asks of the API server about Events. A verb that is new here belongs in `permissions`."""
 
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import Connection, Json, each_item
+from quotenode_backup.cluster.connection import Api, Json, each_item
 from quotenode_backup.cluster.errors import AlreadyExists
 from quotenode_backup.cluster.parsing import time_of_event
 
 
 class Events:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
 
     async def newest_warning(self, namespace: str, kind: str, name: str, reason: str) -> str:

@@ -1,7 +1,7 @@
 """Everything the operator asks of the API server, by what it is about."""
 
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import Connection
+from quotenode_backup.cluster.connection import Api
 from quotenode_backup.cluster.custom_resources import CustomResources
 from quotenode_backup.cluster.errors import NotFound, Refused
 from quotenode_backup.cluster.events import Events
@@ -12,7 +12,7 @@ from quotenode_backup.cluster.workloads import Workloads
 
 
 class Cluster:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
         self.backups = CustomResources(connection)
         self.jobs = Jobs(connection)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
+from quotenode_backup.cluster.connection import MERGE_PATCH, Api, Json, each_item
 from quotenode_backup.cluster.errors import AlreadyExists, NameTaken, NotFound
 from quotenode_backup.cluster.objects import Job
 from quotenode_backup.cluster.parsing import job_of
@@ -13,7 +13,7 @@ from quotenode_backup.manifests import labels
 
 
 class Jobs:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
 
     async def of(self, owner: Owner, step: str) -> list[Job]:

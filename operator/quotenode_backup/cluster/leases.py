@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import Connection, Json, each_item
+from quotenode_backup.cluster.connection import Api, Json, each_item
 from quotenode_backup.cluster.errors import NotFound
 from quotenode_backup.cluster.objects import Lease
 from quotenode_backup.cluster.parsing import lease_of
@@ -11,7 +11,7 @@ from quotenode_backup.manifests import labels
 
 
 class Leases:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
 
     async def read(self, namespace: str, name: str) -> Lease | None:

@@ -1,7 +1,7 @@
 """What the operator asks of the API server about pods, and the claims that they mount. A verb that is new here belongs in `permissions`."""
 
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import Connection, each_item
+from quotenode_backup.cluster.connection import Api, each_item
 from quotenode_backup.cluster.custom_resources import NAME
 from quotenode_backup.cluster.errors import NotFound
 from quotenode_backup.cluster.objects import Claim, Mounter, Pod
@@ -11,7 +11,7 @@ from quotenode_backup.manifests import labels
 
 
 class Pods:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
 
     async def of(self, owner: Owner, step: str) -> list[Pod]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from quotenode_backup.api import API_VERSION, GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
-from quotenode_backup.cluster.connection import Connection
+from quotenode_backup.cluster.connection import Api, ReviewApi
 from quotenode_backup.cluster.errors import ApiError, NotFound
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.permissions import NEEDED
@@ -19,7 +19,7 @@ class NotReady(Exception):
     """The cluster is not prepared for this operator. The message says what is missing and how to get it."""
 
 
-async def require_resource(connection: Connection) -> None:
+async def require_resource(connection: Api) -> None:
     """The CRD is installed, in the version that this operator reads, with its status."""
     try:
         served = await connection.read(f"/apis/{GROUP}/{VERSION}")
@@ -33,7 +33,7 @@ async def require_resource(connection: Connection) -> None:
         raise NotReady(f"the CRD in this cluster has no {', '.join(sorted(missing))}: install this release's CRDs")
 
 
-async def served(connection: Connection, namespaces: Sequence[str | None]) -> list[str | None]:
+async def served(connection: ReviewApi, namespaces: Sequence[str | None]) -> list[str | None]:
     """Those in which each verb that the code uses is granted (None: all at once). Raises NotReady when there is none.
 
     The others are told and left out: who administers one namespace must not be able to stop the backups of the rest.
@@ -49,7 +49,7 @@ async def served(connection: Connection, namespaces: Sequence[str | None]) -> li
     return usable
 
 
-async def missing_rights(connection: Connection, namespace: str | None) -> list[str]:
+async def missing_rights(connection: ReviewApi, namespace: str | None) -> list[str]:
     return [
         f"{verb} {resource}{f'.{group}' if group else ''} in {namespace or 'all namespaces'}"
         for (group, resource), verbs in NEEDED.items()
@@ -58,7 +58,7 @@ async def missing_rights(connection: Connection, namespace: str | None) -> list[
     ]
 
 
-async def release_finalizers(connection: Connection, namespaces: Sequence[str]) -> None:
+async def release_finalizers(connection: Api, namespaces: Sequence[str]) -> None:
     """No resource of ours holds up a namespace that is going away."""
     cluster = Cluster(connection)
     for namespace in namespaces:
@@ -67,7 +67,7 @@ async def release_finalizers(connection: Connection, namespaces: Sequence[str]) 
                 await cluster.backups.release_finalizers(namespace)
 
 
-async def until_granted(connection: Connection, namespaces: Sequence[str], pause_seconds: float) -> None:
+async def until_granted(connection: ReviewApi, namespaces: Sequence[str], pause_seconds: float) -> None:
     """Until one of these can be served: then the operator starts anew, with it."""
     while True:
         await asyncio.sleep(pause_seconds)
@@ -79,7 +79,7 @@ async def until_granted(connection: Connection, namespaces: Sequence[str], pause
                     return
 
 
-async def _is_allowed(connection: Connection, namespace: str | None, group: str, resource: str, verb: str) -> bool:
+async def _is_allowed(connection: ReviewApi, namespace: str | None, group: str, resource: str, verb: str) -> bool:
     plural, _, subresource = resource.partition("/")
     asked = {"group": group, "resource": plural, "subresource": subresource, "verb": verb}
     review = {

@@ -3,14 +3,14 @@
 from typing import Literal
 
 from quotenode_backup.cluster import paths
-from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, Json, each_item
+from quotenode_backup.cluster.connection import MERGE_PATCH, Api, Json, each_item
 from quotenode_backup.cluster.errors import NotFound
 from quotenode_backup.cluster.objects import PodClaims, Scale, StatefulSet
 from quotenode_backup.cluster.parsing import pod_of
 
 
 class Workloads:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Api) -> None:
         self._api = connection
 
     async def read_scale(self, namespace: str, kind: Literal["Deployment", "StatefulSet"], name: str) -> Scale | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -28,13 +29,21 @@ class Server:
         self._until = until
         self.asked: list[dict[str, str]] = []
 
-    async def read(self, path: str) -> Any:
+    async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        raise AssertionError(f"{path} is listed, with {query}")
+        yield
+
+    async def write(self, method: str, path: str, body: Any = None, content_type: str = "") -> Any:
+        raise AssertionError(f"{method} {path}: something is written, {body} as {content_type!r}")
+
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         if self._served is None:
-            raise NotFound(path)
+            raise NotFound(f"{path} {query}")
         return {"resources": [{"name": name} for name in self._served]}
 
-    async def ask(self, _: str, review: Any) -> Any:
-        asked = review["spec"]["resourceAttributes"]
+    async def ask(self, path: str, body: Any) -> Any:
+        assert path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        asked = body["spec"]["resourceAttributes"]
         self.asked.append(asked)
         is_here = not self._within or asked.get("namespace") in self._within
         is_refused = is_here and len(self.asked) <= self._until and (asked["verb"], asked["resource"]) == self._refused
@@ -43,39 +52,39 @@ class Server:
 
 def test_an_absent_crd_is_named_with_the_way_to_install_it() -> None:
     with pytest.raises(NotReady, match=r"does not know backup\.quotenode\.io/v1beta1: install the CRDs"):
-        asyncio.run(require_resource(Server()))  # type: ignore[arg-type]
+        asyncio.run(require_resource(Server()))
 
 
 def test_a_crd_without_its_status_is_of_another_release() -> None:
     with pytest.raises(NotReady, match=r"has no quotenodebackups/status: install this release's CRDs"):
-        asyncio.run(require_resource(Server(["quotenodebackups"])))  # type: ignore[arg-type]
+        asyncio.run(require_resource(Server(["quotenodebackups"])))
 
 
 def test_a_whole_crd_will_do() -> None:
-    asyncio.run(require_resource(Server(["quotenodebackups", "quotenodebackups/status"])))  # type: ignore[arg-type]
+    asyncio.run(require_resource(Server(["quotenodebackups", "quotenodebackups/status"])))
 
 
 def test_a_missing_verb_is_named_with_its_resource_and_namespace() -> None:
     server = Server(refused=("patch", "jobs"))
     with pytest.raises(NotReady, match=r"may not: patch jobs\.batch in shop; patch jobs\.batch in stock\. Its Role"):
-        asyncio.run(served(server, ["shop", "stock"]))  # type: ignore[arg-type]
+        asyncio.run(served(server, ["shop", "stock"]))
 
 
 def test_a_namespace_without_a_right_is_left_out_and_the_others_are_served(caplog: pytest.LogCaptureFixture) -> None:
     server = Server(refused=("patch", "jobs"), within=("stock",))
-    assert asyncio.run(served(server, ["shop", "stock"])) == ["shop"]  # type: ignore[arg-type]
+    assert asyncio.run(served(server, ["shop", "stock"])) == ["shop"]
     assert "Not served, the operator's ServiceAccount may not: patch jobs.batch in stock." in caplog.text
 
 
 def test_what_was_left_out_is_waited_for() -> None:
     server = Server(refused=("patch", "jobs"), within=("stock",), until=100)
-    asyncio.run(until_granted(server, ["stock"], 0.01))  # type: ignore[arg-type]
+    asyncio.run(until_granted(server, ["stock"], 0.01))
     assert len(server.asked) > 100
 
 
 def test_each_verb_is_asked_for_once_in_each_scope_and_the_status_as_a_subresource() -> None:
     server = Server()
-    asyncio.run(served(server, [None]))  # type: ignore[arg-type]
+    asyncio.run(served(server, [None]))
     assert len(server.asked) == sum(len(verbs) for verbs in NEEDED.values())
     assert all("namespace" not in asked for asked in server.asked)
     assert {asked["subresource"] for asked in server.asked if asked["verb"] == "patch"} == {"status", "scale", ""}

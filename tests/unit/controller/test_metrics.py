@@ -26,7 +26,7 @@ class Site:
         health = Health(300)
         self.metrics.observe(KeyQueue(), health)
         self._reconciler = Dispatcher(
-            Cluster(Client(world)),  # type: ignore[arg-type]
+            Cluster(Client(world)),
             SETTINGS,
             "tests",
             lambda: self.world.now,

@@ -30,7 +30,7 @@ def reconciler(world: World, client: Client) -> Dispatcher:
     if client not in _operators:
         policy = AdmissionPolicy(client, client.policy)
         _operators[client] = Dispatcher(
-            Cluster(client),  # type: ignore[arg-type]
+            Cluster(client),
             RUNNER,
             "operator",
             clock=lambda: world.now,
@@ -51,7 +51,7 @@ def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
 async def one_round(client: Client) -> bool:
     """What a resync finds gets one pass each; whether it found anything."""
     found = Found()
-    await look(Cluster(client), "shop", found)  # type: ignore[arg-type]
+    await look(Cluster(client), "shop", found)
     for key in sorted(found.keys):
         try:
             await reconciler(client.world, client).reconcile(key)

@@ -240,9 +240,9 @@ def test_a_namespace_that_goes_away_is_not_held_up_though_its_role_has_gone_firs
 
 def test_an_operator_that_may_not_serve_it_any_more_lets_it_go_too() -> None:
     world = deleted("Delete")
-    finished(release_finalizers(Client(world), ["shop"]))  # type: ignore[arg-type]
+    finished(release_finalizers(Client(world), ["shop"]))
     assert world.in_(RUNS) != []
-    finished(release_finalizers(going_away(world), ["shop"]))  # type: ignore[arg-type]
+    finished(release_finalizers(going_away(world), ["shop"]))
     assert world.in_(RUNS) == []
 
 
@@ -301,7 +301,7 @@ def crowd(world: World, count: int) -> None:
 
 def with_room_for(count: int, world: World, client: Client) -> Dispatcher:
     limit = ConcurrencyLimit(count, ("shop",))
-    return Dispatcher(Cluster(client), RUNNER, "operator", clock=lambda: world.now, limit=limit)  # type: ignore[arg-type]
+    return Dispatcher(Cluster(client), RUNNER, "operator", clock=lambda: world.now, limit=limit)
 
 
 def key(name: str) -> Key:

@@ -94,7 +94,7 @@ def test_while_it_is_down_a_resync_sees_when_it_must_serve_again() -> None:
 
 def seen_stopped(client: Client) -> ServeBy:
     found = Found()
-    finished(look(Cluster(client), "shop", found))  # type: ignore[arg-type]
+    finished(look(Cluster(client), "shop", found))
     return found.serve_by
 
 

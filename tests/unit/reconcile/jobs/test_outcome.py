@@ -1,6 +1,7 @@
 """How an attempt ended: only a result of this run and this attempt is believed, and only with the exit code to match."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -62,8 +63,8 @@ def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, 
     ],
     ids=["another run's", "another attempt's", "another run's plan", "nobody's, who read the plan", "nothing"],
 )
-def test_a_result_that_is_not_this_attempts_counts_as_none(said: object) -> None:
-    ended = ended_as(attempt(), DONE, [ended_pod(said=said)])  # type: ignore[arg-type]
+def test_a_result_that_is_not_this_attempts_counts_as_none(said: BackupResult | None) -> None:
+    ended = ended_as(attempt(), DONE, [ended_pod(said=said)])
     assert (ended.reason, ended.result) == (Reason.RESULT_MISSING, None)
     assert "kubectl logs pod-1" in ended.message
 
@@ -105,8 +106,8 @@ def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> Non
         ({"exit_code": 2}, Reason.RESULT_MISSING, "exit code 2"),
     ],
 )
-def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object], reason: Reason, words: str) -> None:
-    ended = ended_as(attempt(), FAILED, [ended_pod(**({"exit_code": 1} | changes))])  # type: ignore[arg-type]
+def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, Any], reason: Reason, words: str) -> None:
+    ended = ended_as(attempt(), FAILED, [ended_pod(**({"exit_code": 1} | changes))])
     assert (ended.reason, ended.exit_code) == (reason, changes["exit_code"])
     assert words in ended.message
 
@@ -123,9 +124,9 @@ def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, object]
     ids=["killed", "killed as it was deleted", "killed as it was evicted", "terminated", "lost by its node"],
 )
 def test_a_pod_that_nobody_but_the_kernel_can_have_killed_may_need_memory(
-    changes: dict[str, object], advised: bool
+    changes: dict[str, Any], advised: bool
 ) -> None:
-    message = ended_as(attempt(), FAILED, [ended_pod(**changes)]).message  # type: ignore[arg-type]
+    message = ended_as(attempt(), FAILED, [ended_pod(**changes)]).message
     assert ("raise spec.pod.resources.limits.memory" in message) is advised
 
 

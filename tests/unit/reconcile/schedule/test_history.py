@@ -117,7 +117,7 @@ class Site:
         self.client = Client(self.world)
         self.readings: Snapshots = {}
         self.uid = self.world.apply("night", schedule="0 2 * * *", **changes)
-        cluster = Cluster(self.client)  # type: ignore[arg-type]
+        cluster = Cluster(self.client)
         self._passes = ScheduleReconciler(
             cluster,
             EventRecorder(cluster.events, "tests", lambda: self.world.now),
@@ -188,5 +188,5 @@ def test_a_run_that_changed_meanwhile_is_not_removed() -> None:
     seen = backup_of(site.world.objects[f"{RUNS}/night-000"])
     site.world.change(f"{RUNS}/night-000")
     with pytest.raises(Conflict):
-        asyncio.run(Cluster(site.client).backups.delete(seen))  # type: ignore[arg-type]
+        asyncio.run(Cluster(site.client).backups.delete(seen))
     assert site.left() == 1

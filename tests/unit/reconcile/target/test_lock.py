@@ -25,7 +25,7 @@ class Site:
     def __init__(self) -> None:
         self.world = World()
         self.client = Client(self.world)
-        self.cluster = Cluster(self.client)  # type: ignore[arg-type]
+        self.cluster = Cluster(self.client)
         self.wind_down = WindDown(self.cluster, HoldersOfLocks(self.cluster))
         gate = CapacityGate(self.cluster.leases, ConcurrencyLimit())
         self._locks = LockAcquirer(self.cluster, self.wind_down, gate)
