@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
-from quotenode_backup.controller.health import Metrics
+from quotenode_backup.controller.metrics import Metrics
 from quotenode_backup.reconcile.schedule.snapshot import Snapshot
 from tests.chart.rendering import render, the
 
@@ -60,7 +60,7 @@ def told() -> list[Metric]:
     metrics = Metrics()
     metrics.schedules["shop", "night"] = READING
     metrics.applications["shop", "quotenode at postgres:5432"] = NOW
-    metrics.tell_served(["shop"], [])
+    metrics.set_served(["shop"], [])
     return [family for family in metrics.registry.collect() if family.name.startswith("quotenode_")]
 
 

@@ -17,8 +17,9 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, release_finalizers, require_resource, served, until_granted
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.controller import logs
-from quotenode_backup.controller.health import Health, Metrics, beat, until_in_effect, watch_policy
+from quotenode_backup.controller.health import Health, beat, observe, until_in_effect, watch_policy
 from quotenode_backup.controller.http import serve
+from quotenode_backup.controller.metrics import Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.resync import Resync
 from quotenode_backup.controller.settings import Settings, SettingsInvalid, settings
@@ -69,8 +70,8 @@ async def _operate(chosen: Settings) -> None:
 async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connection, config: Configuration) -> None:
     """Until something ends, which nothing should but a SIGTERM. `left_out`: what is to be served and can't be yet."""
     queue, metrics, health = KeyQueue(), Metrics(chosen.operator), Health(chosen.resync_seconds)
-    metrics.observe(queue, health)
-    metrics.tell_served(chosen.namespaces, left_out)
+    observe(metrics, queue, health)
+    metrics.set_served(chosen.namespaces, left_out)
     metrics.passes.labels(FAULT)
     cluster = Cluster(connection)
     limit = ConcurrencyLimit(chosen.max_concurrent_runs, chosen.scopes)

@@ -3,19 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
-
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.errors import ApiError
-from quotenode_backup.controller.metrics import NAMESPACE, ApplicationCollector, ScheduleCollector, in_namespace
+from quotenode_backup.controller.metrics import Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.reconcile.admission import takes_effect_in
-from quotenode_backup.reconcile.schedule.snapshot import ServeBy, Snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -43,61 +39,12 @@ class Health:
         return self.resynced is not None and time.monotonic() - self.resynced < 3 * self.resync_seconds
 
 
-class Metrics:
-    """`operator`: which one this is, of those that one Prometheus may scrape as a single job."""
-
-    def __init__(self, operator: str = "") -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        self.schedules: Snapshots = {}
-        self.applications: ServeBy = {}
-        self.registry.register(ScheduleCollector(self.schedules))
-        self.registry.register(ApplicationCollector(self.applications))
-        self.runs = Counter(
-            "quotenode_backup_runs", "Runs that ended", ["phase", "initiated_by"], registry=self.registry
-        )
-        self.passes = Counter("quotenode_backup_reconciles", "Passes", ["result"], registry=self.registry)
-        self.depth = Gauge("quotenode_backup_queue_depth", "Keys that wait for a worker", registry=self.registry)
-        self.oldest = Gauge(
-            "quotenode_backup_queue_oldest_seconds", "Age of the oldest waiting key", registry=self.registry
-        )
-        self.lag = Gauge(
-            "quotenode_backup_loop_lag_seconds", "How late the event loop was last", registry=self.registry
-        )
-        self.resync_age = Gauge(
-            "quotenode_backup_resync_age_seconds",
-            "Time since everything was listed",
-            ["operator"],
-            registry=self.registry,
-        ).labels(operator)
-        self.served = Gauge(
-            "quotenode_backup_namespace_served",
-            "Whether a namespace of watch.namespaces can be served",
-            NAMESPACE,
-            registry=self.registry,
-        )
-        self.enforced = Gauge(
-            "quotenode_backup_admission_enforced",
-            "Whether the admission policy that asks the authors of resources is in force",
-            ["policy"],
-            registry=self.registry,
-        )
-        self.resync_interval = Gauge(
-            "quotenode_backup_resync_interval_seconds", "How often everything is listed", registry=self.registry
-        )
-
-    def tell_served(self, namespaces: Iterable[str], left_out: Iterable[str]) -> None:
-        for namespace in namespaces:
-            self.served.labels(*in_namespace(namespace)).set(1)
-        for namespace in left_out:
-            self.served.labels(*in_namespace(namespace)).set(0)
-
-    def observe(self, queue: KeyQueue, health: Health) -> None:
-        """Ask for these values at each scrape."""
-        self.depth.set_function(lambda: queue.depth)
-        self.oldest.set_function(lambda: queue.oldest_seconds)
-        self.resync_interval.set(health.resync_seconds)
-        self.resync_age.set_function(lambda: time.monotonic() - (health.resynced or health.started))
+def observe(metrics: Metrics, queue: KeyQueue, health: Health) -> None:
+    """Ask for these values at each scrape."""
+    metrics.depth.set_function(lambda: queue.depth)
+    metrics.oldest.set_function(lambda: queue.oldest_seconds)
+    metrics.resync_interval.set(health.resync_seconds)
+    metrics.resync_age.set_function(lambda: time.monotonic() - (health.resynced or health.started))
 
 
 async def beat(health: Health, metrics: Metrics) -> None:

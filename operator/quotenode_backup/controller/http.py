@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from quotenode_backup.controller.health import Health, Metrics
+from quotenode_backup.controller.health import Health
+from quotenode_backup.controller.metrics import Metrics
 
 Answer = tuple[int, str, bytes]
 TEXT = "text/plain; charset=utf-8"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from quotenode_backup.controller.app import _work
-from quotenode_backup.controller.health import Metrics
+from quotenode_backup.controller.metrics import Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.domain.owner import Key
 from tests.unit.fakes.lives import finished, one_round, reconciler

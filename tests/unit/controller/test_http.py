@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from quotenode_backup.controller.health import Health, Metrics
+from quotenode_backup.controller.health import Health
 from quotenode_backup.controller.http import serve
+from quotenode_backup.controller.metrics import Metrics
 
 
 @pytest.fixture

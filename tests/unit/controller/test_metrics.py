@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.controller.health import Health, Metrics
+from quotenode_backup.controller.health import Health, observe
+from quotenode_backup.controller.metrics import Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.manifests.pod import RunnerSettings
@@ -24,7 +25,7 @@ class Site:
         self.world = world
         self.metrics = Metrics("quotenode-system/operator")
         health = Health(300)
-        self.metrics.observe(KeyQueue(), health)
+        observe(self.metrics, KeyQueue(), health)
         self._reconciler = Dispatcher(
             Cluster(Client(world)),
             SETTINGS,
@@ -117,7 +118,7 @@ def test_each_sample_about_a_namespace_names_it_twice(site: Site) -> None:
     """A scraper may put another value into `namespace`, and into that alone."""
     site.world.apply("night", schedule="0 3 * * *")
     site.look_at("night")
-    site.metrics.tell_served(["shop"], [])
+    site.metrics.set_served(["shop"], [])
     site.metrics.applications["shop", "quotenode at postgres:5432"] = site.world.now
     about = [sample for sample in site.page if "namespace=" in sample]
     of = {sample.partition("{")[0].removeprefix("quotenode_backup_") for sample in about}
