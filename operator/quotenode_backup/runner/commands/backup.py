@@ -27,13 +27,12 @@ from quotenode_backup.runner.bundle.reader import Reading, Restorer, read_back
 from quotenode_backup.runner.bundle.writer import PartialBundle
 from quotenode_backup.runner.files.estimate import least_size
 from quotenode_backup.runner.files.source import require_source
-from quotenode_backup.runner.postgres import backup_logs as audit
-from quotenode_backup.runner.postgres import clients, locked_dump
+from quotenode_backup.runner.postgres import backup_logs, clients, locked_dump
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.postgres.credentials import write_password_file
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
-from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process import signals
 from quotenode_backup.runner.process.display import Redactor, sentence, shown
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Places
@@ -79,21 +78,21 @@ def _stored_once(attempt: "Attempt") -> BackupResult:
     except OSError as error:
         raise destination.not_stored(folder, error) from error
     finally:
-        interruption.shield()
+        signals.shield()
         commit.remove_own_partials(folder)
 
 
 def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     """What comes after a bundle that is there: older ones go, and the row in backup_logs says so. Neither can fail the run."""
     assert result.bundle, "only a stored bundle is followed up"
-    interruption.only_note()
+    signals.only_note()
     attempt.session.close()
     plan, pruned = attempt.plan, None
     if plan.retention:
         own = Path(result.bundle.path).name
         newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
         pruned = retention.apply(attempt.folder, plan, plan.retention.keep_last, own, attempt.lock.check, newest)
-    row = audit.completed(plan, attempt.server, result.bundle) if plan.audit else None
+    row = backup_logs.completed(plan, attempt.server, result.bundle) if plan.audit else None
     message = sentence(result.message + retention.clause(pruned), DETAIL_LIMIT)
     return result.model_copy(update={"retention": pruned, "audit": row, "message": message})
 
@@ -117,7 +116,7 @@ class Attempt:
     def run(self) -> BackupResult:
         self.session.require_readable()
         if self.plan.audit:
-            audit.begin(self.plan, self.server)
+            backup_logs.begin(self.plan, self.server)
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         last = committed.last_size(self.folder, self.plan, self.lock.system_identifier)
         destination.require_space(self.folder, least_size(last, self.session.database_bytes(), folders))
@@ -190,7 +189,7 @@ class Attempt:
 
     def _watch(self, also: Callable[[], None]) -> Callable[[], None]:
         def look() -> None:
-            interruption.require_none()
+            signals.require_none()
             self._check_lock()
             also()
 
@@ -220,7 +219,7 @@ class Attempt:
     def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> BackupResult:
         """The lock is looked at a last time: without it another attempt may have committed this run."""
         self.lock.check()
-        interruption.shield()
+        signals.shield()
         record = commit.commit(self.folder, manifest.recorded(bundle_name(self.plan.started), size, sha256))
         seconds = time.monotonic() - self._began
         return committed.result(self.plan, self.folder, record, f"was stored and read back in {seconds:.1f} s")

@@ -16,8 +16,7 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.members import CHUNK
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import program
+from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.display import Redactor, sentence, shown
 from quotenode_backup.runner.process.mounts import Places
 from quotenode_backup.runner.process.program import Command
@@ -41,11 +40,11 @@ def find(plan: SearchPlan, places: Places, _redact: Redactor) -> SearchResult:
     try:
         bundle = _found(plan, places)
     except Absent as absence:
-        return plans.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
+        return plan_io.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
     except OSError as error:
         raise _failed(plan, error) from error
     message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
-    return plans.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
+    return plan_io.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
 
 
 def _found(plan: SearchPlan, places: Places) -> StoredBundle:

@@ -16,8 +16,7 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import program
+from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.display import Redactor, shown
 from quotenode_backup.runner.process.mounts import Places
 from quotenode_backup.runner.process.program import Command
@@ -43,7 +42,7 @@ def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
     message = f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
-    return plans.succeeded(plan, message, Result)
+    return plan_io.succeeded(plan, message, Result)
 
 
 def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:

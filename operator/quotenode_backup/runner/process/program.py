@@ -8,9 +8,7 @@ from typing import Generic
 
 from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, RunFailed
-from quotenode_backup.runner.process import logs
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process import logs, plan_io, signals
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.environment import forbid_core_dumps
 from quotenode_backup.runner.process.mounts import Places
@@ -38,7 +36,7 @@ def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], places: 
     forbid_core_dumps()
     program = Program(command, "".join(arguments), places or Places())
     result = program.ended()
-    plans.write_result(program.places.result, result)
+    plan_io.write_result(program.places.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
@@ -54,7 +52,7 @@ class Program(Generic[AnyPlan, AnyResult]):
         """When it returns, nothing interrupts any more: what is left is to say how it ended."""
         try:
             return self._succeeded_or_not()
-        except interruption.Interrupted as end:
+        except signals.Interrupted as end:
             return self._failed(end.failure)
 
     def _succeeded_or_not(self) -> AnyResult:
@@ -62,22 +60,22 @@ class Program(Generic[AnyPlan, AnyResult]):
             result = self._attempt()
         except RunFailed as failure:
             return self._failed(failure)
-        interruption.shield()
+        signals.shield()
         log.info("%s", result.message)
         return result
 
     def _failed(self, failure: RunFailed) -> AnyResult:
-        interruption.shield()
+        signals.shield()
         log.error("%s: %s", failure.reason, failure.message)
-        result = plans.failed(self._plan, failure, self._command.result)
+        result = plan_io.failed(self._plan, failure, self._command.result)
         if self._plan is None:
             return result
         return self._command.after_failure(self._plan, self.places, self._redact, result)
 
     def _attempt(self) -> AnyResult:
-        interruption.listen(self._command.unfinished)
-        self._plan = plan = plans.read_plan(self.places.plan, self._command.plan, self._digest)
-        interruption.stop_at(plan.deadline, self._command.unfinished)
+        signals.listen(self._command.unfinished)
+        self._plan = plan = plan_io.read_plan(self.places.plan, self._command.plan, self._digest)
+        signals.stop_at(plan.deadline, self._command.unfinished)
         log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
         try:
             return self._command.work(plan, self.places, self._redact)

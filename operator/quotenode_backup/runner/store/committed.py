@@ -12,7 +12,7 @@ from quotenode_backup.contract.results import BackupResult, StoredBundle, Stored
 from quotenode_backup.domain.retention import CLOCKS_APART
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
-from quotenode_backup.runner.process import plan_io as plans
+from quotenode_backup.runner.process import plan_io
 from quotenode_backup.runner.process.display import shown
 from quotenode_backup.runner.store.destination import Folder
 from quotenode_backup.runner.store.folder import Shelf, opened
@@ -78,7 +78,7 @@ def result(plan: BackupPlan, folder: Folder, record: CommitRecord, how: str) -> 
     name = record.bundle.name
     message = f"{name} ({readable_size(record.bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
     bundle = stored_bundle(record, folder.below_claim(name))
-    succeeded = plans.succeeded(plan, message, BackupResult)
+    succeeded = plan_io.succeeded(plan, message, BackupResult)
     return succeeded.model_copy(update={"bundle": bundle, "notes": record.note_count})
 
 

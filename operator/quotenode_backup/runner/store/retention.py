@@ -19,7 +19,7 @@ from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
-from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process import signals
 from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.threads import supervise
 from quotenode_backup.runner.store import inventory, stored
@@ -173,7 +173,7 @@ class Pruning:
             return "a part of it was never written" if stored.has_holes(shelf, record) else ""
 
     def _is_over(self, end: float) -> bool:
-        return self._stopped.is_set() or interruption.is_noted() or time.monotonic() >= end
+        return self._stopped.is_set() or signals.is_noted() or time.monotonic() >= end
 
     def _finish(self, shelf: Shelf, name: str) -> None:
         """What a dead attempt began."""

@@ -18,7 +18,7 @@ from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import is_among
 from quotenode_backup.runner.bundle.manifest import target
-from quotenode_backup.runner.process import threads as supervision
+from quotenode_backup.runner.process import threads
 from quotenode_backup.runner.store import destination, inventory, retention
 from quotenode_backup.runner.store.destination import Folder
 from quotenode_backup.runner.store.folder import Shelf
@@ -136,7 +136,7 @@ def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Fol
 def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "RECHECK_SECONDS", 0.2)
     monkeypatch.setattr(retention, "REMOVAL_SECONDS", 1.0)
-    monkeypatch.setattr(supervision, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(threads, "STOP_SECONDS", 0.2)
     released, hung = threading.Event(), threading.Event()
 
     def hangs() -> None:
@@ -263,17 +263,17 @@ TOLD_TO_STOP = """
 import os, signal, sys
 from pathlib import Path
 from quotenode_backup.contract.plans import BackupPlan
-from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process import signals
 from quotenode_backup.runner.store import retention
 from quotenode_backup.runner.store.destination import Folder
 from tests.unit.fakes.site import make_restorer
 
 def told():
     os.kill(os.getpid(), signal.SIGTERM)
-    while not interruption.is_noted():
+    while not signals.is_noted():
         pass
 
-interruption.only_note()
+signals.only_note()
 path = Path(sys.argv[1])
 plan = BackupPlan.model_validate_json(sys.argv[2])
 outcome = retention.apply(Folder(path, path, "c", "s", "p"), plan, 1, "bundle-0.tar.gz", told, make_restorer(path))
