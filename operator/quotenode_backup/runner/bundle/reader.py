@@ -19,11 +19,11 @@ from typing import IO
 from quotenode_backup.contract.manifest import LARGEST_RECORD
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.bundle.members import CHUNK, Part
+from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.streams import ReadAhead, Unpacked, unzipped
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor, sentence
-from quotenode_backup.runner.process.pipeline import Pipeline, Stage, first_failure
+from quotenode_backup.runner.process.pipeline import CHUNK, Pipeline, Stage, first_failure
 
 _BLOCK = 512
 _SMALL = (shape.MANIFEST, shape.CHECKSUMS)

@@ -10,29 +10,26 @@ from pathlib import Path
 from quotenode_backup.contract.manifest import BundleManifest, CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import DETAIL_LIMIT, BackupResult
+from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner.bundle.components import (
-    Component,
-    Dump,
-    Files,
-    connection_string,
-    database_environment,
-    dump_command,
-)
-from quotenode_backup.runner.bundle.manifest import NO_FILES, with_notes
+from quotenode_backup.runner.bundle.manifest import with_notes
 from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, read_back
 from quotenode_backup.runner.bundle.writer import PartialBundle
+from quotenode_backup.runner.files.account import Account
+from quotenode_backup.runner.files.archive_process import FilesArchive
 from quotenode_backup.runner.files.estimate import least_size
 from quotenode_backup.runner.files.source import require_source
 from quotenode_backup.runner.postgres import backup_logs, clients, locked_dump
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.postgres.credentials import write_password_file
+from quotenode_backup.runner.postgres.dump import Dump, dump_command
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.process import signals
+from quotenode_backup.runner.process.component import Component
 from quotenode_backup.runner.process.display import Redactor, sentence, shown
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Places
@@ -124,21 +121,21 @@ class Attempt:
         with PartialBundle(self.folder, self.plan) as bundle:
             begun, standby = self._dump(bundle), self.session.standby_notes()
             files, dump = self._files(bundle), begun.dump
-            parts = self._collect(dump, files)
+            self._collect(bundle, dump, files)
             locked_dump.require_unchanged(self.session, begun)
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
             notes = [*standby, *dump.notes]
-            account = with_notes(files.account if files else NO_FILES, dump.note_count + len(standby), notes)
-            manifest = bundle.finish(parts, account, versions, self.lock.system_identifier)
+            account = with_notes(files.account if files else Account(), dump.note_count + len(standby), notes)
+            manifest = bundle.finish(account, versions, self.lock.system_identifier)
             size, sha256 = self._read_back(bundle.parts)
         return self._commit(manifest, size, sha256)
 
     def _dump(self, bundle: PartialBundle) -> locked_dump.Begun:
         """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
         password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
-        environment = database_environment(self.server, child_environment(self.places), password_file)
-        segment = bundle.dump_segment()
+        environment = clients.database_environment(self.server, child_environment(self.places), password_file)
+        segment = bundle.open(shape.DUMP)
 
         def dump_of(snapshot: Snapshot) -> Dump:
             return Dump(segment, self.server, self._pg_dump(snapshot), environment)
@@ -151,34 +148,33 @@ class Attempt:
 
     def _pg_dump(self, snapshot: Snapshot) -> list[str]:
         compress = clients.compress_option(self.plan.database.compression, self.client.major)
-        database = connection_string(self.plan.database.name, self.session.server_version)
+        database = clients.connection_string(self.plan.database.name, self.session.server_version)
         return dump_command(self.client, compress, snapshot, database)
 
-    def _files(self, bundle: PartialBundle) -> Files | None:
+    def _files(self, bundle: PartialBundle) -> FilesArchive | None:
         if not self.plan.files:
             return None
         environment = python_environment(self.places)
-        return Files(bundle.files_segment(), self.plan, self.places, environment, self.server.redact)
+        return FilesArchive(bundle.open(shape.FILES), self.plan, self.places, environment, self.server.redact)
 
-    def _collect(self, dump: Dump, files: Files | None) -> dict[str, Part]:
+    def _collect(self, bundle: PartialBundle, dump: Dump, files: FilesArchive | None) -> None:
         """Database and files side by side. The snapshot was taken before, so every file that a row names is on the disk by now."""
-        components: list[Component] = [dump, *([files] if files else [])]
-        progress = Progress(components)
+        components: dict[str, Component] = {shape.DUMP: dump, **({shape.FILES: files} if files else {})}
+        progress = Progress(list(components.values()))
 
         def kill() -> None:
-            for component in components:
+            for component in components.values():
                 component.kill()
 
         try:
             if files:
                 files.start()
             watch = self._watch(Every(PROGRESS_SECONDS, progress.log))
-            parts = supervise([component.run for component in components], kill, watch)
+            supervise([_member(bundle, *item) for item in components.items()], kill, watch)
         except RunFailed as failure:
             kill()
             raise self._explained(failure) from failure
         progress.log()
-        return {part.name: part for part in parts}
 
     def _explained(self, failure: RunFailed) -> RunFailed:
         """What pg_dump takes for a failure of its own may be one of the sessions beside it."""
@@ -225,6 +221,14 @@ class Attempt:
         return committed.result(self.plan, self.folder, record, f"was stored and read back in {seconds:.1f} s")
 
 
+def _member(bundle: PartialBundle, name: str, component: Component) -> Callable[[], None]:
+    def work() -> None:
+        component.run()
+        bundle.close(name)
+
+    return work
+
+
 class Progress:
     """A line now and then for whoever reads the log."""
 
@@ -233,6 +237,6 @@ class Progress:
 
     def log(self) -> None:
         seconds = max(time.monotonic() - self._began, 0.001)
-        stored = sum(component.segment.size for component in self._components)
+        stored = sum(component.sink.size for component in self._components)
         done = "; ".join(component.progress() for component in self._components)
         log.info("%s; %s/s", done, readable_size(int(stored / seconds)))

@@ -14,11 +14,11 @@ from quotenode_backup.contract.results import DETAIL_LIMIT, SearchResult, Stored
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner.bundle.members import CHUNK
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.display import Redactor, sentence, shown
 from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.pipeline import CHUNK
 from quotenode_backup.runner.process.program import Command
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.committed import stored_bundle

@@ -13,6 +13,7 @@ from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.process.display import shown
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_PROBE = ".probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,13 @@ class Folder:
 
     def partial(self, suffix: str = "") -> Path:
         return self.path / f"{shape.PARTIAL_PREFIX}{self.server}-{self.mark}{suffix}"
+
+    def create(self, suffix: str = "") -> int:
+        """A descriptor of a new partial file."""
+        return os.open(self.partial(suffix), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+
+    def remove(self, suffix: str = "") -> None:
+        self.partial(suffix).unlink()
 
     def below_claim(self, name: str) -> str:
         return str((self.path / name).relative_to(self.claim_root))
@@ -81,13 +89,12 @@ def _inside(root: Path, plan: BackupPlan) -> Path:
 
 def require_writable(folder: Folder) -> None:
     """Only after `clear_away`: what a dead attempt left may be what fills the disk."""
-    path = folder.partial(".probe")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+    descriptor = folder.create(_PROBE)
     try:
         os.write(descriptor, b"\0")
     finally:
         os.close(descriptor)
-    path.unlink()
+    folder.remove(_PROBE)
 
 
 def not_stored(folder: Folder, error: OSError) -> RunFailed:

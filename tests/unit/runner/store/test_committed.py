@@ -9,9 +9,11 @@ import pytest
 
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading
 from quotenode_backup.runner.bundle.writer import PartialBundle
+from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.store import committed, destination
 from quotenode_backup.runner.store.commit import commit
 from quotenode_backup.runner.store.destination import Folder
@@ -56,14 +58,11 @@ def test_the_bundle_of_an_earlier_attempt_is_found(folder: Folder, plan: BackupP
 
 
 def test_what_a_backup_writes_passes(folder: Folder, plan: BackupPlan) -> None:
-    account = {"files": 1, "folders": 0, "links": 0, "bytes": 5, "note_count": 0, "notes": []}
     with PartialBundle(folder, plan) as bundle:
-        parts = {}
-        for segment, content in ((bundle.files_segment(), FILES), (bundle.dump_segment(), DUMP)):
-            segment.write(memoryview(content))
-            part = segment.close()
-            parts[part.name] = part
-        manifest = bundle.finish(parts, account, {"server": "17.10"}, SYSTEM)
+        for member, content in ((shape.FILES, FILES), (shape.DUMP, DUMP)):
+            bundle.open(member).write(memoryview(content))
+            bundle.close(member)
+        manifest = bundle.finish(Account(files=1, bytes=5), {"server": "17.10"}, SYSTEM)
     written = folder.partial().read_bytes()
     mine = commit(folder, manifest.recorded(NAME, len(written), bundle_maker.sha256(written)))
     assert found(folder, plan) == mine
