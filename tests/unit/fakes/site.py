@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from quotenode_backup.runner.bundle.reader import Restorer
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.store.destination import Destination, prepared
 
 DUMP = b"PGDMP" + bytes(range(256)) * 4
 """What `make_restorer`'s pg_restore takes for a dump."""
@@ -58,6 +61,17 @@ def make_plan(**changes: Any) -> BackupPlan:
 def write_secret(places: Places, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:
     (places.database_secret / "username").write_bytes(username)
     (places.database_secret / "password").write_bytes(password)
+
+
+@contextmanager
+def a_destination(root: Path, plan: BackupPlan) -> Iterator[Destination]:
+    """Of a claim in a pod's folders below `root`."""
+    with prepared(make_places(root).destination, plan, "a1b2c3d4", "pod-1") as destination:
+        yield destination
+
+
+def folder_of(destination: Destination) -> Path:
+    return destination.claim.root / destination.path
 
 
 def content_of(folder: Path) -> dict[bytes, tuple[object, ...]]:

@@ -12,7 +12,8 @@ from quotenode_backup.runner.bundle.manifest import describe
 from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive, write_all
 from quotenode_backup.runner.files.account import Account
 
-_ASIDE = ".dump"
+ASIDE = ".dump"
+"""The suffix of the file that the dump is written to, when it does not go straight into the bundle."""
 
 
 class PartialFiles(Protocol):
@@ -32,7 +33,7 @@ class PartialBundle:
         self._mtime = int(plan.started.timestamp())
         self._open_files = ExitStack()
         self._bundle = self._create("")
-        self._aside = self._create(_ASIDE) if plan.files else None
+        self._aside = self._create(ASIDE) if plan.files else None
         self._segments: dict[str, Segment] = {}
         self._closed: dict[str, Part] = {}
         self.parts: list[Part] = []
@@ -63,7 +64,7 @@ class PartialBundle:
         """The manifest. All that is written is on the disk when this returns."""
         if self._aside is not None:
             append_file(self._bundle, self._aside)
-            self._partial_files.remove(_ASIDE)
+            self._partial_files.remove(ASIDE)
         self.parts = [self._closed[name] for name in (shape.FILES, shape.DUMP) if name in self._closed]
         manifest = describe(self._plan, self._closed, account, versions, system_identifier)
         self._add_small(shape.MANIFEST, manifest.to_json())

@@ -34,9 +34,9 @@ from quotenode_backup.runner.process.display import Redactor, sentence, shown
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Places
 from quotenode_backup.runner.process.threads import Every, supervise
-from quotenode_backup.runner.store import commit, committed, destination, retention
-from quotenode_backup.runner.store.destination import Folder
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store import commit, committed, retention
+from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
+from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 
 log = logging.getLogger(__name__)
@@ -53,30 +53,30 @@ def back_up(plan: BackupPlan, places: Places, redact: Redactor) -> BackupResult:
         client = clients.choose(session.server_version // 10000, clients.installed(places.clients), server.address)
         lock.acquire()
         log.info("Locked database %s on %s", shown(plan.database.name), server.address)
-        folder = destination.prepare(places.destination, plan, lock.tag, _mark())
-        attempt = Attempt(plan, places, server, client, session, lock, folder)
-        return _followed_up(attempt, _stored_once(attempt))
+        with prepared(places.destination, plan, lock.tag, _pod()) as destination:
+            attempt = Attempt(plan, places, server, client, session, lock, destination)
+            return _followed_up(attempt, _stored_once(attempt))
 
 
-def _mark() -> str:
+def _pod() -> str:
     """The pod's UID: two pods of one run never write to one file."""
     return os.environ.get("POD_UID") or f"process-{os.getpid()}"
 
 
 def _stored_once(attempt: "Attempt") -> BackupResult:
-    folder = attempt.folder
+    plan, destination, system_identifier = attempt.plan, attempt.destination, attempt.lock.system_identifier
     try:
-        commit.clear_away(folder)
-        retention.finish_begun(folder, attempt.plan, attempt.lock.system_identifier)
-        if record := committed.find(folder, attempt.plan, attempt.lock.system_identifier, attempt.flaw):
-            return committed.result(attempt.plan, folder, record, "was stored by an earlier attempt")
-        destination.require_writable(folder)
+        commit.clear_away(destination)
+        retention.finish_begun(destination.folder, plan, system_identifier)
+        if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
+            return committed.result(plan, destination, record, "was stored by an earlier attempt")
+        require_writable(destination)
         return attempt.run()
     except OSError as error:
-        raise destination.not_stored(folder, error) from error
+        raise not_stored(destination.claim, error, destination.written()) from error
     finally:
         signals.shield()
-        commit.remove_own_partials(folder)
+        commit.remove_own_partials(destination)
 
 
 def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
@@ -88,7 +88,9 @@ def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     if plan.retention:
         own = Path(result.bundle.path).name
         newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
-        pruned = retention.apply(attempt.folder, plan, plan.retention.keep_last, own, attempt.lock.check, newest)
+        pruned = retention.apply(
+            attempt.destination.folder, plan, plan.retention.keep_last, own, attempt.lock.check, newest
+        )
     row = backup_logs.completed(plan, attempt.server, result.bundle) if plan.audit else None
     message = sentence(result.message + retention.clause(pruned), DETAIL_LIMIT)
     return result.model_copy(update={"retention": pruned, "audit": row, "message": message})
@@ -104,7 +106,7 @@ class Attempt:
     client: Client
     session: SnapshotSession
     lock: DatabaseLock
-    folder: Folder
+    destination: Destination
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -115,10 +117,10 @@ class Attempt:
         if self.plan.audit:
             backup_logs.begin(self.plan, self.server)
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
-        last = committed.last_size(self.folder, self.plan, self.lock.system_identifier)
-        destination.require_space(self.folder, least_size(last, self.session.database_bytes(), folders))
+        last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
+        require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
-        with PartialBundle(self.folder, self.plan) as bundle:
+        with PartialBundle(self.destination, self.plan) as bundle:
             begun, standby = self._dump(bundle), self.session.standby_notes()
             files, dump = self._files(bundle), begun.dump
             self._collect(bundle, dump, files)
@@ -194,17 +196,22 @@ class Attempt:
     def restorer(self, client: Client) -> Restorer:
         return Restorer(client, child_environment(self.places), self.server.redact)
 
-    def flaw(self, shelf: Shelf, record: CommitRecord) -> str:
+    def flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
         """What is wrong with a bundle that an earlier attempt of this run may have stored."""
         log.info("Reading bundle %s of an earlier attempt", shown(record.bundle.name))
         reading = Reading(self.restorer(self.client))
-        return self._supervised(reading, lambda: flaw(shelf, record, reading))
+        return self._supervised(reading, lambda: flaw(folder, record, reading))
 
     def _read_back(self, parts: list[Part]) -> tuple[int, str]:
         """Size and hash of the bundle."""
         log.info("Reading the bundle back from the disk")
         reading = Reading(self.restorer(self.client))
-        sha256 = self._supervised(reading, lambda: read_back(reading, self.folder.partial(), parts))
+
+        def work() -> str:
+            with self.destination.folder.file(self.destination.partial()) as file:
+                return read_back(reading, file, parts)
+
+        sha256 = self._supervised(reading, work)
         return reading.size, sha256
 
     def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:
@@ -216,9 +223,9 @@ class Attempt:
         """The lock is looked at a last time: without it another attempt may have committed this run."""
         self.lock.check()
         signals.shield()
-        record = commit.commit(self.folder, manifest.recorded(bundle_name(self.plan.started), size, sha256))
+        record = commit.commit(self.destination, manifest.recorded(bundle_name(self.plan.started), size, sha256))
         seconds = time.monotonic() - self._began
-        return committed.result(self.plan, self.folder, record, f"was stored and read back in {seconds:.1f} s")
+        return committed.result(self.plan, self.destination, record, f"was stored and read back in {seconds:.1f} s")
 
 
 def _member(bundle: PartialBundle, name: str, component: Component) -> Callable[[], None]:
