@@ -13,6 +13,8 @@ from quotenode_backup.runner.bundle.reader import Restorer
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Context
+from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.store.destination import Destination, prepared
 
 DUMP = b"PGDMP" + bytes(range(256)) * 4
@@ -56,6 +58,10 @@ def plan_fields(**changes: Any) -> dict[str, Any]:
 
 def make_plan(**changes: Any) -> BackupPlan:
     return BackupPlan.model_validate_json(json.dumps(plan_fields(**changes)))
+
+
+def make_context(places: Places) -> Context:
+    return Context(places, Signals(Unfinished("it was tested", "test it again")), Redactor())
 
 
 def write_secret(places: Places, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:

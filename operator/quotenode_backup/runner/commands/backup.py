@@ -28,11 +28,12 @@ from quotenode_backup.runner.postgres.credentials import write_password_file
 from quotenode_backup.runner.postgres.dump import Dump, dump_command
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
-from quotenode_backup.runner.process import signals
 from quotenode_backup.runner.process.component import Component
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
+from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Context
+from quotenode_backup.runner.process.signals import Signals
 from quotenode_backup.runner.process.threads import Every, supervise
 from quotenode_backup.runner.store import commit, committed, retention
 from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
@@ -45,8 +46,9 @@ LOCK_CHECK_SECONDS = 5.0
 PROGRESS_SECONDS = 10.0
 
 
-def back_up(plan: BackupPlan, places: Places, redact: Redactor) -> BackupResult:
-    server = server_of(plan.database, places, redact)
+def back_up(plan: BackupPlan, context: Context) -> BackupResult:
+    places = context.places
+    server = server_of(plan.database, places, context.redact)
     for index, files in enumerate(plan.files):
         require_source(places.source(index), files.sub_path, files.claim_name)
     with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
@@ -54,7 +56,7 @@ def back_up(plan: BackupPlan, places: Places, redact: Redactor) -> BackupResult:
         lock.acquire()
         log.info("Locked database %s on %s", shown(plan.database.name), server.address)
         with prepared(places.destination, plan, lock.tag, _pod()) as destination:
-            attempt = Attempt(plan, places, server, client, session, lock, destination)
+            attempt = Attempt(plan, context, server, client, session, lock, destination)
             return _followed_up(attempt, _stored_once(attempt))
 
 
@@ -75,22 +77,21 @@ def _stored_once(attempt: "Attempt") -> BackupResult:
     except OSError as error:
         raise not_stored(destination.claim, error, destination.written()) from error
     finally:
-        signals.shield()
+        attempt.signals.block()
         commit.remove_own_partials(destination)
 
 
 def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     """What comes after a bundle that is there: older ones go, and the row in backup_logs says so. Neither can fail the run."""
     assert result.bundle, "only a stored bundle is followed up"
-    signals.only_note()
+    attempt.signals.defer()
     attempt.session.close()
     plan, pruned = attempt.plan, None
     if plan.retention:
         own = Path(result.bundle.path).name
         newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
-        pruned = retention.apply(
-            attempt.destination.folder, plan, plan.retention.keep_last, own, attempt.lock.check, newest
-        )
+        guard = retention.Guard(attempt.lock.check, lambda: attempt.signals.is_stop_requested)
+        pruned = retention.apply(attempt.destination.folder, plan, plan.retention.keep_last, own, guard, newest)
     row = backup_logs.completed(plan, attempt.server, result.bundle) if plan.audit else None
     message = sentence(result.message + retention.clause(pruned), DETAIL_LIMIT)
     return result.model_copy(update={"retention": pruned, "audit": row, "message": message})
@@ -101,7 +102,7 @@ class Attempt:
     """Everything that is held from the lock to the commit."""
 
     plan: BackupPlan
-    places: Places
+    context: Context
     server: Server
     client: Client
     session: SnapshotSession
@@ -111,6 +112,14 @@ class Attempt:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._check_lock = Every(LOCK_CHECK_SECONDS, self.lock.check)
+
+    @property
+    def places(self) -> Places:
+        return self.context.places
+
+    @property
+    def signals(self) -> Signals:
+        return self.context.signals
 
     def run(self) -> BackupResult:
         self.session.require_readable()
@@ -187,7 +196,7 @@ class Attempt:
 
     def _watch(self, also: Callable[[], None]) -> Callable[[], None]:
         def look() -> None:
-            signals.require_none()
+            self.signals.require_none()
             self._check_lock()
             also()
 
@@ -222,7 +231,7 @@ class Attempt:
     def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> BackupResult:
         """The lock is looked at a last time: without it another attempt may have committed this run."""
         self.lock.check()
-        signals.shield()
+        self.signals.block()
         record = commit.commit(self.destination, manifest.recorded(bundle_name(self.plan.started), size, sha256))
         seconds = time.monotonic() - self._began
         return committed.result(self.plan, self.destination, record, f"was stored and read back in {seconds:.1f} s")

@@ -16,10 +16,10 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
+from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.mounts import Places
 from quotenode_backup.runner.process.pipeline import CHUNK
-from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.committed import stored_bundle
 from quotenode_backup.runner.store.folder import BundleFolder, reached
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
     return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, places)
 
 
-def find(plan: SearchPlan, places: Places, _redact: Redactor) -> SearchResult:
+def find(plan: SearchPlan, context: Context) -> SearchResult:
     try:
-        bundle = _found(plan, places)
+        bundle = _found(plan, context.places)
     except Absent as absence:
         return plan_io.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
     except OSError as error:

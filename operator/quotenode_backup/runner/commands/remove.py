@@ -17,9 +17,9 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.display import Redactor, shown
+from quotenode_backup.runner.process.display import shown
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.folder import BundleFolder, reached
 from quotenode_backup.runner.store.removal import Removal, tombstone_name
@@ -34,10 +34,10 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
     return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, places)
 
 
-def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
+def remove(plan: RemovalPlan, context: Context) -> Result:
     *folders, bundle = _steps(plan)
     try:
-        with reached(places.destination, folders) as folder:
+        with reached(context.places.destination, folders) as folder:
             was_there = folder is not None and _all_removed(plan, folder, bundle)
     except OSError as error:
         raise _failed(plan, error) from error

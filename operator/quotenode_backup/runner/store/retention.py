@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from quotenode_backup.contract.manifest import CommitRecord
@@ -19,7 +20,6 @@ from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
-from quotenode_backup.runner.process import signals
 from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.threads import supervise
 from quotenode_backup.runner.store import inventory, stored
@@ -35,14 +35,24 @@ REMOVAL_SECONDS = 10.0
 PROBLEM_LIMIT = 240
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What can end a pruning before it is done."""
+
+    check_lock: Callable[[], None]
+    """Raises when the database's lock is lost."""
+    is_stop_requested: Callable[[], bool]
+    """Whether the pod was told to stop."""
+
+
 def apply(
-    folder: BundleFolder, plan: BackupPlan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
+    folder: BundleFolder, plan: BackupPlan, keep_last: int, own: str, guard: Guard, restorer: Restorer
 ) -> RetentionOutcome:
     """`own` is the bundle that was stored just now. `restorer` must know the dumps of every release so far.
 
     A disk that hangs is waited for only so long: the work is done by a thread that may be left behind.
     """
-    pruning = Pruning(folder, plan, keep_last, own, check_lock, restorer)
+    pruning = Pruning(folder, plan, keep_last, own, guard, restorer)
     try:
         [outcome] = supervise([pruning.run], kill=pruning.stop, watch=pruning.watch)
     except Exception as error:  # noqa: BLE001 - the bundle is stored, whatever else happens
@@ -89,11 +99,11 @@ class Pruning:
         plan: BackupPlan,
         keep_last: int,
         own: str,
-        check_lock: Callable[[], None],
+        guard: Guard,
         restorer: Restorer,
     ) -> None:
         self._folder, self._plan, self._keep_last = folder, plan, keep_last
-        self._own, self._check_lock, self._restorer = own, check_lock, restorer
+        self._own, self._guard, self._restorer = own, guard, restorer
         left = (plan.deadline - datetime.now(UTC)) / timedelta(seconds=1)
         self._reading_ends = time.monotonic() + max(0.0, min(RECHECK_SECONDS, left))
         self._stopped = threading.Event()
@@ -175,7 +185,7 @@ class Pruning:
             return "a part of it was never written" if stored.has_holes(folder, record) else ""
 
     def _is_over(self, end: float) -> bool:
-        return self._stopped.is_set() or signals.is_noted() or time.monotonic() >= end
+        return self._stopped.is_set() or self._guard.is_stop_requested() or time.monotonic() >= end
 
     def _finish(self, folder: BundleFolder, name: str) -> None:
         """What a dead attempt began."""
@@ -191,7 +201,7 @@ class Pruning:
     def _go_on(self) -> None:
         if self._is_over(self._reading_ends + REMOVAL_SECONDS):
             raise TimeoutError(None, "the run had to end, and the next one goes on with it")
-        self._check_lock()
+        self._guard.check_lock()
 
     def _count_if_gone(self, folder: BundleFolder, name: str) -> None:
         self.pruned += not folder.has(name)

@@ -13,11 +13,10 @@ from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.remove import remove
-from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
 from quotenode_backup.runner.store.folder import BundleFolder
 from tests import bundle_maker
-from tests.unit.fakes.site import make_places, make_plan
+from tests.unit.fakes.site import make_context, make_places, make_plan
 
 CONTENT = b"x" * 100
 
@@ -52,7 +51,7 @@ def removed(places: Places, path: str = "shop/", **changes: str) -> str:
         "local": {"claimName": "bundles", "subPath": ""},
         "path": path,
     }
-    return remove(RemovalPlan.model_validate_json(json.dumps(fields | changes)), places, Redactor()).message
+    return remove(RemovalPlan.model_validate_json(json.dumps(fields | changes)), make_context(places)).message
 
 
 def test_the_bundle_of_a_run_that_was_restored_goes_by_the_uid_that_it_was_stored_with(

@@ -22,6 +22,7 @@ from quotenode_backup.runner.process import threads
 from quotenode_backup.runner.store import inventory, retention
 from quotenode_backup.runner.store.folder import BundleFolder, opened
 from quotenode_backup.runner.store.removal import Removal
+from quotenode_backup.runner.store.retention import Guard
 from tests import bundle_maker
 from tests.unit.fakes.site import DUMP, make_plan, make_restorer, plan_fields
 
@@ -64,9 +65,9 @@ def applied(
     folder: Path, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
-    restorer = make_restorer(folder.parent)
+    restorer, guard = make_restorer(folder.parent), Guard(check_lock, lambda: False)
     with opened(folder) as open_folder:
-        outcome = retention.apply(open_folder, plan, keep_last, name(0), check_lock, restorer)
+        outcome = retention.apply(open_folder, plan, keep_last, name(0), guard, restorer)
     return outcome, [days for days in range(5) if (folder / name(days)).exists()]
 
 
@@ -265,21 +266,23 @@ TOLD_TO_STOP = """
 import os, signal, sys
 from pathlib import Path
 from quotenode_backup.contract.plans import BackupPlan
-from quotenode_backup.runner.process import signals
+from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.store import retention
 from quotenode_backup.runner.store.folder import opened
 from tests.unit.fakes.site import make_restorer
 
 def told():
     os.kill(os.getpid(), signal.SIGTERM)
-    while not signals.is_noted():
+    while not signals.is_stop_requested:
         pass
 
-signals.only_note()
+signals = Signals(Unfinished("", ""))
+signals.defer()
+guard = retention.Guard(told, lambda: signals.is_stop_requested)
 path = Path(sys.argv[1])
 plan = BackupPlan.model_validate_json(sys.argv[2])
 with opened(path) as folder:
-    outcome = retention.apply(folder, plan, 1, "bundle-0.tar.gz", told, make_restorer(path.parent))
+    outcome = retention.apply(folder, plan, 1, "bundle-0.tar.gz", guard, make_restorer(path.parent))
 print(outcome.model_dump_json())
 """
 
