@@ -12,7 +12,7 @@ import pytest
 
 from quotenode_backup.contract.plans import AuditRow
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
+from quotenode_backup.runner.postgres import backup_logs_schema
 from quotenode_backup.runner.postgres.backup_logs import LOCK_SECONDS, Writer
 from quotenode_backup.runner.postgres.backup_logs_schema import Table
 from tests.integration.pod import Outcome
@@ -372,7 +372,7 @@ def between_look_and_write(attacked: Attacked) -> Iterator[tuple[psycopg.Connect
     with attacked.site.database.connect() as connection:
         connection.execute("SET search_path TO ''")
         with connection.transaction():
-            yield connection, audit_table.require(connection)
+            yield connection, backup_logs_schema.require(connection)
 
 
 @pytest.mark.parametrize(("before", "change"), CHANGES.values(), ids=CHANGES.keys())

@@ -22,7 +22,7 @@ STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC).isoformat()
 CHANGING_CALLS = (
     "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,truncate,ftruncate"
 )
-CALLS_OF_A_COMMIT = ["fsync", "link", "mkdir", "rename", "unlink"]
+CALLS_OF_A_COMMIT = ["fsync", "linkat", "mkdirat", "renameat", "unlink", "unlinkat"]
 
 
 def test_the_second_attempt_of_a_run_gives_the_bundle_of_the_first_and_dumps_nothing(site: Site) -> None:

@@ -296,7 +296,8 @@ def assert_every_bundle_has_a_record(site: Site) -> None:
 
 def test_a_disk_that_does_not_let_go_keeps_bundles_and_records_together(site: Site) -> None:
     before = older.bundles(site, 3)
-    retention = pruned(site, 1, tracer=traced("inject=unlinkat:error=EIO"))
+    names = [word for one in before for word in ("-P", one.path.name)]
+    retention = pruned(site, 1, tracer=traced("inject=unlinkat:error=EIO", *names))
     assert all(standing(before))
     assert retention.problem
     assert "Input/output error" in retention.problem

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from quotenode_backup.runner.bundle.reader import Restorer
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Context
+from quotenode_backup.runner.process.signals import Signals, Unfinished
+from quotenode_backup.runner.store.destination import Destination, prepared
 
 DUMP = b"PGDMP" + bytes(range(256)) * 4
 """What `make_restorer`'s pg_restore takes for a dump."""
@@ -55,9 +60,24 @@ def make_plan(**changes: Any) -> BackupPlan:
     return BackupPlan.model_validate_json(json.dumps(plan_fields(**changes)))
 
 
+def make_context(places: Places) -> Context:
+    return Context(places, Signals(Unfinished("it was tested", "test it again")), Redactor())
+
+
 def write_secret(places: Places, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:
     (places.database_secret / "username").write_bytes(username)
     (places.database_secret / "password").write_bytes(password)
+
+
+@contextmanager
+def a_destination(root: Path, plan: BackupPlan) -> Iterator[Destination]:
+    """Of a claim in a pod's folders below `root`."""
+    with prepared(make_places(root).destination, plan, "a1b2c3d4", "pod-1") as destination:
+        yield destination
+
+
+def folder_of(destination: Destination) -> Path:
+    return destination.claim.root / destination.path
 
 
 def content_of(folder: Path) -> dict[bytes, tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,27 +17,19 @@ from quotenode_backup.contract.manifest import (
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.members import Part
-
-NO_FILES: dict[str, Any] = {"files": 0, "folders": 0, "links": 0, "bytes": 0, "note_count": 0, "notes": []}
-
-
-NOTES_KEPT = 100
+from quotenode_backup.runner.files.account import NOTES_KEPT, Account
 
 
-def with_notes(account: Mapping[str, Any], count: int, notes: Sequence[str]) -> dict[str, Any]:
-    """The account of the files, and what pg_dump warned of before it."""
+def with_notes(account: Account, count: int, notes: Sequence[str]) -> Account:
+    """The account of the files, preceded by the notes on the dump. `count`: how many of those there were, kept or not."""
     own = [{"path": shape.DUMP, "note": note} for note in notes]
-    return {
-        **account,
-        "note_count": count + account["note_count"],
-        "notes": [*own, *account["notes"]][:NOTES_KEPT],
-    }
+    return replace(account, note_count=count + account.note_count, notes=[*own, *account.notes][:NOTES_KEPT])
 
 
 def describe(
     plan: BackupPlan,
     parts: Mapping[str, Part],
-    account: Mapping[str, Any],
+    account: Account,
     versions: Mapping[str, Any],
     system_identifier: int,
 ) -> BundleManifest:
@@ -55,8 +48,8 @@ def describe(
         versions=dict(versions),
         runner=RunnerUser(uid=os.geteuid(), gid=os.getegid()),
         database=DatabaseMember(member="backup.dump", size_bytes=dump.size, sha256=dump.sha256),
-        note_count=account["note_count"],
-        notes=tuple(account["notes"]),
+        note_count=account.note_count,
+        notes=tuple(account.notes),
         files=_files(plan, parts[shape.FILES], account) if shape.FILES in parts else None,
     )
 
@@ -69,15 +62,15 @@ def target(plan: BackupPlan, system_identifier: int) -> BundleTarget:
     )
 
 
-def _files(plan: BackupPlan, part: Part, account: Mapping[str, Any]) -> FilesMember:
+def _files(plan: BackupPlan, part: Part, account: Account) -> FilesMember:
     sources = tuple(FilesSource(name=f.name, claim_name=f.claim_name, sub_path=f.sub_path) for f in plan.files)
     return FilesMember(
         member="files.tar.gz",
         size_bytes=part.size,
         sha256=part.sha256,
-        files=account["files"],
-        folders=account["folders"],
-        links=account["links"],
-        content_bytes=account["bytes"],
+        files=account.files,
+        folders=account.folders,
+        links=account.links,
+        content_bytes=account.bytes,
         sources=sources,
     )

@@ -13,8 +13,8 @@ import tarfile
 import zlib
 from dataclasses import dataclass
 
-CHUNK = 1 << 18
-"""Small enough to stay in a processor's cache on its way through pipe, hash and disk."""
+from quotenode_backup.runner.process.pipeline import CHUNK
+
 _BLOCK = 65_535
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _LAST_BLOCK = b"\x01\0\0\xff\xff"

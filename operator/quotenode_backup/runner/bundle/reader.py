@@ -13,17 +13,16 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
-from pathlib import Path
 from typing import IO
 
 from quotenode_backup.contract.manifest import LARGEST_RECORD
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.bundle.members import CHUNK, Part
+from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.streams import ReadAhead, Unpacked, unzipped
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor, sentence
-from quotenode_backup.runner.process.pipeline import Pipeline, Stage, first_failure
+from quotenode_backup.runner.process.pipeline import CHUNK, Pipeline, Stage, first_failure
 
 _BLOCK = 512
 _SMALL = (shape.MANIFEST, shape.CHECKSUMS)
@@ -145,11 +144,10 @@ class Reading:
             return self._restore
 
 
-def read_back(reading: Reading, path: Path, expected: Sequence[Part]) -> str:
+def read_back(reading: Reading, file: FileIO, expected: Sequence[Part]) -> str:
     """The sha256 of a bundle that was just written, if its members are `expected`, in that order and nothing else."""
     try:
-        with path.open("rb", buffering=0) as file:
-            found = reading.contents(file)
+        found = reading.contents(file)
     except Mismatch as error:
         raise _mismatch(str(error)) from error
     except OSError as error:

@@ -10,7 +10,7 @@ from io import FileIO
 from types import TracebackType
 from typing import Self
 
-from quotenode_backup.runner.bundle.members import CHUNK
+from quotenode_backup.runner.process.pipeline import CHUNK
 
 _AHEAD = 16 << 20
 _GZIP = 31  # zlib's word for data with a gzip header and trailer

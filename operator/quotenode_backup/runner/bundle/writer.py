@@ -1,28 +1,43 @@
-"""Putting a bundle together on the destination: parts as they arrive, then what describes them, then one look at all of it."""
+"""Puts a bundle together while its parts arrive, and adds what describes them."""
 
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from quotenode_backup.contract.manifest import BundleManifest
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.manifest import describe
 from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive, write_all
-from quotenode_backup.runner.store.destination import Folder
+from quotenode_backup.runner.files.account import Account
+
+ASIDE = ".dump"
+"""The suffix of the file that the dump is written to, when it does not go straight into the bundle."""
+
+
+class PartialFiles(Protocol):
+    """The files of an attempt that are not a bundle yet, told apart by a suffix."""
+
+    def create(self, suffix: str = "") -> int:
+        """A descriptor of a new file, for reading and writing."""
+
+    def remove(self, suffix: str = "") -> None: ...
 
 
 class PartialBundle:
-    """A bundle under its partial name. The files go straight into it, the dump, usually smaller, beside it and then in."""
+    """A bundle under its partial name. The files go straight into it; the dump, which is usually smaller, goes into a file of its own first."""
 
-    def __init__(self, folder: Folder, plan: BackupPlan) -> None:
-        self._folder, self._plan = folder, plan
+    def __init__(self, partial_files: PartialFiles, plan: BackupPlan) -> None:
+        self._partial_files, self._plan = partial_files, plan
         self._mtime = int(plan.started.timestamp())
         self._open_files = ExitStack()
-        self._bundle = self._open("")
-        self._aside = self._open(".dump") if plan.files else None
+        self._bundle = self._create("")
+        self._aside = self._create(ASIDE) if plan.files else None
+        self._segments: dict[str, Segment] = {}
+        self._closed: dict[str, Part] = {}
         self.parts: list[Part] = []
+        """All that was written, in its order in the bundle. Empty until `finish`."""
 
     def __enter__(self) -> Self:
         return self
@@ -30,31 +45,28 @@ class PartialBundle:
     def __exit__(self, *_: object) -> None:
         self._open_files.close()
 
-    def _open(self, suffix: str) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(self._folder.partial(suffix), flags, 0o640)
+    def _create(self, suffix: str) -> int:
+        descriptor = self._partial_files.create(suffix)
         self._open_files.callback(os.close, descriptor)
         return descriptor
 
-    def files_segment(self) -> Segment:
-        return Segment(self._bundle, shape.FILES, self._mtime)
+    def open(self, name: str) -> Segment:
+        """Where the files or the dump are written to."""
+        descriptor = self._aside if name == shape.DUMP else self._bundle
+        self._segments[name] = Segment(self._bundle if descriptor is None else descriptor, name, self._mtime)
+        return self._segments[name]
 
-    def dump_segment(self) -> Segment:
-        return Segment(self._bundle if self._aside is None else self._aside, shape.DUMP, self._mtime)
+    def close(self, name: str) -> None:
+        """Ends a member, all of which has been written."""
+        self._closed[name] = self._segments[name].close()
 
-    def finish(
-        self,
-        parts: Mapping[str, Part],
-        account: Mapping[str, Any],
-        versions: Mapping[str, Any],
-        system_identifier: int,
-    ) -> BundleManifest:
+    def finish(self, account: Account, versions: Mapping[str, Any], system_identifier: int) -> BundleManifest:
         """The manifest. All that is written is on the disk when this returns."""
         if self._aside is not None:
             append_file(self._bundle, self._aside)
-            self._folder.partial(".dump").unlink()
-        self.parts = [parts[name] for name in (shape.FILES, shape.DUMP) if name in parts]
-        manifest = describe(self._plan, parts, account, versions, system_identifier)
+            self._partial_files.remove(ASIDE)
+        self.parts = [self._closed[name] for name in (shape.FILES, shape.DUMP) if name in self._closed]
+        manifest = describe(self._plan, self._closed, account, versions, system_identifier)
         self._add_small(shape.MANIFEST, manifest.to_json())
         checksums = "".join(shape.checksum_line(part.sha256, part.name) for part in self.parts)
         self._add_small(shape.CHECKSUMS, checksums.encode())

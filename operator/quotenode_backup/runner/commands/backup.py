@@ -10,37 +10,34 @@ from pathlib import Path
 from quotenode_backup.contract.manifest import BundleManifest, CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import DETAIL_LIMIT, BackupResult
+from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner.bundle.components import (
-    Component,
-    Dump,
-    Files,
-    connection_string,
-    database_environment,
-    dump_command,
-)
-from quotenode_backup.runner.bundle.manifest import NO_FILES, with_notes
+from quotenode_backup.runner.bundle.manifest import with_notes
 from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, read_back
 from quotenode_backup.runner.bundle.writer import PartialBundle
+from quotenode_backup.runner.files.account import Account
+from quotenode_backup.runner.files.archive_process import FilesArchive
 from quotenode_backup.runner.files.estimate import least_size
 from quotenode_backup.runner.files.source import require_source
-from quotenode_backup.runner.postgres import backup_logs as audit
-from quotenode_backup.runner.postgres import clients, locked_dump
+from quotenode_backup.runner.postgres import backup_logs, clients, locked_dump
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.postgres.credentials import write_password_file
+from quotenode_backup.runner.postgres.dump import Dump, dump_command
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
-from quotenode_backup.runner.process import signals as interruption
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
+from quotenode_backup.runner.process.component import Component
+from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.program import Context
+from quotenode_backup.runner.process.signals import Signals
 from quotenode_backup.runner.process.threads import Every, supervise
-from quotenode_backup.runner.store import commit, committed, destination, retention
-from quotenode_backup.runner.store.destination import Folder
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store import commit, committed, retention
+from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
+from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 
 log = logging.getLogger(__name__)
@@ -49,51 +46,53 @@ LOCK_CHECK_SECONDS = 5.0
 PROGRESS_SECONDS = 10.0
 
 
-def back_up(plan: BackupPlan, places: Places, redact: Redactor) -> BackupResult:
-    server = server_of(plan.database, places, redact)
+def back_up(plan: BackupPlan, context: Context) -> BackupResult:
+    places = context.places
+    server = server_of(plan.database, places, context.redact)
     for index, files in enumerate(plan.files):
         require_source(places.source(index), files.sub_path, files.claim_name)
     with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
         client = clients.choose(session.server_version // 10000, clients.installed(places.clients), server.address)
         lock.acquire()
         log.info("Locked database %s on %s", shown(plan.database.name), server.address)
-        folder = destination.prepare(places.destination, plan, lock.tag, _mark())
-        attempt = Attempt(plan, places, server, client, session, lock, folder)
-        return _followed_up(attempt, _stored_once(attempt))
+        with prepared(places.destination, plan, lock.tag, _pod()) as destination:
+            attempt = Attempt(plan, context, server, client, session, lock, destination)
+            return _followed_up(attempt, _stored_once(attempt))
 
 
-def _mark() -> str:
+def _pod() -> str:
     """The pod's UID: two pods of one run never write to one file."""
     return os.environ.get("POD_UID") or f"process-{os.getpid()}"
 
 
 def _stored_once(attempt: "Attempt") -> BackupResult:
-    folder = attempt.folder
+    plan, destination, system_identifier = attempt.plan, attempt.destination, attempt.lock.system_identifier
     try:
-        commit.clear_away(folder)
-        retention.finish_begun(folder, attempt.plan, attempt.lock.system_identifier)
-        if record := committed.find(folder, attempt.plan, attempt.lock.system_identifier, attempt.flaw):
-            return committed.result(attempt.plan, folder, record, "was stored by an earlier attempt")
-        destination.require_writable(folder)
+        commit.clear_away(destination)
+        retention.finish_begun(destination.folder, plan, system_identifier)
+        if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
+            return committed.result(plan, destination, record, "was stored by an earlier attempt")
+        require_writable(destination)
         return attempt.run()
     except OSError as error:
-        raise destination.not_stored(folder, error) from error
+        raise not_stored(destination.claim, error, destination.written()) from error
     finally:
-        interruption.shield()
-        commit.remove_own_partials(folder)
+        attempt.signals.block()
+        commit.remove_own_partials(destination)
 
 
 def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     """What comes after a bundle that is there: older ones go, and the row in backup_logs says so. Neither can fail the run."""
     assert result.bundle, "only a stored bundle is followed up"
-    interruption.only_note()
+    attempt.signals.defer()
     attempt.session.close()
     plan, pruned = attempt.plan, None
     if plan.retention:
         own = Path(result.bundle.path).name
         newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
-        pruned = retention.apply(attempt.folder, plan, plan.retention.keep_last, own, attempt.lock.check, newest)
-    row = audit.completed(plan, attempt.server, result.bundle) if plan.audit else None
+        guard = retention.Guard(attempt.lock.check, lambda: attempt.signals.is_stop_requested)
+        pruned = retention.apply(attempt.destination.folder, plan, plan.retention.keep_last, own, guard, newest)
+    row = backup_logs.completed(plan, attempt.server, result.bundle) if plan.audit else None
     message = sentence(result.message + retention.clause(pruned), DETAIL_LIMIT)
     return result.model_copy(update={"retention": pruned, "audit": row, "message": message})
 
@@ -103,43 +102,51 @@ class Attempt:
     """Everything that is held from the lock to the commit."""
 
     plan: BackupPlan
-    places: Places
+    context: Context
     server: Server
     client: Client
     session: SnapshotSession
     lock: DatabaseLock
-    folder: Folder
+    destination: Destination
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._check_lock = Every(LOCK_CHECK_SECONDS, self.lock.check)
 
+    @property
+    def places(self) -> Places:
+        return self.context.places
+
+    @property
+    def signals(self) -> Signals:
+        return self.context.signals
+
     def run(self) -> BackupResult:
         self.session.require_readable()
         if self.plan.audit:
-            audit.begin(self.plan, self.server)
+            backup_logs.begin(self.plan, self.server)
         folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
-        last = committed.last_size(self.folder, self.plan, self.lock.system_identifier)
-        destination.require_space(self.folder, least_size(last, self.session.database_bytes(), folders))
+        last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
+        require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
-        with PartialBundle(self.folder, self.plan) as bundle:
+        with PartialBundle(self.destination, self.plan) as bundle:
             begun, standby = self._dump(bundle), self.session.standby_notes()
             files, dump = self._files(bundle), begun.dump
-            parts = self._collect(dump, files)
+            self._collect(bundle, dump, files)
             locked_dump.require_unchanged(self.session, begun)
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
             notes = [*standby, *dump.notes]
-            account = with_notes(files.account if files else NO_FILES, dump.note_count + len(standby), notes)
-            manifest = bundle.finish(parts, account, versions, self.lock.system_identifier)
+            account = with_notes(files.account if files else Account(), dump.note_count + len(standby), notes)
+            manifest = bundle.finish(account, versions, self.lock.system_identifier)
             size, sha256 = self._read_back(bundle.parts)
         return self._commit(manifest, size, sha256)
 
     def _dump(self, bundle: PartialBundle) -> locked_dump.Begun:
         """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
         password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
-        environment = database_environment(self.server, child_environment(self.places), password_file)
-        segment = bundle.dump_segment()
+        environment = clients.database_environment(self.server, child_environment(self.places), password_file)
+        segment = bundle.open(shape.DUMP)
 
         def dump_of(snapshot: Snapshot) -> Dump:
             return Dump(segment, self.server, self._pg_dump(snapshot), environment)
@@ -152,34 +159,33 @@ class Attempt:
 
     def _pg_dump(self, snapshot: Snapshot) -> list[str]:
         compress = clients.compress_option(self.plan.database.compression, self.client.major)
-        database = connection_string(self.plan.database.name, self.session.server_version)
+        database = clients.connection_string(self.plan.database.name, self.session.server_version)
         return dump_command(self.client, compress, snapshot, database)
 
-    def _files(self, bundle: PartialBundle) -> Files | None:
+    def _files(self, bundle: PartialBundle) -> FilesArchive | None:
         if not self.plan.files:
             return None
         environment = python_environment(self.places)
-        return Files(bundle.files_segment(), self.plan, self.places, environment, self.server.redact)
+        return FilesArchive(bundle.open(shape.FILES), self.plan, self.places, environment, self.server.redact)
 
-    def _collect(self, dump: Dump, files: Files | None) -> dict[str, Part]:
+    def _collect(self, bundle: PartialBundle, dump: Dump, files: FilesArchive | None) -> None:
         """Database and files side by side. The snapshot was taken before, so every file that a row names is on the disk by now."""
-        components: list[Component] = [dump, *([files] if files else [])]
-        progress = Progress(components)
+        components: dict[str, Component] = {shape.DUMP: dump, **({shape.FILES: files} if files else {})}
+        progress = Progress(list(components.values()))
 
         def kill() -> None:
-            for component in components:
+            for component in components.values():
                 component.kill()
 
         try:
             if files:
                 files.start()
             watch = self._watch(Every(PROGRESS_SECONDS, progress.log))
-            parts = supervise([component.run for component in components], kill, watch)
+            supervise([_member(bundle, *item) for item in components.items()], kill, watch)
         except RunFailed as failure:
             kill()
             raise self._explained(failure) from failure
         progress.log()
-        return {part.name: part for part in parts}
 
     def _explained(self, failure: RunFailed) -> RunFailed:
         """What pg_dump takes for a failure of its own may be one of the sessions beside it."""
@@ -190,7 +196,7 @@ class Attempt:
 
     def _watch(self, also: Callable[[], None]) -> Callable[[], None]:
         def look() -> None:
-            interruption.require_none()
+            self.signals.require_none()
             self._check_lock()
             also()
 
@@ -199,17 +205,22 @@ class Attempt:
     def restorer(self, client: Client) -> Restorer:
         return Restorer(client, child_environment(self.places), self.server.redact)
 
-    def flaw(self, shelf: Shelf, record: CommitRecord) -> str:
+    def flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
         """What is wrong with a bundle that an earlier attempt of this run may have stored."""
         log.info("Reading bundle %s of an earlier attempt", shown(record.bundle.name))
         reading = Reading(self.restorer(self.client))
-        return self._supervised(reading, lambda: flaw(shelf, record, reading))
+        return self._supervised(reading, lambda: flaw(folder, record, reading))
 
     def _read_back(self, parts: list[Part]) -> tuple[int, str]:
         """Size and hash of the bundle."""
         log.info("Reading the bundle back from the disk")
         reading = Reading(self.restorer(self.client))
-        sha256 = self._supervised(reading, lambda: read_back(reading, self.folder.partial(), parts))
+
+        def work() -> str:
+            with self.destination.folder.file(self.destination.partial()) as file:
+                return read_back(reading, file, parts)
+
+        sha256 = self._supervised(reading, work)
         return reading.size, sha256
 
     def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:
@@ -220,10 +231,18 @@ class Attempt:
     def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> BackupResult:
         """The lock is looked at a last time: without it another attempt may have committed this run."""
         self.lock.check()
-        interruption.shield()
-        record = commit.commit(self.folder, manifest.recorded(bundle_name(self.plan.started), size, sha256))
+        self.signals.block()
+        record = commit.commit(self.destination, manifest.recorded(bundle_name(self.plan.started), size, sha256))
         seconds = time.monotonic() - self._began
-        return committed.result(self.plan, self.folder, record, f"was stored and read back in {seconds:.1f} s")
+        return committed.result(self.plan, self.destination, record, f"was stored and read back in {seconds:.1f} s")
+
+
+def _member(bundle: PartialBundle, name: str, component: Component) -> Callable[[], None]:
+    def work() -> None:
+        component.run()
+        bundle.close(name)
+
+    return work
 
 
 class Progress:
@@ -234,6 +253,6 @@ class Progress:
 
     def log(self) -> None:
         seconds = max(time.monotonic() - self._began, 0.001)
-        stored = sum(component.segment.size for component in self._components)
+        stored = sum(component.sink.size for component in self._components)
         done = "; ".join(component.progress() for component in self._components)
         log.info("%s; %s/s", done, readable_size(int(stored / seconds)))

@@ -14,16 +14,15 @@ from quotenode_backup.contract.results import DETAIL_LIMIT, SearchResult, Stored
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner.bundle.members import CHUNK
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import program
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
+from quotenode_backup.runner.process import plan_io, program
+from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.pipeline import CHUNK
+from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.committed import stored_bundle
-from quotenode_backup.runner.store.folder import Shelf, reached
+from quotenode_backup.runner.store.folder import BundleFolder, reached
 
 A_SEARCH = Unfinished("the bundle was looked for", "it is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
@@ -37,15 +36,15 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
     return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, places)
 
 
-def find(plan: SearchPlan, places: Places, _redact: Redactor) -> SearchResult:
+def find(plan: SearchPlan, context: Context) -> SearchResult:
     try:
-        bundle = _found(plan, places)
+        bundle = _found(plan, context.places)
     except Absent as absence:
-        return plans.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
+        return plan_io.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
     except OSError as error:
         raise _failed(plan, error) from error
     message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
-    return plans.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
+    return plan_io.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
 
 
 def _found(plan: SearchPlan, places: Places) -> StoredBundle:
@@ -53,33 +52,33 @@ def _found(plan: SearchPlan, places: Places) -> StoredBundle:
     if not name:
         raise Absent("is no path of a file inside the claim")
     try:
-        with reached(places.destination, folders) as shelf:
-            return _on_shelf(plan, shelf, name)
+        with reached(places.destination, folders) as folder:
+            return _in_folder(plan, folder, name)
     except OSError as error:
         if error.errno in NOT_A_FOLDER:
             raise Absent("is reached through a link or a file, not a folder") from error
         raise
 
 
-def _on_shelf(plan: SearchPlan, shelf: Shelf | None, name: str) -> StoredBundle:
-    record = shelf.record(shape.record_name(name), name) if shelf else None
-    if shelf is None or record is None:
+def _in_folder(plan: SearchPlan, folder: BundleFolder | None, name: str) -> StoredBundle:
+    record = folder.record(shape.record_name(name), name) if folder else None
+    if folder is None or record is None:
         raise Absent("has no commit record")
     if isinstance(record, NewerRecord):
         raise Absent("has a commit record of a later release, which this one can't read")
     if record.bundle.sha256 != plan.sha256:
         raise Absent("is another backup's, by the checksum in its commit record")
-    if shelf.size(name) != plan.size_bytes:
+    if folder.size(name) != plan.size_bytes:
         raise Absent(f"is not a file of {plan.size_bytes} bytes, though its commit record is there")
-    if _sha256(shelf, name) != plan.sha256:
+    if _sha256(folder, name) != plan.sha256:
         raise Absent("was damaged since: its content does not have its checksum any more")
     return stored_bundle(record, plan.path)
 
 
-def _sha256(shelf: Shelf, name: str) -> str:
+def _sha256(folder: BundleFolder, name: str) -> str:
     """Of what the disk holds, not of what memory does."""
     whole, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
-    with shelf.file(name) as file:
+    with folder.file(name) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while count := file.readinto(buffer):
             whole.update(buffer[:count])

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from quotenode_backup.contract.plans import RecordPlan
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import RunFailed
-from quotenode_backup.runner.postgres import backup_logs as audit
+from quotenode_backup.runner.postgres import backup_logs
 from quotenode_backup.runner.postgres.server import server_of
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import program
-from quotenode_backup.runner.process.display import Redactor
+from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 
 A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
@@ -21,8 +19,9 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
     return program.run(Command(RecordPlan, Result, record, A_ROW), arguments, places)
 
 
-def record(plan: RecordPlan, places: Places, redact: Redactor) -> Result:
-    outcome = audit.write(server_of(plan.database, places, redact), plan.original_uid or plan.run_uid, plan.row)
+def record(plan: RecordPlan, context: Context) -> Result:
+    server = server_of(plan.database, context.places, context.redact)
+    outcome = backup_logs.write(server, plan.original_uid or plan.run_uid, plan.row)
     if outcome.logged:
-        return plans.succeeded(plan, outcome.message, Result)
-    return plans.failed(plan, RunFailed(outcome.reason, outcome.message), Result)
+        return plan_io.succeeded(plan, outcome.message, Result)
+    return plan_io.failed(plan, RunFailed(outcome.reason, outcome.message), Result)

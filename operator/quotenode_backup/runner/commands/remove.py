@@ -16,13 +16,13 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import program
-from quotenode_backup.runner.process.display import Redactor, shown
+from quotenode_backup.runner.process import plan_io, program
+from quotenode_backup.runner.process.display import shown
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
-from quotenode_backup.runner.store.folder import Shelf, reached, tombstone_name
+from quotenode_backup.runner.store.folder import BundleFolder, reached
+from quotenode_backup.runner.store.removal import Removal, tombstone_name
 
 log = logging.getLogger(__name__)
 
@@ -34,25 +34,25 @@ def main(arguments: Sequence[str], places: Places | None = None) -> int:
     return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, places)
 
 
-def remove(plan: RemovalPlan, places: Places, _redact: Redactor) -> Result:
+def remove(plan: RemovalPlan, context: Context) -> Result:
     *folders, bundle = _steps(plan)
     try:
-        with reached(places.destination, folders, removes_links=True) as shelf:
-            was_there = shelf is not None and _all_removed(plan, shelf, bundle)
+        with reached(context.places.destination, folders) as folder:
+            was_there = folder is not None and _all_removed(plan, folder, bundle)
     except OSError as error:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
     message = f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
-    return plans.succeeded(plan, message, Result)
+    return plan_io.succeeded(plan, message, Result)
 
 
-def _all_removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
+def _all_removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
     """Whether there was something to remove. `bundle`: empty when it is to be looked for."""
     if bundle:
-        return _removed(plan, shelf, bundle)
-    left = _condemn_unfinished(plan, shelf)
-    found, unreadable = _of_run(plan, shelf)
-    were_there = [one for one in found if _removed(plan, shelf, one)]
+        return _removed(plan, folder, bundle)
+    left = _mark_unfinished(plan, folder)
+    found, unreadable = _of_run(plan, folder)
+    were_there = [one for one in found if _removed(plan, folder, one)]
     unknown = [*left, *unreadable]
     if unknown and not were_there:
         raise RunFailed(
@@ -71,15 +71,15 @@ def _steps(plan: RemovalPlan) -> list[str]:
     return steps
 
 
-def _of_run(plan: RemovalPlan, shelf: Shelf) -> tuple[list[str], list[str]]:
+def _of_run(plan: RemovalPlan, folder: BundleFolder) -> tuple[list[str], list[str]]:
     """The bundles in the folder that were committed by this run, or are half removed; and the records that cannot be read."""
     found, unreadable = [], []
-    for name in sorted(shelf.names()):
+    for name in sorted(folder.names()):
         bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
         if name not in (shape.record_name(bundle), tombstone_name(bundle)):
             continue
         try:
-            record = shelf.record(name, bundle)
+            record = folder.record(name, bundle)
         except OSError as error:
             log.warning("%s cannot be read: %s", shown(name), error.strerror)
             unreadable.append(name)
@@ -89,39 +89,39 @@ def _of_run(plan: RemovalPlan, shelf: Shelf) -> tuple[list[str], list[str]]:
     return found, unreadable
 
 
-def _condemn_unfinished(plan: RemovalPlan, shelf: Shelf) -> list[str]:
+def _mark_unfinished(plan: RemovalPlan, folder: BundleFolder) -> list[str]:
     """A bundle whose attempt died in the middle of its commit: the next backup would finish that. Gives the records that failed."""
     left = []
-    for name in sorted(shelf.names()):
+    for name in sorted(folder.names()):
         if not (name.startswith(shape.PARTIAL_PREFIX) and name.endswith(shape.COMMIT_RECORD_SUFFIX)):
             continue
         try:
-            record = shelf.record(name)
+            record = folder.record(name)
             if isinstance(record, CommitRecord) and _is_of(plan, record):
-                shelf.condemn_unfinished(name, record)
+                Removal(folder).mark_unfinished(name, record)
         except OSError as error:
             log.warning("%s is left as it is: %s", shown(name), error.strerror)
             left.append(name)
     return left
 
 
-def _removed(plan: RemovalPlan, shelf: Shelf, bundle: str) -> bool:
+def _removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
     """Whether there was something to remove."""
-    record = shelf.record(shape.record_name(bundle), bundle)
+    record = folder.record(shape.record_name(bundle), bundle)
     if _is_of(plan, record):
-        _refuse_if_pinned(plan, shelf, bundle)
-        shelf.remove(bundle)
-    elif _is_of(plan, shelf.record(tombstone_name(bundle), bundle)):
-        shelf.finish(bundle)
+        _refuse_if_pinned(plan, folder, bundle)
+        Removal(folder, includes_links=True).remove(bundle)
+    elif _is_of(plan, folder.record(tombstone_name(bundle), bundle)):
+        Removal(folder, includes_links=True).finish(bundle)
     elif isinstance(record, NewerRecord):
         raise _refused(
             plan, "its commit record is of a later release of this operator: remove it with that release, or by hand"
         )
-    elif shelf.has(bundle) or shelf.has(shape.record_name(bundle)):
+    elif folder.has(bundle) or folder.has(shape.record_name(bundle)):
         raise _refused(plan, "its commit record does not say that it is of this run")
     else:
         return False
-    _refuse_if_pinned(plan, shelf, bundle)
+    _refuse_if_pinned(plan, folder, bundle)
     return True
 
 
@@ -138,8 +138,8 @@ def _refused(plan: RemovalPlan, why: str) -> RunFailed:
     return RunFailed(Reason.RETENTION_FAILED, f"{_bundle(plan)} was not removed: {why}.")
 
 
-def _refuse_if_pinned(plan: RemovalPlan, shelf: Shelf, bundle: str) -> None:
-    if shelf.has(bundle) and shelf.is_pinned(bundle):
+def _refuse_if_pinned(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> None:
+    if folder.has(bundle) and folder.is_pinned(bundle):
         raise RunFailed(
             Reason.RETENTION_FAILED,
             f"{_bundle(plan)} is pinned by {shown(bundle)}{PIN_SUFFIX} beside it and was not removed: remove that file, or "

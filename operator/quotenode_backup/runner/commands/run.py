@@ -5,17 +5,21 @@ from collections.abc import Sequence
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import BackupResult
 from quotenode_backup.runner.commands.backup import back_up
-from quotenode_backup.runner.postgres import backup_logs as audit
+from quotenode_backup.runner.postgres import backup_logs
 from quotenode_backup.runner.process import program
-from quotenode_backup.runner.process import signals as interruption
-from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.program import Command
+from quotenode_backup.runner.process.program import Command, Context
+from quotenode_backup.runner.process.signals import Unfinished
+
+A_BACKUP = Unfinished(
+    "the bundle was complete, and nothing was kept of it",
+    "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod",
+)
 
 
 def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(BackupPlan, BackupResult, back_up, interruption.A_BACKUP, _with_row), arguments, places)
+    return program.run(Command(BackupPlan, BackupResult, back_up, A_BACKUP, _with_row), arguments, places)
 
 
-def _with_row(plan: BackupPlan, places: Places, redact: Redactor, result: BackupResult) -> BackupResult:
-    return result.model_copy(update={"audit": audit.failed(plan, places, redact, result)})
+def _with_row(plan: BackupPlan, context: Context, result: BackupResult) -> BackupResult:
+    return result.model_copy(update={"audit": backup_logs.failed(plan, context.places, context.redact, result)})

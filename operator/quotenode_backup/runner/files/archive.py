@@ -18,16 +18,15 @@ import stat
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from quotenode_backup.domain.reasons import VERDICTS, Reason, RunFailed
+from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.files.source import open_source
 from quotenode_backup.runner.process.display import shown
 
-NOTES_KEPT = 100
 _BUFFER = 1 << 18
 _BLOCK = 512
 _REPORT_EVERY = 64 << 20
@@ -39,23 +38,6 @@ _LEFT_OUT = {
     stat.S_IFBLK: "block device",
     stat.S_IFCHR: "character device",
 }
-
-
-@dataclass
-class Account:
-    """What went in, and what was odd about it."""
-
-    files: int = 0
-    folders: int = 0
-    links: int = 0
-    bytes: int = 0
-    note_count: int = 0
-    notes: list[dict[str, str]] = field(default_factory=list)
-
-    def note(self, path: str, what: str) -> None:
-        self.note_count += 1
-        if len(self.notes) < NOTES_KEPT:
-            self.notes.append({"path": shown(path, 300), "note": what})
 
 
 class Archive:

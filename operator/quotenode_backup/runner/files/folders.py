@@ -1,29 +1,57 @@
-"""Folders of a claim, where others write too: reached step by step, so that no link leads elsewhere."""
+"""Folders of a claim, where others write too: they are entered step by step, so that no link leads elsewhere."""
 
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
-"""What a link or a file on the way makes of an error."""
+"""The errors of a path with a link or a file in the place of a folder."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
+class LeadsOutside(OSError):
+    """A path that a link takes out of its claim."""
+
+
 def steps_of(path: str) -> list[str]:
-    """Folders and the name at the end, which is empty after a slash. No steps at all if it is no path inside a claim."""
+    """The folders and the name at the end, which is empty after a slash. Empty if `path` is not a path inside a claim."""
     steps = path.split("/")
     is_path = path and "\0" not in path and not {".", ".."} & set(steps) and all(steps[:-1])
     return steps if is_path else []
 
 
-def descend(root: Path, names: Iterable[str]) -> int:
-    """A descriptor of the folder that these names lead to. `root` itself is ours and may be a link."""
+def steps_inside(root: Path, sub_path: str, *, strict: bool) -> tuple[str, ...]:
+    """The folders from `root` to `sub_path`, none of which was a link when this was asked. Links that stay inside `root` are resolved.
+
+    `strict`: raise FileNotFoundError unless all of them exist.
+    """
+    top = root.resolve(strict=strict)
+    wanted = (top / sub_path).resolve(strict=strict)
+    if not wanted.is_relative_to(top):
+        raise LeadsOutside(None, "it leads out of the claim")
+    return wanted.relative_to(top).parts
+
+
+def descend(root: Path, names: Iterable[str], *, create: bool = False) -> int:
+    """A descriptor of the folder that `names` lead to. `root` itself is ours and may be a link."""
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for name in names:
         try:
-            below = os.open(name, _FOLDER, dir_fd=descriptor)
+            below = _entered(descriptor, name, create=create)
         finally:
             os.close(descriptor)
         descriptor = below
     return descriptor
+
+
+def _entered(folder: int, name: str, *, create: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=folder)
+    except FileNotFoundError:
+        if not create:
+            raise
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=folder)
+    return os.open(name, _FOLDER, dir_fd=folder)

@@ -4,27 +4,14 @@ import os
 from pathlib import Path
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.files.folders import descend
+from quotenode_backup.runner.files.folders import descend, steps_inside
 from quotenode_backup.runner.process.display import shown
 
 
-class LeadsOutside(OSError):
-    """A path that a link takes out of its claim."""
-
-
-def open_inside(root: Path, sub_path: str) -> int:
-    """A descriptor of the folder `sub_path` of `root`. Links on the way count only as long as they stay inside."""
-    top = root.resolve(strict=True)
-    wanted = (top / sub_path).resolve(strict=True)
-    if not wanted.is_relative_to(top):
-        raise LeadsOutside(None, "it leads out of the claim")
-    return descend(top, wanted.relative_to(top).parts)
-
-
 def open_source(root: Path, sub_path: str) -> int:
-    """The same, with what can be wrong about it in the words of the archive's errors."""
+    """A descriptor of the folder `sub_path` of the claim that is mounted at `root`."""
     try:
-        return open_inside(root, sub_path)
+        return descend(root, steps_inside(root, sub_path, strict=True))
     except PermissionError as error:
         raise RunFailed(
             Reason.FILE_UNREADABLE,
@@ -38,7 +25,7 @@ def open_source(root: Path, sub_path: str) -> int:
 
 
 def require_source(root: Path, sub_path: str, claim: str) -> None:
-    """Says at once, and with the claim's name, that a source is not there."""
+    """Fails at the start of a run, and with the name of the claim, when a source is missing."""
     try:
         os.close(open_source(root, sub_path))
     except RunFailed as failure:

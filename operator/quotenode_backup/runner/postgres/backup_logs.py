@@ -17,7 +17,7 @@ from quotenode_backup.contract.plans import AuditRow, BackupPlan, RowStatus
 from quotenode_backup.contract.results import DETAIL_LIMIT, AuditOutcome, Result, StoredBundle
 from quotenode_backup.domain.naming import local_url
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.postgres import backup_logs_schema as audit_table
+from quotenode_backup.runner.postgres import backup_logs_schema
 from quotenode_backup.runner.postgres.backup_logs_schema import Table, Unfit
 from quotenode_backup.runner.postgres.connection import Connection, connect
 from quotenode_backup.runner.postgres.refusals import lost
@@ -129,9 +129,9 @@ def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutc
         connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
         with connection.transaction():
             _set_up(connection)
-            table = audit_table.require(connection)
+            table = backup_logs_schema.require(connection)
             work(Writer(connection, table))
-            audit_table.let_go(connection, table)
+            backup_logs_schema.let_go(connection, table)
     except Unfit as unfit:
         raise _unfit(server, unfit) from unfit
     except psycopg.Error as error:

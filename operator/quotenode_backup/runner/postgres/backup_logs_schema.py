@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quotenode_backup.runner.postgres import backup_logs_code as audit_code
+from quotenode_backup.runner.postgres import backup_logs_code
 from quotenode_backup.runner.postgres.connection import Connection
 from quotenode_backup.runner.process.display import shown
 
@@ -150,8 +150,8 @@ def _usable(connection: Connection, oid: int | None) -> About:
 
 def require_visible_code(found: About, server_version: int) -> None:
     """Older servers can't tell of everything that may run code. On a superuser's own table only triggers are looked at, which all can tell of."""
-    if not found.is_owned and server_version < audit_code.OLDEST_SERVER * 10_000:
-        fault = f"only since PostgreSQL {audit_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
+    if not found.is_owned and server_version < backup_logs_code.OLDEST_SERVER * 10_000:
+        fault = f"only since PostgreSQL {backup_logs_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
         raise Unfit(fault, _use_owner(found))
 
 
@@ -176,8 +176,8 @@ def _bind(connection: Connection, found: About) -> int:
 
 def _require_harmless(connection: Connection, found: About) -> None:
     try:
-        audit_code.require_harmless(connection, found.oid, COLUMNS, "id", is_owned=found.is_owned)
-    except audit_code.Danger as danger:
+        backup_logs_code.require_harmless(connection, found.oid, COLUMNS, "id", is_owned=found.is_owned)
+    except backup_logs_code.Danger as danger:
         role = shown(connection.info.user, 63)
         raise Unfit(f"{danger} can run somebody else's code as role {role}", _use_owner(found)) from danger
 

@@ -1,12 +1,19 @@
-"""Which pg_dump: the server's own major, so that a person with that server's pg_restore can read the dump; else the next higher."""
+"""PostgreSQL's client programs: which of them are used, and how they are told where the database is.
 
+pg_dump is of the server's own major, so that a person with that server's pg_restore can read the dump; else of the next higher.
+"""
+
+import os
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from quotenode_backup.contract.plans import Compression
 from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.postgres.connection import KEEPALIVE, session_settings
+from quotenode_backup.runner.postgres.server import Server
 
 ZSTD_SINCE = 16
 
@@ -62,3 +69,29 @@ def version(client: Client) -> str:
     """Such as `17.10`."""
     said = subprocess.run([client.pg_dump, "--version"], capture_output=True, check=True, text=True).stdout
     return said.split()[2]
+
+
+def connection_string(database: str, server_version: int) -> str:
+    """The `--dbname` of a client. A name is data here, and can't be taken for a connection string of its own."""
+    options = " ".join(f"-c {setting}={value}" for setting, value in session_settings(server_version).items())
+    parameters = {"dbname": database, **KEEPALIVE, "options": options}
+    return " ".join(f"{key}={_quoted(str(value))}" for key, value in parameters.items())
+
+
+def _quoted(value: str) -> str:
+    """`value` as libpq reads it in a connection string."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def database_environment(server: Server, base: Mapping[str, str], password_file: os.PathLike[str]) -> dict[str, str]:
+    return {
+        **base,
+        "PGHOST": server.planned.host,
+        "PGPORT": str(server.planned.port),
+        "PGUSER": server.credentials.username,
+        "PGPASSFILE": os.fspath(password_file),
+        "PGSSLMODE": server.planned.ssl_mode,
+        **({"PGREQUIREAUTH": server.require_auth} if server.require_auth else {}),
+        **({"PGSSLROOTCERT": str(server.ca_file)} if server.ca_file else {}),
+    }

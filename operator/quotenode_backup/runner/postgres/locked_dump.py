@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.bundle.components import Dump
+from quotenode_backup.runner.postgres.dump import Dump
 from quotenode_backup.runner.postgres.server import Server
 from quotenode_backup.runner.postgres.sessions import Definitions, Snapshot, SnapshotSession
 from quotenode_backup.runner.process.threads import supervise

@@ -13,10 +13,11 @@ from fcntl import F_SETPIPE_SZ, fcntl
 from typing import IO
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.bundle.members import CHUNK
 from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.stderr import Stderr
 
+CHUNK = 1 << 18
+"""Bytes. Small enough to stay in a processor's cache on their way through pipe, hash and disk."""
 _PIPE_BYTES = 1 << 20  # what an ordinary user may ask for
 _SMALLEST_PIPE = 4096
 

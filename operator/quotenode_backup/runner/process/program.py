@@ -8,28 +8,37 @@ from typing import Generic
 
 from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, RunFailed
-from quotenode_backup.runner.process import logs
-from quotenode_backup.runner.process import plan_io as plans
-from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process import logs, plan_io
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.environment import forbid_core_dumps
 from quotenode_backup.runner.process.mounts import Places
 from quotenode_backup.runner.process.plan_io import AnyPlan, AnyResult
-from quotenode_backup.runner.process.signals import Unfinished
+from quotenode_backup.runner.process.signals import Interrupted, Signals, Unfinished
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What there is of a program once in each process, and handed down to whoever needs it."""
+
+    places: Places
+    signals: Signals
+    redact: Redactor
+
+
+def _unchanged(_plan: AnyPlan, _context: Context, result: AnyResult) -> AnyResult:
+    return result
 
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[AnyPlan, AnyResult]):
     plan: type[AnyPlan]
     result: type[AnyResult]
-    work: Callable[[AnyPlan, Places, Redactor], AnyResult]
+    work: Callable[[AnyPlan, Context], AnyResult]
     unfinished: Unfinished
-    after_failure: Callable[[AnyPlan, Places, Redactor, AnyResult], AnyResult] = (
-        lambda _plan, _places, _redact, result: result
-    )
-    """Has the last word. Nothing interrupts it."""
+    after_failure: Callable[[AnyPlan, Context, AnyResult], AnyResult] = _unchanged
+    """Has the last word on the result of a run that failed. Nothing interrupts it."""
 
 
 def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], places: Places | None = None) -> int:
@@ -38,23 +47,22 @@ def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], places: 
     forbid_core_dumps()
     program = Program(command, "".join(arguments), places or Places())
     result = program.ended()
-    plans.write_result(program.places.result, result)
+    plan_io.write_result(program.context.places.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
 class Program(Generic[AnyPlan, AnyResult]):
     def __init__(self, command: Command[AnyPlan, AnyResult], digest: str, places: Places) -> None:
-        self.places = places
+        self.context = Context(places, Signals(command.unfinished), Redactor())
         self._digest = digest
         self._command: Command[AnyPlan, AnyResult] = command
         self._plan: AnyPlan | None = None
-        self._redact = Redactor()
 
     def ended(self) -> AnyResult:
-        """When it returns, nothing interrupts any more: what is left is to say how it ended."""
+        """The result. Nothing interrupts any more once it is returned."""
         try:
             return self._succeeded_or_not()
-        except interruption.Interrupted as end:
+        except Interrupted as end:
             return self._failed(end.failure)
 
     def _succeeded_or_not(self) -> AnyResult:
@@ -62,33 +70,32 @@ class Program(Generic[AnyPlan, AnyResult]):
             result = self._attempt()
         except RunFailed as failure:
             return self._failed(failure)
-        interruption.shield()
+        self.context.signals.block()
         log.info("%s", result.message)
         return result
 
     def _failed(self, failure: RunFailed) -> AnyResult:
-        interruption.shield()
+        self.context.signals.block()
         log.error("%s: %s", failure.reason, failure.message)
-        result = plans.failed(self._plan, failure, self._command.result)
-        if self._plan is None:
-            return result
-        return self._command.after_failure(self._plan, self.places, self._redact, result)
+        result = plan_io.failed(self._plan, failure, self._command.result)
+        return result if self._plan is None else self._command.after_failure(self._plan, self.context, result)
 
     def _attempt(self) -> AnyResult:
-        interruption.listen(self._command.unfinished)
-        self._plan = plan = plans.read_plan(self.places.plan, self._command.plan, self._digest)
-        interruption.stop_at(plan.deadline, self._command.unfinished)
+        context = self.context
+        context.signals.listen()
+        self._plan = plan = plan_io.read_plan(context.places.plan, self._command.plan, self._digest)
+        context.signals.stop_at(plan.deadline)
         log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
         try:
-            return self._command.work(plan, self.places, self._redact)
+            return self._command.work(plan, context)
         except RunFailed:
             raise
         except Exception as error:
-            log.error("%s", self._redact(traceback.format_exc()))
+            log.error("%s", context.redact(traceback.format_exc()))
             raise self._unexpected(error) from error
 
     def _unexpected(self, error: Exception) -> RunFailed:
-        words = sentence(self._redact(f"{type(error).__name__}: {error}"), 300)
+        words = sentence(self.context.redact(f"{type(error).__name__}: {error}"), 300)
         return RunFailed(
-            Reason.INTERNAL_ERROR, f"The runner met something it was not made for ({words}): please report it."
+            Reason.INTERNAL_ERROR, f"The runner failed with an unexpected error ({words}): please report it."
         )

@@ -1,8 +1,8 @@
-"""SIGTERM and the deadline end a run by an exception in the main thread, once, and never inside the commit.
+"""SIGTERM and the deadline end a run by an exception in the main thread: once, and never during the commit.
 
-The handler takes itself off before it raises, so that what cleans up is not interrupted in its turn. The exception is none that
-`except Exception` catches, since it may rise inside a library that swallows those; and should it be lost all the same (inside a
-finaliser Python prints exceptions and goes on), `require_none` raises it again.
+The handler takes itself off before it raises, so that nothing interrupts the clean-up. `except Exception` does not catch the exception, since
+it may be raised inside a library that swallows what it catches. Where Python itself swallows exceptions, as in a finaliser, the exception is
+lost until `require_none` raises it again.
 """
 
 import signal
@@ -13,86 +13,87 @@ from types import FrameType
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
-_told: "list[Interrupted]" = []
-_noted: list[int] = []
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(BaseException):
-    """The run is to end now. `failure` says why."""
+    """The run must end now. `failure` says why."""
 
     def __init__(self, failure: RunFailed) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
 
-def shield() -> None:
-    """From here on nothing interrupts: the bundle is about to get its name, or the end is already being reported."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def only_note() -> None:
-    """From here on, being told to stop is no more than a hint to be quick: what matters is done."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda told, _frame: _noted.append(told))
-
-
-def is_noted() -> bool:
-    return bool(_noted)
-
-
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """How a program says that it had to end too early."""
+    """How a command says that it had to end too early."""
 
     before: str
-    """What was not yet so, and what that means."""
+    """What had not happened yet, and what that means: it follows "before"."""
     remedy: str
     """What helps when it was the deadline."""
 
 
-A_BACKUP = Unfinished(
-    "the bundle was complete, and nothing was kept of it",
-    "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod",
-)
+class Signals:
+    """How this process takes its signals. Handlers belong to the whole process, so only one object of this class may be in use."""
 
+    def __init__(self, unfinished: Unfinished) -> None:
+        self._unfinished = unfinished
+        self._interruption: Interrupted | None = None
+        self._is_stop_requested = False
 
-def listen(unfinished: Unfinished = A_BACKUP) -> None:
-    """End the run when the pod is told to stop."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        _raise_on(number, lambda: _stopped(unfinished))
+    def listen(self) -> None:
+        """From here on the run ends when the pod is told to stop."""
+        for number in _STOPPING:
+            self._raise_on(number, self._stopped)
 
+    def stop_at(self, deadline: datetime) -> None:
+        left = (deadline - datetime.now(UTC)).total_seconds()
+        if left <= 0:
+            raise self._too_late()
+        self._raise_on(signal.SIGALRM, self._too_late)
+        signal.setitimer(signal.ITIMER_REAL, left)
 
-def stop_at(deadline: datetime, unfinished: Unfinished = A_BACKUP) -> None:
-    left = (deadline - datetime.now(UTC)).total_seconds()
-    if left <= 0:
-        raise _too_late(unfinished)
-    _raise_on(signal.SIGALRM, lambda: _too_late(unfinished))
-    signal.setitimer(signal.ITIMER_REAL, left)
+    def block(self) -> None:
+        """From here on nothing interrupts: the bundle is about to get its name, or the end is already being reported."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in (*_STOPPING, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
 
+    def defer(self) -> None:
+        """From here on a signal to stop is only noted: what matters is done, and what is left should be quick."""
+        for number in _STOPPING:
+            signal.signal(number, self._note)
 
-def require_none() -> None:
-    """Raises what was raised before, and got lost."""
-    for told in _told:
-        raise told
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether there was a signal to stop since `defer`."""
+        return self._is_stop_requested
 
+    def require_none(self) -> None:
+        """Raises an interruption again that was raised before and got lost."""
+        if self._interruption:
+            raise self._interruption
 
-def _raise_on(number: signal.Signals, failure: Callable[[], RunFailed]) -> None:
-    def handler(_number: int, _frame: FrameType | None) -> None:
-        shield()
-        _told.append(Interrupted(failure()))
-        raise _told[0]
+    def _raise_on(self, number: signal.Signals, failure: Callable[[], RunFailed]) -> None:
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            self.block()
+            self._interruption = Interrupted(failure())
+            raise self._interruption
 
-    signal.signal(number, handler)
+        signal.signal(number, handler)
 
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stop_requested = True
 
-def _stopped(unfinished: Unfinished) -> RunFailed:
-    return RunFailed(
-        Reason.INTERRUPTED, f"The pod was told to stop (deleted, evicted or drained) before {unfinished.before}."
-    )
+    def _stopped(self) -> RunFailed:
+        return RunFailed(
+            Reason.INTERRUPTED,
+            f"The pod was told to stop (deleted, evicted or drained) before {self._unfinished.before}.",
+        )
 
-
-def _too_late(unfinished: Unfinished) -> RunFailed:
-    return RunFailed(Reason.DEADLINE_EXCEEDED, f"The deadline passed before {unfinished.before}: {unfinished.remedy}.")
+    def _too_late(self) -> RunFailed:
+        return RunFailed(
+            Reason.DEADLINE_EXCEEDED,
+            f"The deadline passed before {self._unfinished.before}: {self._unfinished.remedy}.",
+        )

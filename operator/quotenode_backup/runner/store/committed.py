@@ -12,10 +12,10 @@ from quotenode_backup.contract.results import BackupResult, StoredBundle, Stored
 from quotenode_backup.domain.retention import CLOCKS_APART
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
-from quotenode_backup.runner.process import plan_io as plans
+from quotenode_backup.runner.process import plan_io
 from quotenode_backup.runner.process.display import shown
-from quotenode_backup.runner.store.destination import Folder
-from quotenode_backup.runner.store.folder import Shelf, opened
+from quotenode_backup.runner.store.destination import Destination
+from quotenode_backup.runner.store.folder import BundleFolder
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ MOST_CANDIDATES = 3
 
 
 def find(
-    folder: Folder, plan: BackupPlan, system_identifier: int, flaw: Callable[[Shelf, CommitRecord], str]
+    folder: BundleFolder, plan: BackupPlan, system_identifier: int, flaw: Callable[[BundleFolder, CommitRecord], str]
 ) -> CommitRecord | None:
     """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle that has a flaw stays as it is."""
-    with _listed(), opened(folder.path) as shelf:
-        candidates = (record for record in shelf.committed() if _is_of_run(plan, system_identifier, record))
+    with _listed():
+        candidates = (record for record in folder.committed() if _is_of_run(plan, system_identifier, record))
         for record in itertools.islice(candidates, MOST_CANDIDATES):
-            found = flaw(shelf, record)
+            found = flaw(folder, record)
             if not found:
                 return record
             log.warning(
@@ -44,23 +44,23 @@ def _is_of_run(plan: BackupPlan, system_identifier: int, record: CommitRecord) -
     return is_of_target and (record.run_uid, record.started) == (plan.run_uid, to_the_second(plan.started))
 
 
-def last_size(folder: Folder, plan: BackupPlan, system_identifier: int) -> int:
+def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) -> int:
     """The room that the newest bundle of this database with the same volumes takes on the disk. 0 when there is none.
 
     Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
     """
     volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCKS_APART
-    with _listed(), opened(folder.path) as shelf:
+    with _listed():
         alike = [
             record
-            for record in shelf.committed()
+            for record in folder.committed()
             if record.is_of(plan.namespace, target(plan, system_identifier))
             and record.holds == volumes
             and record.completed <= latest
-            and shelf.room(record.bundle.name)
+            and folder.room(record.bundle.name)
         ]
         newest = max(alike, key=lambda record: record.completed, default=None)
-        return shelf.room(newest.bundle.name) if newest else 0
+        return folder.room(newest.bundle.name) if newest else 0
     return 0
 
 
@@ -73,12 +73,12 @@ def _listed() -> Iterator[None]:
         log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
 
 
-def result(plan: BackupPlan, folder: Folder, record: CommitRecord, how: str) -> BackupResult:
+def result(plan: BackupPlan, destination: Destination, record: CommitRecord, how: str) -> BackupResult:
     """`how` ends the sentence about the bundle."""
     name = record.bundle.name
     message = f"{name} ({readable_size(record.bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
-    bundle = stored_bundle(record, folder.below_claim(name))
-    succeeded = plans.succeeded(plan, message, BackupResult)
+    bundle = stored_bundle(record, destination.below_claim(name))
+    succeeded = plan_io.succeeded(plan, message, BackupResult)
     return succeeded.model_copy(update={"bundle": bundle, "notes": record.note_count})
 
 

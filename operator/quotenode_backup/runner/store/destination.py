@@ -1,7 +1,9 @@
-"""The folder of one database's bundles: where it is, whether it can be written to, and whether there is room."""
+"""Where an attempt puts its bundle: whether that can be written to, and whether there is room."""
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,108 +11,137 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
+from quotenode_backup.runner.bundle.writer import ASIDE
+from quotenode_backup.runner.files.folders import NOT_A_FOLDER, LeadsOutside, steps_inside
 from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.store.folder import BundleFolder, opened
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST} | NOT_A_FOLDER
+_PROBE = ".probe"
+_PARTIAL_SUFFIXES = ("", ASIDE, _PROBE, shape.COMMIT_RECORD_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """Where the bundles of the plan's database go."""
+class Claim:
+    """The claim of spec.storage.local."""
 
-    path: Path
-    claim_root: Path
-    claim: str
-    server: str
-    """Tells this database server from one of the same name in another cluster that shares the folder."""
-    mark: str
-    """Tells the partial files of this pod from those of dead ones."""
-
-    @property
-    def partials(self) -> str:
-        """How the partial files of this server's attempts are called, as a pattern."""
-        return f"{shape.PARTIAL_PREFIX}{self.server}-*"
-
-    def partial(self, suffix: str = "") -> Path:
-        return self.path / f"{shape.PARTIAL_PREFIX}{self.server}-{self.mark}{suffix}"
-
-    def below_claim(self, name: str) -> str:
-        return str((self.path / name).relative_to(self.claim_root))
+    name: str
+    root: Path
+    """Where it is mounted."""
 
     def free(self) -> int:
-        found = os.statvfs(self.claim_root)
+        found = os.statvfs(self.root)
         return found.f_bavail * found.f_frsize
 
     def free_in_words(self) -> str:
-        found = os.statvfs(self.claim_root)
-        no_more_names = found.f_files > 0 and found.f_favail == 0
+        found = os.statvfs(self.root)
+        has_no_inodes = found.f_files > 0 and found.f_favail == 0
         return (
-            "its filesystem has no room for another file" if no_more_names else f"{readable_size(self.free())} are free"
+            "its filesystem has no room for another file" if has_no_inodes else f"{readable_size(self.free())} are free"
         )
 
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The folder of the plan's database, and the names of this attempt's partial files in it."""
+
+    claim: Claim
+    path: str
+    """Of the folder, below the root of the claim."""
+    folder: BundleFolder
+    server: str
+    """Tells this database server from one of the same name in another cluster that shares the folder."""
+    pod: str
+    """Tells the partial files of this pod from those of others."""
+
+    @property
+    def partial_prefix(self) -> str:
+        """How the names of all partial files begin that attempts on this server write."""
+        return f"{shape.PARTIAL_PREFIX}{self.server}-"
+
+    def partial(self, suffix: str = "") -> str:
+        return f"{self.partial_prefix}{self.pod}{suffix}"
+
+    @property
+    def partials(self) -> list[str]:
+        """The names of all partial files that this attempt may have."""
+        return [self.partial(suffix) for suffix in _PARTIAL_SUFFIXES]
+
+    def create(self, suffix: str = "") -> int:
+        return self.folder.create(self.partial(suffix))
+
+    def remove(self, suffix: str = "") -> None:
+        self.folder.unlink(self.partial(suffix))
+
+    def below_claim(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
     def written(self) -> int:
-        """By this attempt, so far."""
-        return sum(path.lstat().st_blocks * 512 for path in self.path.glob(f"{self.partial().name}*"))
+        """Bytes on the disk that are this attempt's so far."""
+        found = (self.folder.status(name) for name in self.partials)
+        return sum(status.st_blocks * 512 for status in found if status)
 
 
-def prepare(root: Path, plan: BackupPlan, server: str, mark: str) -> Folder:
-    name = plan.target.bundle_folder
-    claim_root = root.resolve()
-    folder = Folder(_inside(claim_root, plan) / name, claim_root, plan.local.claim_name, server, mark)
+@contextmanager
+def prepared(root: Path, plan: BackupPlan, server: str, pod: str) -> Iterator[Destination]:
+    """`root`: where the claim is mounted. Folders that are missing are created."""
+    claim = Claim(plan.local.claim_name, root)
+    with ExitStack() as stack:
+        try:
+            steps = (*_steps(root, plan), plan.target.bundle_folder)
+            folder = stack.enter_context(opened(root, steps, create=True))
+        except OSError as error:
+            raise not_stored(claim, error) from error
+        yield Destination(claim, "/".join(steps), folder, server, pod)
+
+
+def _steps(root: Path, plan: BackupPlan) -> tuple[str, ...]:
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        if folder.path.is_symlink():
-            raise NotADirectoryError(errno.ELOOP, "its folder for this database is a link")
-    except OSError as error:
-        raise not_stored(folder, error) from error
-    return folder
-
-
-def _inside(root: Path, plan: BackupPlan) -> Path:
-    path = (root / plan.local.sub_path).resolve()
-    if not path.is_relative_to(root):
+        return steps_inside(root, plan.local.sub_path, strict=False)
+    except LeadsOutside as error:
         raise RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
             f"Folder {shown(plan.local.sub_path)} leads out of claim {plan.local.claim_name} by a link: "
             "correct spec.storage.local.subPath.",
-        )
-    return path
+        ) from error
 
 
-def require_writable(folder: Folder) -> None:
+def require_writable(destination: Destination) -> None:
     """Only after `clear_away`: what a dead attempt left may be what fills the disk."""
-    path = folder.partial(".probe")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+    descriptor = destination.create(_PROBE)
     try:
         os.write(descriptor, b"\0")
     finally:
         os.close(descriptor)
-    path.unlink()
+    destination.remove(_PROBE)
 
 
-def not_stored(folder: Folder, error: OSError) -> RunFailed:
-    """What an error of writing to the destination means."""
+def require_space(claim: Claim, least: int) -> None:
+    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word."""
+    if claim.free() < least:
+        raise no_space(claim, f"it needs about {readable_size(least)} at the very least")
+
+
+def not_stored(claim: Claim, error: OSError, written: int = 0) -> RunFailed:
+    """What an error of writing to the destination means. `written`: bytes that were written before it."""
     if error.errno in _FULL:
-        return no_space(folder, f"the disk or quota is full after {readable_size(folder.written())} of it")
+        return no_space(claim, f"the disk or quota is full after {readable_size(written)} of it")
     said = error.strerror or str(error)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+    if error.errno in NOT_A_FOLDER:
+        said = f"{said}: a link or a file is in the place of a folder"
+    if error.errno in _NOT_WRITABLE:
         return RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
-            f"User id {os.geteuid()} cannot write to claim {folder.claim} of spec.storage.local ({said}): set "
+            f"User id {os.geteuid()} cannot write to claim {claim.name} of spec.storage.local ({said}): set "
             "spec.pod.fsGroup or spec.pod.runAsUser to one that may, or repair the folder's owner.",
         )
-    return RunFailed(Reason.IO_ERROR, f"Writing to claim {folder.claim} of spec.storage.local failed: {said}.")
+    return RunFailed(Reason.IO_ERROR, f"Writing to claim {claim.name} of spec.storage.local failed: {said}.")
 
 
-def no_space(folder: Folder, why: str) -> RunFailed:
+def no_space(claim: Claim, why: str) -> RunFailed:
     return RunFailed(
         Reason.NO_SPACE,
-        f"Claim {folder.claim} of spec.storage.local is too full for this backup: {why}, {folder.free_in_words()}. "
+        f"Claim {claim.name} of spec.storage.local is too full for this backup: {why}, {claim.free_in_words()}. "
         "Enlarge the claim or remove old bundles.",
     )
-
-
-def require_space(folder: Folder, least: int) -> None:
-    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word."""
-    if folder.free() < least:
-        raise no_space(folder, f"it needs about {readable_size(least)} at the very least")

@@ -1,10 +1,7 @@
-"""The folder of one database's bundles, and how one is removed from it so that whoever dies in between leaves nothing false.
+"""The folder that holds the bundles of one database.
 
-First the commit record gets another name: from then on there is no backup of that name. Then bundle and checksum file go, and last
-the record under its other name, so that whoever comes next finds what is left to do, and whose bundle it was.
-
-All in one open folder, by names without a slash: no link can lead it elsewhere. What stands under one of our names and is no regular file
-is not ours, and stays.
+It is opened once and used through its descriptor, with names that have no slash: no link can lead elsewhere. Other programs may write into the
+folder too, so an entry that has one of our names and is not a regular file is not ours, and stays.
 """
 
 import errno
@@ -12,7 +9,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -26,76 +23,108 @@ from quotenode_backup.runner.process.display import shown
 log = logging.getLogger(__name__)
 
 _HIDDEN = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
-"""Of records of bundles that are not there yet, or not any more."""
-
-
-def tombstone_name(bundle: str) -> str:
-    return f"{REMOVED_PREFIX}{bundle}{shape.COMMIT_RECORD_SUFFIX}"
+"""Prefixes of records whose bundle is not there yet, or is being removed."""
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+"""O_NONBLOCK: opening must not wait when a pipe stands under the name."""
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["Shelf"]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def opened(root: Path, names: Sequence[str] = (), *, create: bool = False) -> Iterator["BundleFolder"]:
+    """The folder that `names` lead to from `root`, without a link on the way. `create`: make the folders that are missing."""
+    descriptor = descend(root, names, create=create)
     try:
-        yield Shelf(descriptor)
+        yield BundleFolder(descriptor)
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def reached(root: Path, folders: Sequence[str], *, removes_links: bool = False) -> Iterator["Shelf | None"]:
-    """The folder that these names lead to, without a link on the way. None when there is no such folder."""
-    try:
-        descriptor = descend(root, folders)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield Shelf(descriptor, removes_links)
-    finally:
-        os.close(descriptor)
+def reached(root: Path, names: Sequence[str]) -> Iterator["BundleFolder | None"]:
+    """The same, or None when there is no such folder."""
+    with ExitStack() as stack:
+        folder = None
+        with suppress(FileNotFoundError):
+            folder = stack.enter_context(opened(root, names))
+        yield folder
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """The open folder of one database's bundles. What is not there is no error, everything else is an OSError."""
+class BundleFolder:
+    """An entry that is missing is no error, unless it is opened or renamed. Whatever else goes wrong is an OSError."""
 
     descriptor: int
-    removes_links: bool = False
-    """Whether a link under a bundle's own name may go with it. It is never followed."""
+
+    @contextmanager
+    def reopened(self) -> Iterator["BundleFolder"]:
+        """The same folder for a thread that may outlive this object: the number of a closed descriptor is given to another file."""
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.descriptor)
+        try:
+            yield BundleFolder(descriptor)
+        finally:
+            os.close(descriptor)
 
     def names(self) -> frozenset[str]:
         return frozenset(os.listdir(self.descriptor))  # noqa: PTH208 - of an open folder
 
+    def status(self, name: str) -> os.stat_result | None:
+        """Of the entry itself, also if it is a link."""
+        try:
+            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
     def has(self, name: str) -> bool:
-        """Whether anything stands under the name."""
-        return self._status(name) is not None
+        """Whether there is any entry of this name."""
+        return self.status(name) is not None
+
+    def file_status(self, name: str) -> os.stat_result | None:
+        """None when the entry is not a regular file."""
+        status = self.status(name)
+        return status if status and stat.S_ISREG(status.st_mode) else None
 
     def size(self, name: str) -> int | None:
-        """None when it is not a regular file."""
-        status = self._status(name)
-        return status.st_size if status and stat.S_ISREG(status.st_mode) else None
+        """None when the entry is not a regular file."""
+        status = self.file_status(name)
+        return status.st_size if status else None
 
     def room(self, name: str) -> int:
-        """What a regular file takes on the disk: a sparse one may look larger."""
-        status = self._status(name)
-        return min(status.st_size, status.st_blocks * 512) if status and stat.S_ISREG(status.st_mode) else 0
+        """The bytes that a regular file takes on the disk: a sparse one may look larger."""
+        status = self.file_status(name)
+        return min(status.st_size, status.st_blocks * 512) if status else 0
+
+    def is_same_file(self, one: str, other: str) -> bool:
+        """Whether both are names of one regular file."""
+        first, second = self.file_status(one), self.file_status(other)
+        return first is not None and second is not None and os.path.samestat(first, second)
+
+    def is_pinned(self, bundle: str) -> bool:
+        return self.has(f"{bundle}{PIN_SUFFIX}")
+
+    def file(self, name: str) -> FileIO:
+        """A regular file, opened for reading."""
+        file = FileIO(os.open(name, _READ, dir_fd=self.descriptor))
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise not_a_file(name)
+        return file
 
     def record(self, name: str, bundle: str = "") -> CommitRecord | NewerRecord | None:
-        """The commit record `name`, if it is one, and of that bundle if that matters."""
+        """None unless `name` is a commit record. `bundle`: None as well unless the record is of this bundle."""
         size = self.size(name)
         if size is None or size > LARGEST_RECORD:
             return None
         try:
             with self.file(name) as file:
                 record = parse_record(file.read(LARGEST_RECORD + 1))
-        except FileNotFoundError:  # a backup that is on has just renamed or removed it
+        except FileNotFoundError:  # a backup of the same database has just renamed or removed it
             return None
         is_other = isinstance(record, CommitRecord) and bundle not in ("", record.bundle.name)
         return None if is_other else record
 
     def committed(self) -> Iterator[CommitRecord]:
-        """The records of committed bundles, whether or not these are there. A record that cannot be read is left out, and logged."""
+        """The records of committed bundles, whether or not the bundles are there. A record that cannot be read is logged and left out."""
         for name in sorted(self.names()):
             bundle = name.removesuffix(shape.COMMIT_RECORD_SUFFIX)
             if bundle == name or name.startswith(_HIDDEN):
@@ -108,93 +137,35 @@ class Shelf:
             if isinstance(record, CommitRecord):
                 yield record
 
-    def file(self, name: str) -> FileIO:
-        """A regular file, opened for reading."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = FileIO(os.open(name, flags, dir_fd=self.descriptor))
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
-            raise not_a_file(name)
-        return file
+    def create(self, name: str) -> int:
+        """A descriptor of a new file, for reading and writing."""
+        return os.open(name, _NEW, 0o640, dir_fd=self.descriptor)
 
-    def is_pinned(self, bundle: str) -> bool:
-        return self.has(f"{bundle}{PIN_SUFFIX}")
+    def write(self, name: str, data: bytes) -> None:
+        """Makes `data` the content of a file, and waits until it is on the disk."""
+        with os.fdopen(os.open(name, _REPLACED, 0o640, dir_fd=self.descriptor), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
-    def remove(self, bundle: str) -> None:
-        self._require_ours(bundle)
-        with suppress(FileNotFoundError):
-            self._rename(shape.record_name(bundle), tombstone_name(bundle))
-        self._sync()
-        self.finish(bundle)
+    def link(self, name: str, new: str) -> None:
+        """Gives a file a second name. Raises FileExistsError when that is taken."""
+        os.link(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor, follow_symlinks=False)
 
-    def condemn_unfinished(self, partial_record: str, record: CommitRecord) -> None:
-        """As `remove` begins, for a bundle that has its name but not yet its record. Without its name there is no bundle."""
-        bundle, partial = record.bundle.name, partial_record.removesuffix(shape.COMMIT_RECORD_SUFFIX)
-        if self.has(shape.record_name(bundle)) or self.size(bundle) != record.bundle.size_bytes:
-            return
-        if not self.has(partial) or self._are_one_file(partial, bundle):
-            with suppress(FileNotFoundError):  # then the next backup was faster, and has finished the commit
-                self._rename(partial_record, tombstone_name(bundle))
-            self._unlink(partial)
-            self._sync()
+    def rename(self, name: str, new: str) -> None:
+        os.rename(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
-    def finish(self, bundle: str) -> None:
-        """The rest of a removal, wherever the one before came to its end.
-
-        A bundle whose removal fails, or that was pinned in the meantime, gets its record back. One of the same name with a
-        record is another, and newer.
-        """
-        if not self.has(tombstone_name(bundle)):
-            return
-        if not self.has(shape.record_name(bundle)):
-            if self.is_pinned(bundle) and self.size(bundle) is not None:
-                self._undo(bundle)
-                return
-            try:
-                self._require_ours(bundle)
-                self._unlink(bundle)
-            except OSError:
-                self._undo(bundle)
-                raise
-            if self._is_ours(checksum := f"{bundle}{shape.CHECKSUM_SUFFIX}"):
-                self._unlink(checksum)
-            self._sync()
-        self._unlink(tombstone_name(bundle))
-        self._sync()
-
-    def _undo(self, bundle: str) -> None:
-        with suppress(FileNotFoundError):
-            self._rename(tombstone_name(bundle), shape.record_name(bundle))
-        self._sync()
-
-    def _require_ours(self, bundle: str) -> None:
-        if not self._is_ours(bundle):
-            raise not_a_file(bundle)
-
-    def _is_ours(self, name: str) -> bool:
-        """Whether what stands under the name, if anything does, is of a kind that we put there."""
-        status = self._status(name)
-        is_link = status is not None and stat.S_ISLNK(status.st_mode)
-        return status is None or stat.S_ISREG(status.st_mode) or (is_link and self.removes_links)
-
-    def _are_one_file(self, one: str, other: str) -> bool:
-        first, second = self._status(one), self._status(other)
-        return first is not None and second is not None and os.path.samestat(first, second)
-
-    def _status(self, name: str) -> os.stat_result | None:
-        try:
-            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def _rename(self, old: str, new: str) -> None:
-        os.rename(old, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
-
-    def _unlink(self, name: str) -> None:
+    def unlink(self, name: str) -> None:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.descriptor)
 
-    def _sync(self) -> None:
+    def unlink_file(self, name: str) -> None:
+        """An entry that is not a regular file is not ours, and stays."""
+        if self.file_status(name):
+            self.unlink(name)
+
+    def sync(self) -> None:
+        """Waits until the names in the folder are on the disk."""
         os.fsync(self.descriptor)
 
 

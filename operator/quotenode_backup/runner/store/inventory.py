@@ -9,7 +9,7 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, Kept, mark
 from quotenode_backup.runner.process.display import shown
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store.folder import BundleFolder
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Inventory:
     no_files: list[str] = field(default_factory=list)
     """Has a name of ours, and is a folder, a link or something stranger."""
 
-    def kept(self, shelf: Shelf, own: str) -> Iterator[Kept]:
+    def kept(self, folder: BundleFolder, own: str) -> Iterator[Kept]:
         """What retention chooses from. `own` is the bundle that was stored just now."""
         for name, record in self.records.items():
             yield Kept(
@@ -49,12 +49,12 @@ class Inventory:
                 record.completed,
                 holds=record.holds,
                 is_own=name == own,
-                is_pinned=shelf.is_pinned(name),
+                is_pinned=folder.is_pinned(name),
                 dump=record.database.size_bytes,
                 files=record.files.size_bytes if record.files else 0,
             )
 
-    def survivors(self, shelf: Shelf) -> str | None:
+    def survivors(self, folder: BundleFolder) -> str | None:
         """Read from the disk once more. None as well when a bundle lies there whose run nobody can tell."""
         known: dict[str, CommitRecord | NewerRecord] = {**self.newer, **self.tombstones, **self.others, **self.records}
         unknown = [
@@ -63,10 +63,10 @@ class Inventory:
             *(name for name, record in self.newer.items() if not record.run_uid),
         ]
         try:
-            if any(shelf.size(_bundle_of(name)) is not None for name in unknown):
+            if any(folder.size(_bundle_of(name)) is not None for name in unknown):
                 return None
-            names = shelf.names()
-            there = [name for name in known if shape.record_name(name) in names and shelf.size(name) is not None]
+            names = folder.names()
+            there = [name for name in known if shape.record_name(name) in names and folder.size(name) is not None]
         except OSError:
             return None
         return "".join(mark(known[name].run_uid) for name in there) if len(there) <= MOST_SURVIVORS else None
@@ -85,35 +85,35 @@ class Inventory:
             yield f"{named(list(self.others))}: of another database, server or namespace, left as it is."
 
 
-def trusted(shelf: Shelf, plan: BackupPlan, own: str) -> Inventory:
+def trusted(folder: BundleFolder, plan: BackupPlan, own: str) -> Inventory:
     """Two looks at the folder must agree, and both hold the bundle that was stored just now."""
-    names = shelf.names()
-    if names != shelf.names():
+    names = folder.names()
+    if names != folder.names():
         raise Doubt("two listings of the folder in a row differ")
-    record = shelf.record(shape.record_name(own), own)
+    record = folder.record(shape.record_name(own), own)
     if not isinstance(record, CommitRecord) or record.run_uid != plan.run_uid or shape.record_name(own) not in names:
         raise Doubt("the listing of the folder lacks the bundle of this run")
     found = Inventory()
     for name in sorted(names):
         try:
-            _enter(found, shelf, record, name)
+            _enter(found, folder, record, name)
         except OSError as error:
             log.warning("%s cannot be read: %s", shown(name), error.strerror)
             found.unreadable.append(name)
     return found
 
 
-def _enter(found: Inventory, shelf: Shelf, own: CommitRecord, name: str) -> None:
+def _enter(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
     is_record = name.endswith(shape.COMMIT_RECORD_SUFFIX) and not name.startswith(shape.PARTIAL_PREFIX)
     if is_record:
-        _enter_record(found, shelf, own, name)
-    elif _is_like_ours(name) and shelf.size(name) is None and shelf.has(name):
+        _enter_record(found, folder, own, name)
+    elif _is_like_ours(name) and folder.size(name) is None and folder.has(name):
         found.no_files.append(name)
 
 
-def _enter_record(found: Inventory, shelf: Shelf, own: CommitRecord, name: str) -> None:
+def _enter_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
     bundle = _bundle_of(name)
-    record = shelf.record(name, bundle)
+    record = folder.record(name, bundle)
     if record is None:
         found.no_records.append(name)
     elif isinstance(record, NewerRecord):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from quotenode_backup.contract.manifest import CommitRecord
@@ -19,13 +20,12 @@ from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
-from quotenode_backup.runner.process import signals as interruption
 from quotenode_backup.runner.process.display import sentence, shown
 from quotenode_backup.runner.process.threads import supervise
 from quotenode_backup.runner.store import inventory, stored
-from quotenode_backup.runner.store.destination import Folder
-from quotenode_backup.runner.store.folder import Shelf, opened, tombstone_name
+from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.inventory import Doubt, Inventory, named
+from quotenode_backup.runner.store.removal import Removal, tombstone_name
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,24 @@ REMOVAL_SECONDS = 10.0
 PROBLEM_LIMIT = 240
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What can end a pruning before it is done."""
+
+    check_lock: Callable[[], None]
+    """Raises when the database's lock is lost."""
+    is_stop_requested: Callable[[], bool]
+    """Whether the pod was told to stop."""
+
+
 def apply(
-    folder: Folder, plan: BackupPlan, keep_last: int, own: str, check_lock: Callable[[], None], restorer: Restorer
+    folder: BundleFolder, plan: BackupPlan, keep_last: int, own: str, guard: Guard, restorer: Restorer
 ) -> RetentionOutcome:
     """`own` is the bundle that was stored just now. `restorer` must know the dumps of every release so far.
 
     A disk that hangs is waited for only so long: the work is done by a thread that may be left behind.
     """
-    pruning = Pruning(folder, plan, keep_last, own, check_lock, restorer)
+    pruning = Pruning(folder, plan, keep_last, own, guard, restorer)
     try:
         [outcome] = supervise([pruning.run], kill=pruning.stop, watch=pruning.watch)
     except Exception as error:  # noqa: BLE001 - the bundle is stored, whatever else happens
@@ -54,20 +64,20 @@ def apply(
     return outcome
 
 
-def finish_begun(folder: Folder, plan: BackupPlan, system_identifier: int) -> None:
-    """A bundle that a dead attempt condemned is no backup any more, and takes room that the next one may need.
+def finish_begun(folder: BundleFolder, plan: BackupPlan, system_identifier: int) -> None:
+    """A bundle that a dead attempt marked for removal is no backup any more, and takes room that the next one may need.
 
     What can't go now is told by `apply`, after a success.
     """
-    with suppress(OSError), opened(folder.path) as shelf:
-        for name in sorted(shelf.names()):
+    with suppress(OSError):
+        for name in sorted(folder.names()):
             bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
             if name != tombstone_name(bundle):
                 continue
             with suppress(OSError):
-                record = shelf.record(name, bundle)
+                record = folder.record(name, bundle)
                 if isinstance(record, CommitRecord) and record.is_of(plan.namespace, target(plan, system_identifier)):
-                    shelf.finish(bundle)
+                    Removal(folder).finish(bundle)
 
 
 def clause(outcome: RetentionOutcome | None) -> str:
@@ -85,15 +95,15 @@ def _nothing(problem: str) -> RetentionOutcome:
 class Pruning:
     def __init__(
         self,
-        folder: Folder,
+        folder: BundleFolder,
         plan: BackupPlan,
         keep_last: int,
         own: str,
-        check_lock: Callable[[], None],
+        guard: Guard,
         restorer: Restorer,
     ) -> None:
-        self._path, self._plan, self._keep_last = folder.path, plan, keep_last
-        self._own, self._check_lock, self._restorer = own, check_lock, restorer
+        self._folder, self._plan, self._keep_last = folder, plan, keep_last
+        self._own, self._guard, self._restorer = own, guard, restorer
         left = (plan.deadline - datetime.now(UTC)) / timedelta(seconds=1)
         self._reading_ends = time.monotonic() + max(0.0, min(RECHECK_SECONDS, left))
         self._stopped = threading.Event()
@@ -112,26 +122,28 @@ class Pruning:
 
     def run(self) -> RetentionOutcome:
         try:
-            with opened(self._path) as shelf:
-                return self._prune(shelf, inventory.trusted(shelf, self._plan, self._own))
+            with self._folder.reopened() as folder:
+                return self._prune(folder, inventory.trusted(folder, self._plan, self._own))
         except Doubt as doubt:
             return _nothing(f"No older bundle was removed: {doubt}.")
         except OSError as error:
             return _nothing(f"No older bundle was removed, since the folder cannot be read: {error.strerror}.")
 
-    def _prune(self, shelf: Shelf, found: Inventory) -> RetentionOutcome:
+    def _prune(self, folder: BundleFolder, found: Inventory) -> RetentionOutcome:
         choice = Choice()
         try:
-            self._go_through(found.tombstones, lambda name: self._finish(shelf, name))
-            choice = choose(found.kept(shelf, self._own), self._keep_last, lambda one: self._is_good(shelf, found, one))
-            self._go_through([kept.name for kept in choice.remove], lambda name: self._remove(shelf, name))
+            self._go_through(found.tombstones, lambda name: self._finish(folder, name))
+            choice = choose(
+                found.kept(folder, self._own), self._keep_last, lambda one: self._is_good(folder, found, one)
+            )
+            self._go_through([kept.name for kept in choice.remove], lambda name: self._remove(folder, name))
         except RunFailed as failure:
             self._failures.insert(0, failure.message.removesuffix("."))
         except OSError as error:
             self._failures.insert(0, _words(error))
         problems = " ".join([*self._not_removed(), *_about(choice), *found.oddities()])
         return RetentionOutcome(
-            survivors=found.survivors(shelf),
+            survivors=found.survivors(folder),
             pruned=self.pruned,
             problem=sentence(problems, PROBLEM_LIMIT) or None,
         )
@@ -151,48 +163,48 @@ class Pruning:
             more = f", and {len(self._failures) - 1} more" if len(self._failures) > 1 else ""
             yield f"Not every older bundle was removed: {self._failures[0]}{more}."
 
-    def _is_good(self, shelf: Shelf, found: Inventory, kept: Kept) -> bool:
+    def _is_good(self, folder: BundleFolder, found: Inventory, kept: Kept) -> bool:
         record = found.records[kept.name]
         try:
-            flaw = self._flaw(shelf, record)
+            flaw = self._flaw(folder, record)
         except OSError as error:
             flaw = f"it cannot be read: {error.strerror}"
         if flaw:
             log.warning("Bundle %s does not count: %s", shown(kept.name), flaw)
         return not flaw
 
-    def _flaw(self, shelf: Shelf, record: CommitRecord) -> str:
+    def _flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
         """When there is no time to read a bundle to its end, it is judged by its size and its beginning."""
         self._reading = Reading(self._restorer, lists_only=True, is_over=lambda: self._is_over(self._reading_ends))
         try:
-            return stored.flaw(shelf, record, self._reading)
+            return stored.flaw(folder, record, self._reading)
         except Stopped:
             log.warning(
                 "Bundle %s has the right size, and there was no time to read it again", shown(record.bundle.name)
             )
-            return "a part of it was never written" if stored.has_holes(shelf, record) else ""
+            return "a part of it was never written" if stored.has_holes(folder, record) else ""
 
     def _is_over(self, end: float) -> bool:
-        return self._stopped.is_set() or interruption.is_noted() or time.monotonic() >= end
+        return self._stopped.is_set() or self._guard.is_stop_requested() or time.monotonic() >= end
 
-    def _finish(self, shelf: Shelf, name: str) -> None:
+    def _finish(self, folder: BundleFolder, name: str) -> None:
         """What a dead attempt began."""
-        shelf.finish(name)
-        self._count_if_gone(shelf, name)
+        Removal(folder).finish(name)
+        self._count_if_gone(folder, name)
 
-    def _remove(self, shelf: Shelf, name: str) -> None:
-        if not shelf.is_pinned(name):
+    def _remove(self, folder: BundleFolder, name: str) -> None:
+        if not folder.is_pinned(name):
             log.info("Removing bundle %s", shown(name))
-            shelf.remove(name)
-            self._count_if_gone(shelf, name)
+            Removal(folder).remove(name)
+            self._count_if_gone(folder, name)
 
     def _go_on(self) -> None:
         if self._is_over(self._reading_ends + REMOVAL_SECONDS):
             raise TimeoutError(None, "the run had to end, and the next one goes on with it")
-        self._check_lock()
+        self._guard.check_lock()
 
-    def _count_if_gone(self, shelf: Shelf, name: str) -> None:
-        self.pruned += not shelf.has(name)
+    def _count_if_gone(self, folder: BundleFolder, name: str) -> None:
+        self.pruned += not folder.has(name)
 
 
 def _about(choice: Choice) -> Iterator[str]:

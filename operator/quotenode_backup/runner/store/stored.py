@@ -9,16 +9,16 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.reader import Contents, Mismatch, Reading
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store.folder import BundleFolder
 
 
-def flaw(shelf: Shelf, record: CommitRecord, reading: Reading) -> str:
+def flaw(folder: BundleFolder, record: CommitRecord, reading: Reading) -> str:
     """What is wrong with the bundle that a commit record speaks of; empty when nothing is. Raises Stopped when the reading was ended."""
     bundle = record.bundle
-    if shelf.size(bundle.name) != bundle.size_bytes:
+    if folder.size(bundle.name) != bundle.size_bytes:
         return "it is not a file of the size that its commit record says"
     try:
-        with shelf.file(bundle.name) as file:
+        with folder.file(bundle.name) as file:
             return difference(record, reading.contents(file))
     except Mismatch as mismatch:
         return str(mismatch)
@@ -28,12 +28,12 @@ def flaw(shelf: Shelf, record: CommitRecord, reading: Reading) -> str:
         return f"it cannot be read: {error.strerror}"
 
 
-def has_holes(shelf: Shelf, record: CommitRecord) -> bool:
+def has_holes(folder: BundleFolder, record: CommitRecord) -> bool:
     """A bundle is written without any: a file of the right size that has some was not written to its end.
 
     A filesystem that cannot tell is taken to have none.
     """
-    with shelf.file(record.bundle.name) as file, suppress(OSError):
+    with folder.file(record.bundle.name) as file, suppress(OSError):
         return os.lseek(file.fileno(), 0, os.SEEK_HOLE) < record.bundle.size_bytes
     return False
 

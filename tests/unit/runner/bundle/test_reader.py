@@ -4,14 +4,14 @@ import gzip
 import os
 import random
 import tracemalloc
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.members import Part, tar_header
-from quotenode_backup.runner.bundle.reader import Reading, Restorer
-from quotenode_backup.runner.bundle.reader import read_back as checked
+from quotenode_backup.runner.bundle.reader import Reading, Restorer, read_back
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor
 from tests.unit.runner.bundle.test_members import written
@@ -19,15 +19,17 @@ from tests.unit.runner.bundle.test_members import written
 CONTENT = [[os.urandom(250_000)], [b"small"]]
 
 
-def read_back(path: Path, expected: list[Part]) -> Reading:
+def read(path: Path, expected: list[Part]) -> Reading:
+    """All of a bundle that must hold these members."""
     reading = Reading(Restorer(Client(17, Path("/nowhere")), {"PATH": os.environ["PATH"]}, Redactor()))
-    checked(reading, path, expected)
+    with FileIO(path) as file:
+        read_back(reading, file, expected)
     return reading
 
 
 def test_an_unchanged_bundle_passes(tmp_path: Path) -> None:
     parts = written(tmp_path / "bundle", CONTENT)
-    assert read_back(tmp_path / "bundle", parts).size == (tmp_path / "bundle").stat().st_size
+    assert read(tmp_path / "bundle", parts).size == (tmp_path / "bundle").stat().st_size
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -77,5 +79,5 @@ def test_a_tar_of_countless_members_is_refused_at_once(tmp_path: Path) -> None:
 
 def refused(path: Path, expected: list[Part]) -> None:
     with pytest.raises(RunFailed) as failure:
-        read_back(path, expected)
+        read(path, expected)
     assert failure.value.reason is Reason.READ_BACK_MISMATCH

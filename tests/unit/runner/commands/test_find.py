@@ -12,10 +12,9 @@ from quotenode_backup.contract.plans import SearchPlan
 from quotenode_backup.contract.results import Outcome, SearchResult
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.find import find
-from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
 from tests import bundle_maker
-from tests.unit.fakes.site import make_places, make_plan
+from tests.unit.fakes.site import make_context, make_places, make_plan
 
 CONTENT = b"x" * 3_000_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -47,7 +46,7 @@ def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: 
         "sizeBytes": len(CONTENT),
         "sha256": SHA256,
     }
-    result = find(SearchPlan.model_validate_json(json.dumps(fields | changes)), places, Redactor())
+    result = find(SearchPlan.model_validate_json(json.dumps(fields | changes)), make_context(places))
     assert (result.outcome, result.run_uid) == (Outcome.SUCCEEDED, "anew")
     return result
 

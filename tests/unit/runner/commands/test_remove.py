@@ -13,11 +13,10 @@ from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.remove import remove
-from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store.folder import BundleFolder
 from tests import bundle_maker
-from tests.unit.fakes.site import make_places, make_plan
+from tests.unit.fakes.site import make_context, make_places, make_plan
 
 CONTENT = b"x" * 100
 
@@ -52,7 +51,7 @@ def removed(places: Places, path: str = "shop/", **changes: str) -> str:
         "local": {"claimName": "bundles", "subPath": ""},
         "path": path,
     }
-    return remove(RemovalPlan.model_validate_json(json.dumps(fields | changes)), places, Redactor()).message
+    return remove(RemovalPlan.model_validate_json(json.dumps(fields | changes)), make_context(places)).message
 
 
 def test_the_bundle_of_a_run_that_was_restored_goes_by_the_uid_that_it_was_stored_with(
@@ -70,15 +69,15 @@ def test_a_backup_that_commits_just_now_does_not_hide_the_bundle(
     (folder / "one.tar.gz.manifest.json").write_text(record("mine", "one.tar.gz"))
     live = folder / ".partial-a1b2c3d4-live.manifest.json"
     live.write_text(record("other", "two.tar.gz", b""))
-    size = Shelf.size
+    size = BundleFolder.size
 
-    def commits_after(self: Shelf, name: str) -> int | None:
+    def commits_after(self: BundleFolder, name: str) -> int | None:
         found = size(self, name)
         if name == live.name and live.exists():
             live.rename(folder / "two.tar.gz.manifest.json")
         return found
 
-    monkeypatch.setattr(Shelf, "size", commits_after)
+    monkeypatch.setattr(BundleFolder, "size", commits_after)
     assert "was removed" in removed(places)
     assert not (folder / "one.tar.gz").exists()
 
@@ -88,28 +87,28 @@ def test_a_commit_that_the_next_backup_finishes_just_now_is_removed_all_the_same
 ) -> None:
     dead = folder / ".partial-a1b2c3d4-dead.manifest.json"
     dead.write_text(record("mine", "one.tar.gz"))
-    rename = Shelf._rename
+    rename = BundleFolder.rename
 
-    def finished_before(self: Shelf, old: str, new: str) -> None:
+    def finished_before(self: BundleFolder, old: str, new: str) -> None:
         if old == dead.name:
             dead.rename(folder / "one.tar.gz.manifest.json")
         rename(self, old, new)
 
-    monkeypatch.setattr(Shelf, "_rename", finished_before)
+    monkeypatch.setattr(BundleFolder, "rename", finished_before)
     assert "was removed" in removed(places)
     assert not (folder / "one.tar.gz").exists()
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
     """A file of another user, or a bad sector."""
-    file = Shelf.file
+    file = BundleFolder.file
 
-    def refuse_one(self: Shelf, name: str) -> FileIO:
+    def refuse_one(self: BundleFolder, name: str) -> FileIO:
         if name == refused:
             raise PermissionError(13, "Permission denied")
         return file(self, name)
 
-    monkeypatch.setattr(Shelf, "file", refuse_one)
+    monkeypatch.setattr(BundleFolder, "file", refuse_one)
 
 
 @pytest.mark.parametrize("strange", ["a.tar.gz.manifest.json", ".partial-a1b2c3d4-dead.manifest.json"])

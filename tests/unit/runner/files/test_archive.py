@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import quotenode_backup
 from quotenode_backup.domain.reasons import Exit, Reason
-from quotenode_backup.runner.files.archive import NOTES_KEPT, Account
+from quotenode_backup.runner.files.account import NOTES_KEPT, Account
 from tests.unit.fakes.site import content_of
 
 PACKAGE = str(Path(quotenode_backup.__path__[0]).parent)

@@ -11,10 +11,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from quotenode_backup.contract.plans import Compression
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.bundle.components import connection_string, dump_failure
 from quotenode_backup.runner.postgres import clients
-from quotenode_backup.runner.postgres.clients import Client
+from quotenode_backup.runner.postgres.clients import Client, connection_string
 from quotenode_backup.runner.postgres.credentials import Credentials
+from quotenode_backup.runner.postgres.dump_failure import dump_failure
 from quotenode_backup.runner.postgres.refusals import refusal
 from quotenode_backup.runner.postgres.server import Server
 from quotenode_backup.runner.postgres.sessions import lock_key

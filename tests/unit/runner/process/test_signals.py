@@ -12,8 +12,9 @@ PACKAGE = str(Path(quotenode_backup.__path__[0]).parent)
 START = """
 import os, signal
 from datetime import UTC, datetime, timedelta
-from quotenode_backup.runner.process import signals as interruption
-interruption.listen()
+from quotenode_backup.runner.process.signals import Interrupted, Signals, Unfinished
+signals = Signals(Unfinished("the row was written", "it is tried again"))
+signals.listen()
 
 def told_to_stop():
     os.kill(os.getpid(), signal.SIGTERM)
@@ -33,7 +34,7 @@ try:
         told_to_stop()
     except Exception:
         print("swallowed")
-except interruption.Interrupted as end:
+except Interrupted as end:
     print(end.failure.reason)
 """
     assert outcome(program) == "Interrupted"
@@ -47,18 +48,18 @@ class Finalised:
 
 Finalised()
 try:
-    interruption.require_none()
-except interruption.Interrupted as end:
+    signals.require_none()
+except Interrupted as end:
     print(end.failure.reason)
 """
     assert outcome(program) == "Interrupted"
 
 
-@pytest.mark.parametrize("before", ["", "told = []\ntry: told_to_stop()\nexcept interruption.Interrupted: pass"])
+@pytest.mark.parametrize("before", ["", "told = []\ntry: told_to_stop()\nexcept Interrupted: pass"])
 def test_behind_the_shield_and_after_the_first_nothing_interrupts(before: str) -> None:
     program = f"""
-interruption.stop_at(datetime.now(UTC) + timedelta(seconds=30))
-{before or "interruption.shield()"}
+signals.stop_at(datetime.now(UTC) + timedelta(seconds=30))
+{before or "signals.block()"}
 told_to_stop()
 signal.raise_signal(signal.SIGALRM)
 print("went on")
@@ -68,10 +69,10 @@ print("went on")
 
 def test_a_deadline_that_passes_interrupts() -> None:
     program = """
-interruption.stop_at(datetime.now(UTC) + timedelta(milliseconds=50))
+signals.stop_at(datetime.now(UTC) + timedelta(milliseconds=50))
 try:
     signal.pause()
-except interruption.Interrupted as end:
+except Interrupted as end:
     print(end.failure.reason)
 """
     assert outcome(program) == "DeadlineExceeded"
@@ -79,22 +80,20 @@ except interruption.Interrupted as end:
 
 def test_when_what_matters_is_done_it_is_no_more_than_a_hint() -> None:
     program = """
-interruption.shield()
-interruption.only_note()
-print(interruption.is_noted(), end=" ")
+signals.block()
+signals.defer()
+print(signals.is_stop_requested, end=" ")
 told_to_stop()
-print(interruption.is_noted())
+print(signals.is_stop_requested)
 """
     assert outcome(program) == "False True"
 
 
 def test_each_program_says_in_its_own_words_what_was_not_done() -> None:
     program = """
-words = interruption.Unfinished("the row was written", "it is tried again")
-interruption.listen(words)
 try:
     told_to_stop()
-except interruption.Interrupted as end:
+except Interrupted as end:
     print(end.failure.message)
 """
     assert outcome(program) == "The pod was told to stop (deleted, evicted or drained) before the row was written."

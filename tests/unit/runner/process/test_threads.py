@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from quotenode_backup.runner.process import threads as supervision
+from quotenode_backup.runner.process import threads
 from quotenode_backup.runner.process.threads import Every, supervise, within
 
 
@@ -38,7 +38,7 @@ def test_the_first_failure_stops_the_rest() -> None:
 
 
 def test_the_watch_can_end_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(threads, "LOOK_EVERY_SECONDS", 0.01)
     stopped = threading.Event()
 
     def watch() -> None:

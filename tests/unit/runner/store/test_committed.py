@@ -1,6 +1,7 @@
 """What of all that says it is of a run is taken for its bundle, and which bundle tells how much room the next one needs."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ import pytest
 
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading
 from quotenode_backup.runner.bundle.writer import PartialBundle
-from quotenode_backup.runner.store import committed, destination
+from quotenode_backup.runner.files.account import Account
+from quotenode_backup.runner.store import committed
 from quotenode_backup.runner.store.commit import commit
-from quotenode_backup.runner.store.destination import Folder
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.store.destination import Destination
+from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 from tests import bundle_maker
-from tests.unit.fakes.site import DUMP, STARTED, make_places, make_plan, make_restorer
+from tests.unit.fakes.site import DUMP, STARTED, a_destination, folder_of, make_plan, make_restorer
 
 SYSTEM = 7_000_000_000_000_000_001
 FILES = b"files"
@@ -31,50 +34,53 @@ def plan() -> BackupPlan:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, plan: BackupPlan) -> Folder:
-    return destination.prepare(make_places(tmp_path).destination, plan, "a1b2c3d4", "pod-1")
+def destination(tmp_path: Path, plan: BackupPlan) -> Iterator[Destination]:
+    with a_destination(tmp_path, plan) as destination:
+        yield destination
 
 
-def put(folder: Folder, plan: BackupPlan, dump: bytes = DUMP, **changes: Any) -> CommitRecord:
+@pytest.fixture
+def folder(destination: Destination) -> Path:
+    return folder_of(destination)
+
+
+def put(folder: Path, plan: BackupPlan, dump: bytes = DUMP, **changes: Any) -> CommitRecord:
     """The bundle of the plan's run, but for what is changed."""
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, dump, FILES).model_copy(update=changes)
-    return bundle_maker.put(folder.path / NAME, made, dump, FILES)
+    return bundle_maker.put(folder / NAME, made, dump, FILES)
 
 
-def found(folder: Folder, plan: BackupPlan) -> CommitRecord | None:
-    restorer = make_restorer(folder.claim_root)
+def found(destination: Destination, plan: BackupPlan) -> CommitRecord | None:
+    restorer = make_restorer(destination.claim.root)
 
-    def read(shelf: Shelf, record: CommitRecord) -> str:
-        return flaw(shelf, record, Reading(restorer))
+    def read(folder: BundleFolder, record: CommitRecord) -> str:
+        return flaw(folder, record, Reading(restorer))
 
-    return committed.find(folder, plan, SYSTEM, read)
+    return committed.find(destination.folder, plan, SYSTEM, read)
 
 
-def test_the_bundle_of_an_earlier_attempt_is_found(folder: Folder, plan: BackupPlan) -> None:
+def test_the_bundle_of_an_earlier_attempt_is_found(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     mine = put(folder, plan)
-    assert found(folder, plan) == mine
+    assert found(destination, plan) == mine
 
 
-def test_what_a_backup_writes_passes(folder: Folder, plan: BackupPlan) -> None:
-    account = {"files": 1, "folders": 0, "links": 0, "bytes": 5, "note_count": 0, "notes": []}
-    with PartialBundle(folder, plan) as bundle:
-        parts = {}
-        for segment, content in ((bundle.files_segment(), FILES), (bundle.dump_segment(), DUMP)):
-            segment.write(memoryview(content))
-            part = segment.close()
-            parts[part.name] = part
-        manifest = bundle.finish(parts, account, {"server": "17.10"}, SYSTEM)
-    written = folder.partial().read_bytes()
-    mine = commit(folder, manifest.recorded(NAME, len(written), bundle_maker.sha256(written)))
-    assert found(folder, plan) == mine
+def test_what_a_backup_writes_passes(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+    with PartialBundle(destination, plan) as bundle:
+        for member, content in ((shape.FILES, FILES), (shape.DUMP, DUMP)):
+            bundle.open(member).write(memoryview(content))
+            bundle.close(member)
+        manifest = bundle.finish(Account(files=1, bytes=5), {"server": "17.10"}, SYSTEM)
+    written = (folder / destination.partial()).read_bytes()
+    mine = commit(destination, manifest.recorded(NAME, len(written), bundle_maker.sha256(written)))
+    assert found(destination, plan) == mine
 
 
-def test_in_whatever_order_its_members_are(folder: Folder, plan: BackupPlan) -> None:
+def test_in_whatever_order_its_members_are(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     members = bundle_maker.members(made, DUMP, FILES)
-    bundle_maker.pack(folder.path / NAME, {name: members[name] for name in sorted(members)})
-    mine = bundle_maker.record(folder.path / NAME, made)
-    assert found(folder, plan) == mine
+    bundle_maker.pack(folder / NAME, {name: members[name] for name in sorted(members)})
+    mine = bundle_maker.record(folder / NAME, made)
+    assert found(destination, plan) == mine
 
 
 @pytest.mark.parametrize(
@@ -87,28 +93,28 @@ def test_in_whatever_order_its_members_are(folder: Folder, plan: BackupPlan) -> 
     ],
 )
 def test_that_of_another_run_namespace_start_or_server_is_not(
-    folder: Folder, plan: BackupPlan, changes: dict[str, Any]
+    destination: Destination, folder: Path, plan: BackupPlan, changes: dict[str, Any]
 ) -> None:
     put(folder, plan, **changes)
-    assert found(folder, plan) is None
+    assert found(destination, plan) is None
 
 
-def test_twelve_bytes_and_a_record_are_no_bundle(folder: Folder, plan: BackupPlan) -> None:
-    (folder.path / NAME).write_bytes(b"twelve bytes")
-    bundle_maker.record(folder.path / NAME, bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP))
-    assert found(folder, plan) is None
-    assert (folder.path / NAME).read_bytes() == b"twelve bytes"
+def test_twelve_bytes_and_a_record_are_no_bundle(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+    (folder / NAME).write_bytes(b"twelve bytes")
+    bundle_maker.record(folder / NAME, bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP))
+    assert found(destination, plan) is None
+    assert (folder / NAME).read_bytes() == b"twelve bytes"
 
 
-def test_what_pg_restore_cannot_read_is_no_bundle(folder: Folder, plan: BackupPlan) -> None:
+def test_what_pg_restore_cannot_read_is_no_bundle(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     put(folder, plan, dump=b"no dump")
-    assert found(folder, plan) is None
+    assert found(destination, plan) is None
 
 
 @pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])
 @pytest.mark.parametrize("how", ["changed", "missing", "twice"])
 def test_a_member_that_is_not_as_the_record_says_is_found(
-    folder: Folder, plan: BackupPlan, member: str, how: str
+    destination: Destination, folder: Path, plan: BackupPlan, member: str, how: str
 ) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     members = bundle_maker.members(made, DUMP, FILES)
@@ -118,44 +124,46 @@ def test_a_member_that_is_not_as_the_record_says_is_found(
         del members[member]
     else:
         members[f"{member}.more"] = members[member]
-    bundle_maker.pack(folder.path / NAME, members)
-    bundle_maker.record(folder.path / NAME, made)
-    assert found(folder, plan) is None
+    bundle_maker.pack(folder / NAME, members)
+    bundle_maker.record(folder / NAME, made)
+    assert found(destination, plan) is None
 
 
-def test_a_manifest_inside_that_tells_another_story_is_found(folder: Folder, plan: BackupPlan) -> None:
+def test_a_manifest_inside_that_tells_another_story_is_found(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
     theirs = bundle_maker.manifest(target(plan, SYSTEM), "another", STARTED, DUMP, FILES)
     mine = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
-    bundle_maker.pack(folder.path / NAME, bundle_maker.members(theirs, DUMP, FILES))
-    bundle_maker.record(folder.path / NAME, mine)
-    assert found(folder, plan) is None
+    bundle_maker.pack(folder / NAME, bundle_maker.members(theirs, DUMP, FILES))
+    bundle_maker.record(folder / NAME, mine)
+    assert found(destination, plan) is None
 
 
-def test_a_link_is_not_followed(folder: Folder, plan: BackupPlan) -> None:
+def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     put(folder, plan)
-    (folder.path / NAME).rename(folder.claim_root / "elsewhere")
-    (folder.path / NAME).symlink_to(folder.claim_root / "elsewhere")
-    assert found(folder, plan) is None
+    (folder / NAME).rename(destination.claim.root / "elsewhere")
+    (folder / NAME).symlink_to(destination.claim.root / "elsewhere")
+    assert found(destination, plan) is None
 
 
 def test_a_good_one_is_found_beside_what_cannot_be_read(
-    folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
+    destination: Destination, folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = put(folder, plan)
     forbidden = "a.tar.gz.manifest.json"
-    (folder.path / forbidden).write_text("{}")
-    file = Shelf.file
-    monkeypatch.setattr(Shelf, "file", lambda self, name: refuse() if name == forbidden else file(self, name))
-    assert found(folder, plan) == mine
+    (folder / forbidden).write_text("{}")
+    file = BundleFolder.file
+    monkeypatch.setattr(BundleFolder, "file", lambda self, name: refuse() if name == forbidden else file(self, name))
+    assert found(destination, plan) == mine
 
 
 def refuse() -> None:
     raise PermissionError(13, "Permission denied")
 
 
-def bundle_of(folder: Folder, plan: BackupPlan, days: int, size: int, **changes: Any) -> Path:
+def bundle_of(folder: Path, plan: BackupPlan, days: int, size: int, **changes: Any) -> Path:
     """A committed bundle that takes about so many bytes on the disk."""
-    path = folder.path / f"bundle-{days}.tar.gz"
+    path = folder / f"bundle-{days}.tar.gz"
     dump = os.urandom(size)
     made = bundle_maker.manifest(target(plan, SYSTEM), "run", datetime.now(UTC) - timedelta(days=days), dump, FILES)
     bundle_maker.put(path, made.model_copy(update=changes), dump, FILES)
@@ -163,27 +171,29 @@ def bundle_of(folder: Folder, plan: BackupPlan, days: int, size: int, **changes:
 
 
 def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(
-    folder: Folder, plan: BackupPlan
+    destination: Destination, folder: Path, plan: BackupPlan
 ) -> None:
     bundle_of(folder, plan, 3, 900_000)
     bundle_of(folder, plan, 2, 100_000)
     bundle_of(folder, plan, 1, 700_000, files=None)
-    assert 100_000 <= committed.last_size(folder, plan, SYSTEM) < 150_000
-    assert committed.last_size(folder, plan, SYSTEM + 1) == 0
+    assert 100_000 <= committed.last_size(destination.folder, plan, SYSTEM) < 150_000
+    assert committed.last_size(destination.folder, plan, SYSTEM + 1) == 0
 
 
-def test_a_record_without_a_bundle_tells_no_room(folder: Folder, plan: BackupPlan) -> None:
+def test_a_record_without_a_bundle_tells_no_room(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     """Its bundle was removed by hand, to make room."""
     bundle_of(folder, plan, 2, 100_000)
     bundle_of(folder, plan, 1, 900_000).unlink()
-    assert 100_000 <= committed.last_size(folder, plan, SYSTEM) < 150_000
+    assert 100_000 <= committed.last_size(destination.folder, plan, SYSTEM) < 150_000
 
 
-def test_a_sparse_file_takes_no_more_room_than_it_has_on_the_disk(folder: Folder, plan: BackupPlan) -> None:
+def test_a_sparse_file_takes_no_more_room_than_it_has_on_the_disk(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
     os.truncate(bundle_of(folder, plan, 1, 100_000), 1 << 40)
-    assert committed.last_size(folder, plan, SYSTEM) < 150_000
+    assert committed.last_size(destination.folder, plan, SYSTEM) < 150_000
 
 
-def test_a_bundle_of_the_future_tells_no_room(folder: Folder, plan: BackupPlan) -> None:
+def test_a_bundle_of_the_future_tells_no_room(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     bundle_of(folder, plan, -1, 100_000)
-    assert committed.last_size(folder, plan, SYSTEM) == 0
+    assert committed.last_size(destination.folder, plan, SYSTEM) == 0

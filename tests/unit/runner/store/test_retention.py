@@ -18,12 +18,13 @@ from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import is_among
 from quotenode_backup.runner.bundle.manifest import target
-from quotenode_backup.runner.process import threads as supervision
-from quotenode_backup.runner.store import destination, inventory, retention
-from quotenode_backup.runner.store.destination import Folder
-from quotenode_backup.runner.store.folder import Shelf
+from quotenode_backup.runner.process import threads
+from quotenode_backup.runner.store import inventory, retention
+from quotenode_backup.runner.store.folder import BundleFolder, opened
+from quotenode_backup.runner.store.removal import Removal
+from quotenode_backup.runner.store.retention import Guard
 from tests import bundle_maker
-from tests.unit.fakes.site import DUMP, make_places, make_plan, make_restorer, plan_fields
+from tests.unit.fakes.site import DUMP, make_plan, make_restorer, plan_fields
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SYSTEM = 7_000_000_000_000_000_001
@@ -41,18 +42,19 @@ def plan() -> BackupPlan:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, plan: BackupPlan) -> Folder:
-    """The run's own bundle, and one of each of the four days before."""
-    folder = destination.prepare(make_places(tmp_path).destination, plan, "a1b2c3d4", "pod-1")
+def folder(tmp_path: Path, plan: BackupPlan) -> Path:
+    """Holds the run's own bundle, and one of each of the four days before."""
+    folder = tmp_path / "bundles"
+    folder.mkdir()
     put(folder, plan, 0, plan.run_uid)
     for days in range(1, 5):
         put(folder, plan, days, f"run-{days}")
     return folder
 
 
-def put(folder: Folder, plan: BackupPlan, days: int, run_uid: str, dump: bytes = DUMP) -> None:
+def put(folder: Path, plan: BackupPlan, days: int, run_uid: str, dump: bytes = DUMP) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), run_uid, NOW - timedelta(days=days), dump)
-    bundle_maker.put(folder.path / name(days), made, dump)
+    bundle_maker.put(folder / name(days), made, dump)
 
 
 def name(days: int) -> str:
@@ -60,22 +62,23 @@ def name(days: int) -> str:
 
 
 def applied(
-    folder: Folder, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held
+    folder: Path, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
-    restorer = make_restorer(folder.claim_root)
-    outcome = retention.apply(folder, plan, keep_last, name(0), check_lock, restorer)
-    return outcome, [days for days in range(5) if (folder.path / name(days)).exists()]
+    restorer, guard = make_restorer(folder.parent), Guard(check_lock, lambda: False)
+    with opened(folder) as open_folder:
+        outcome = retention.apply(open_folder, plan, keep_last, name(0), guard, restorer)
+    return outcome, [days for days in range(5) if (folder / name(days)).exists()]
 
 
-def rot(folder: Folder, days: int) -> None:
+def rot(folder: Path, days: int) -> None:
     """One bit, behind the middle."""
-    content = bytearray((folder.path / name(days)).read_bytes())
+    content = bytearray((folder / name(days)).read_bytes())
     content[len(content) * 3 // 4] ^= 1
-    (folder.path / name(days)).write_bytes(content)
+    (folder / name(days)).write_bytes(content)
 
 
-def test_a_bundle_that_there_is_no_time_to_read_counts_by_its_size(folder: Folder, plan: BackupPlan) -> None:
+def test_a_bundle_that_there_is_no_time_to_read_counts_by_its_size(folder: Path, plan: BackupPlan) -> None:
     put(folder, plan, 1, "run-1", DUMP + os.urandom(1_000_000))
     rot(folder, 1)
     outcome, staying = applied(folder, late())
@@ -87,25 +90,25 @@ def late() -> BackupPlan:
     return make_plan(deadline=datetime.now(UTC).isoformat())
 
 
-def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Folder, plan: BackupPlan) -> None:
-    (folder.path / name(1)).write_bytes(bytes((folder.path / name(1)).stat().st_size))
+def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Path, plan: BackupPlan) -> None:
+    (folder / name(1)).write_bytes(bytes((folder / name(1)).stat().st_size))
     outcome, staying = applied(folder, late())
     assert outcome.problem
     assert name(1) in outcome.problem
     assert staying == [0, 1, 2]
 
 
-def test_without_time_a_file_with_holes_does_not_count(folder: Folder, plan: BackupPlan) -> None:
+def test_without_time_a_file_with_holes_does_not_count(folder: Path, plan: BackupPlan) -> None:
     put(folder, plan, 1, "run-1", DUMP + os.urandom(1_000_000))
-    size = (folder.path / name(1)).stat().st_size
-    os.truncate(folder.path / name(1), size // 2)
-    os.truncate(folder.path / name(1), size)
+    size = (folder / name(1)).stat().st_size
+    os.truncate(folder / name(1), size // 2)
+    os.truncate(folder / name(1), size)
     outcome, staying = applied(folder, late())
     assert outcome.problem
     assert staying == [0, 1, 2]
 
 
-def test_with_time_to_read_it_does_not_count(folder: Folder, plan: BackupPlan) -> None:
+def test_with_time_to_read_it_does_not_count(folder: Path, plan: BackupPlan) -> None:
     rot(folder, 1)
     outcome, staying = applied(folder, plan)
     assert outcome.problem
@@ -113,7 +116,7 @@ def test_with_time_to_read_it_does_not_count(folder: Folder, plan: BackupPlan) -
     assert staying == [0, 1, 2]
 
 
-def test_without_the_databases_lock_nothing_is_removed(folder: Folder, plan: BackupPlan) -> None:
+def test_without_the_databases_lock_nothing_is_removed(folder: Path, plan: BackupPlan) -> None:
     def lost() -> None:
         raise RunFailed(Reason.SOURCE_CONNECTION_LOST, "The lock was lost.")
 
@@ -125,18 +128,18 @@ def test_without_the_databases_lock_nothing_is_removed(folder: Folder, plan: Bac
     assert all(is_among(f"run-{days}", outcome.survivors) for days in range(1, 5))
 
 
-def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Folder, plan: BackupPlan) -> None:
-    (folder.path / f"{name(0)}.manifest.json").unlink()
+def test_the_bundle_of_the_run_must_be_in_the_folder_with_its_record(folder: Path, plan: BackupPlan) -> None:
+    (folder / f"{name(0)}.manifest.json").unlink()
     outcome, staying = applied(folder, plan)
     assert outcome.problem
     assert "lacks the bundle of this run" in outcome.problem
     assert (outcome.survivors, staying) == (None, [0, 1, 2, 3, 4])
 
 
-def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_hangs_is_not_waited_for(folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "RECHECK_SECONDS", 0.2)
     monkeypatch.setattr(retention, "REMOVAL_SECONDS", 1.0)
-    monkeypatch.setattr(supervision, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(threads, "STOP_SECONDS", 0.2)
     released, hung = threading.Event(), threading.Event()
 
     def hangs() -> None:
@@ -152,7 +155,7 @@ def test_a_disk_that_hangs_is_not_waited_for(folder: Folder, plan: BackupPlan, m
 
 
 def test_too_many_survivors_to_tell_are_not_told(
-    folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
+    folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inventory, "MOST_SURVIVORS", 3)
     outcome, staying = applied(folder, plan, keep_last=4)
@@ -160,26 +163,26 @@ def test_too_many_survivors_to_tell_are_not_told(
     assert applied(folder, plan, keep_last=3)[0].survivors
 
 
-def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Folder, plan: BackupPlan) -> None:
+def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Path, plan: BackupPlan) -> None:
     def pin() -> None:
-        (folder.path / f"{name(4)}.keep").touch()
+        (folder / f"{name(4)}.keep").touch()
 
     outcome, staying = applied(folder, plan, check_lock=pin)
     assert (outcome.pruned, staying) == (2, [0, 1, 4])
 
 
-def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Folder, plan: BackupPlan) -> None:
+def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Path, plan: BackupPlan) -> None:
     for days in (1, 2):
         made = bundle_maker.manifest(target(plan, SYSTEM), f"run-{days}", NOW - timedelta(days=days), DUMP)
-        (folder.path / name(days)).write_bytes(os.urandom(5000))
-        bundle_maker.record(folder.path / name(days), made)
+        (folder / name(days)).write_bytes(os.urandom(5000))
+        bundle_maker.record(folder / name(days), made)
     outcome, staying = applied(folder, plan, keep_last=3)
     assert outcome.problem
     assert f"{name(1)} and 1 more: no longer the bundle that was stored" in outcome.problem
     assert staying == [0, 1, 2, 3, 4]
 
 
-def test_a_dump_that_cannot_be_listed_does_not_count(folder: Folder, plan: BackupPlan) -> None:
+def test_a_dump_that_cannot_be_listed_does_not_count(folder: Path, plan: BackupPlan) -> None:
     put(folder, plan, 1, "run-1", b"no dump at all")
     outcome, staying = applied(folder, plan)
     assert outcome.problem
@@ -187,7 +190,7 @@ def test_a_dump_that_cannot_be_listed_does_not_count(folder: Folder, plan: Backu
 
 
 def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do(
-    folder: Folder, plan: BackupPlan
+    folder: Path, plan: BackupPlan
 ) -> None:
     put(folder, plan, 4, "run-4", DUMP + os.urandom(200_000))
     outcome, staying = applied(folder, plan)
@@ -198,9 +201,9 @@ def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do
     assert staying == [0, 1, 4]
 
 
-def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Folder, plan: BackupPlan) -> None:
+def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Path, plan: BackupPlan) -> None:
     for days in (1, 4):
-        record = folder.path / f"{name(days)}.manifest.json"
+        record = folder / f"{name(days)}.manifest.json"
         record.write_bytes(record.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 2'))
     outcome, staying = applied(folder, plan)
     assert staying == [0, 1, 2, 4]
@@ -212,16 +215,16 @@ def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Fo
 
 @pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
 def test_one_file_that_cannot_be_read_keeps_no_other(
-    folder: Folder, plan: BackupPlan, refused: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, plan: BackupPlan, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = Shelf.file
+    file = BundleFolder.file
 
-    def refuse_one(self: Shelf, name: str) -> FileIO:
+    def refuse_one(self: BundleFolder, name: str) -> FileIO:
         if name == refused:
             raise OSError(5, "Input/output error")
         return file(self, name)
 
-    monkeypatch.setattr(Shelf, "file", refuse_one)
+    monkeypatch.setattr(BundleFolder, "file", refuse_one)
     outcome, staying = applied(folder, plan, keep_last=3)
     assert staying == [0, 1, 2, 3]
     assert outcome.pruned == 1
@@ -230,16 +233,16 @@ def test_one_file_that_cannot_be_read_keeps_no_other(
 
 
 def test_one_bundle_that_cannot_be_removed_keeps_no_other(
-    folder: Folder, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
+    folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove = Shelf.remove
+    remove = Removal.remove
 
-    def refuse_one(self: Shelf, bundle: str) -> None:
+    def refuse_one(self: Removal, bundle: str) -> None:
         if bundle == name(4):
             raise OSError(5, "Input/output error", bundle)
         remove(self, bundle)
 
-    monkeypatch.setattr(Shelf, "remove", refuse_one)
+    monkeypatch.setattr(Removal, "remove", refuse_one)
     outcome, staying = applied(folder, plan)
     assert staying == [0, 1, 4]
     assert outcome.problem == f"Not every older bundle was removed: Input/output error ({name(4)})."
@@ -263,27 +266,30 @@ TOLD_TO_STOP = """
 import os, signal, sys
 from pathlib import Path
 from quotenode_backup.contract.plans import BackupPlan
-from quotenode_backup.runner.process import signals as interruption
+from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.store import retention
-from quotenode_backup.runner.store.destination import Folder
+from quotenode_backup.runner.store.folder import opened
 from tests.unit.fakes.site import make_restorer
 
 def told():
     os.kill(os.getpid(), signal.SIGTERM)
-    while not interruption.is_noted():
+    while not signals.is_stop_requested:
         pass
 
-interruption.only_note()
+signals = Signals(Unfinished("", ""))
+signals.defer()
+guard = retention.Guard(told, lambda: signals.is_stop_requested)
 path = Path(sys.argv[1])
 plan = BackupPlan.model_validate_json(sys.argv[2])
-outcome = retention.apply(Folder(path, path, "c", "s", "p"), plan, 1, "bundle-0.tar.gz", told, make_restorer(path))
+with opened(path) as folder:
+    outcome = retention.apply(folder, plan, 1, "bundle-0.tar.gz", guard, make_restorer(path.parent))
 print(outcome.model_dump_json())
 """
 
 
-def test_told_to_stop_it_removes_no_more_and_says_so(folder: Folder) -> None:
+def test_told_to_stop_it_removes_no_more_and_says_so(folder: Path) -> None:
     """In a process of its own: signal handlers belong to a whole process."""
-    command = [sys.executable, "-c", TOLD_TO_STOP, str(folder.path), json.dumps(plan_fields())]
+    command = [sys.executable, "-c", TOLD_TO_STOP, str(folder), json.dumps(plan_fields())]
     done = subprocess.run(
         command,
         env={"PYTHONPATH": f"{PACKAGE}:{ROOT}", "PATH": os.environ["PATH"]},
@@ -296,4 +302,4 @@ def test_told_to_stop_it_removes_no_more_and_says_so(folder: Folder) -> None:
     assert outcome.pruned == 1
     assert outcome.problem
     assert "the next one goes on with it" in outcome.problem
-    assert [days for days in range(5) if (folder.path / name(days)).exists()] == [0, 1, 2, 3]
+    assert [days for days in range(5) if (folder / name(days)).exists()] == [0, 1, 2, 3]

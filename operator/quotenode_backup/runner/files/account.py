@@ -1,0 +1,23 @@
+"""What went into the archive of the files, and what was odd about it."""
+
+from dataclasses import dataclass, field
+
+from quotenode_backup.runner.process.display import shown
+
+NOTES_KEPT = 100
+
+
+@dataclass
+class Account:
+    files: int = 0
+    folders: int = 0
+    links: int = 0
+    bytes: int = 0
+    note_count: int = 0
+    notes: list[dict[str, str]] = field(default_factory=list)
+    """The first `NOTES_KEPT` of them."""
+
+    def note(self, path: str, what: str) -> None:
+        self.note_count += 1
+        if len(self.notes) < NOTES_KEPT:
+            self.notes.append({"path": shown(path, 300), "note": what})

@@ -1,0 +1,82 @@
+"""The archive of the files as a component of a backup: the program `archive`, and igzip behind it."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.domain.text import readable_size
+from quotenode_backup.runner.files.account import Account
+from quotenode_backup.runner.process.component import Component, Sink
+from quotenode_backup.runner.process.display import Redactor, sentence
+from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.pipeline import Exit, Pipeline, Stage
+
+
+class FilesArchive(Component):
+    def __init__(
+        self, sink: Sink, plan: BackupPlan, places: Places, environment: Mapping[str, str], redact: Redactor
+    ) -> None:
+        super().__init__(sink, redact)
+        self._environment = environment
+        self._sources = [
+            {
+                "name": files.name,
+                "root": str(places.source(index)),
+                "subPath": files.sub_path,
+                "claimName": files.claim_name,
+            }
+            for index, files in enumerate(plan.files)
+        ]
+        self.account = Account()
+        self._failed: RunFailed | None = None
+
+    def pipeline(self) -> Pipeline:
+        reading, writing = os.pipe()
+        archive = (sys.executable, "-P", "-m", "quotenode_backup", "archive", str(writing), json.dumps(self._sources))
+        try:
+            pipeline = Pipeline(
+                [
+                    Stage("the archive of the files", archive, self._environment, (writing,)),
+                    Stage("igzip", ("igzip", "-1", "-c"), self._environment),
+                ],
+                self._redact,
+            )
+        finally:
+            os.close(writing)
+        self._listener = threading.Thread(target=self._listen, args=(reading,), daemon=True)
+        self._listener.start()
+        return pipeline
+
+    def _listen(self, reading: int) -> None:
+        with os.fdopen(reading, encoding="utf-8") as report:
+            for line in report:
+                with suppress(ValueError):  # half a line of a child that was killed: its exit code tells the rest
+                    self._take(json.loads(line))
+
+    def _take(self, report: dict[str, Any]) -> None:
+        if failed := report.get("failed"):
+            self._failed = RunFailed(Reason(failed["reason"]), failed["message"])
+        else:
+            self.account = replace(self.account, **(report.get("progress") or report["done"]))
+
+    def run(self) -> None:
+        super().run()
+        self._listener.join()
+
+    def explain(self, failure: Exit) -> RunFailed:
+        self._listener.join()
+        return self._failed or RunFailed(
+            Reason.IO_ERROR,
+            f"{failure.name} ended with exit code {failure.code} ({sentence(failure.said, 220) or 'it said nothing'}).",
+        )
+
+    def progress(self) -> str:
+        account = self.account
+        return f"files: {account.files} of {readable_size(account.bytes)}, {readable_size(self.sink.size)} stored"
