@@ -17,39 +17,39 @@ NAME_LIMIT = 63
 
 
 class FilesSource(SpecModel):
-    """A volume of uploads or PDFs. It is mounted read-only."""
+    """A volume of uploads or PDFs, which is mounted read-only."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9._-]*)$")]
-    """Folder inside files.tar.gz. `.` is the archive's root, as QuoteNode's own backups have it; then it must be the only one."""
+    """Name of the folder inside files.tar.gz that holds this volume. `.` is the root of the archive, as in QuoteNode's own backups, and is allowed only for a single volume."""
     claim_name: ObjectName
-    """PersistentVolumeClaim in the same namespace."""
+    """Name of a PersistentVolumeClaim in the same namespace."""
     sub_path: SubPath = ""
-    """Folder inside the claim; empty for all of it."""
+    """Folder inside the claim to back up. Empty means the whole claim."""
 
 
 class LocalStorage(SpecModel):
-    """A volume that keeps the bundles."""
+    """A volume that holds the bundles."""
 
     claim_name: ObjectName
-    """PersistentVolumeClaim in the same namespace."""
+    """Name of a PersistentVolumeClaim in the same namespace."""
     sub_path: SubPath = ""
-    """Folder inside the claim. In it each database gets a folder of its own."""
+    """Folder inside the claim that holds the bundles. Each database gets a folder of its own in it."""
 
 
 class Storage(SpecModel):
-    """Where the bundle goes."""
+    """Where the bundle is stored."""
 
     local: LocalStorage
-    """A volume in this cluster that keeps the bundles. On the database's own disk it protects against mistakes, not against the loss of the disk."""
+    """A volume of this cluster that holds the bundles. On the database's own disk it protects against mistakes, but not against the loss of that disk."""
 
 
 class Workload(SpecModel):
-    """What runs the application, in the same namespace."""
+    """A workload of the application, in the same namespace."""
 
     kind: Literal["Deployment", "StatefulSet"] = "Deployment"
-    """Deployment or StatefulSet."""
+    """Kind of the workload: Deployment or StatefulSet."""
     name: ObjectName
-    """Its name."""
+    """Name of the workload."""
 
 
 class Application(SpecModel):
@@ -63,14 +63,14 @@ class Application(SpecModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
         ),
     ]
-    """Everything that writes to the database or the files: QuoteNode's backend and backup-worker."""
+    """Everything that writes to the database or to the files, which in QuoteNode are backend and backup-worker."""
 
 
 class Retention(SpecModel):
-    """Which local bundles of this database stay."""
+    """How many local bundles of this database are kept."""
 
     keep_last: Annotated[int, Field(ge=1, le=365)] = 7
-    """How many of the newest good bundles stay. Older ones are removed after a backup that succeeded, never otherwise, and only if as many newer ones hold the same volumes."""
+    """How many of the newest verified bundles are kept. An older bundle is removed only after a successful backup, and only if this many newer bundles hold the same volumes."""
 
 
 class Mode(StrEnum):
@@ -129,7 +129,7 @@ def _unchanged(field: str) -> str:
 
 
 class BackupSpec(SpecModel):
-    """What to back up, where to, and when. Without schedule it is one run, which can't be changed; with it, it makes runs."""
+    """What to back up, where to store it, and when. Without `schedule` this is a one-off backup, of which only deletionPolicy can be changed; with `schedule` it creates a run for each slot."""
 
     model_config = SpecModel.model_config | {
         "json_schema_extra": rules(
@@ -172,30 +172,30 @@ class BackupSpec(SpecModel):
         ]
         | None
     ) = None
-    """When to back up: a cron expression of 5 fields, or of 6 with a number of seconds first, such as `0 0 2 * * *`. Absent: once, now."""
+    """When to back up: a cron expression of 5 fields, or of 6 whose first is a number of seconds, such as `0 0 2 * * *`. Each time that matches is a slot; without `schedule` there is one backup, which starts at once."""
     time_zone: (
         Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")]
         | None
     ) = None
-    """IANA time zone of the schedule, such as Europe/Berlin. Absent: Etc/UTC."""
+    """IANA time zone of `schedule`, such as Europe/Berlin. Defaults to Etc/UTC."""
     suspend: bool | None = None
-    """Whether no slot starts a run for now. A trigger still does."""
+    """Suspends the schedule: while this is true, no slot starts a run. A new value of `trigger` still does."""
     trigger: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = None
-    """Any new value starts one run now, such as the date and your name."""
+    """Any new value, such as the date and your name, starts one run at once."""
     starting_deadline_seconds: Annotated[int, Field(ge=10, le=604800)] | None = None
-    """A slot that is noticed later than this, after a downtime of the operator, counts as missed. Absent: 3600."""
+    """How many seconds after its slot a run may still be created, such as after a downtime of the operator; later than that, the slot counts as missed. Defaults to 3600."""
     stale_after_seconds: Annotated[int, Field(ge=60, le=31622400)] | None = None
-    """When the last successful backup is older than this, condition Stale says so. Absent: 172800, two days."""
+    """How many seconds old the last successful backup may become before condition Stale is True. Defaults to 172800, which is two days."""
     successful_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How many successful runs of this schedule stay as resources. One whose local bundle exists always stays. Absent: 50."""
+    """How many successful runs of this schedule are kept as resources, in addition to those whose local bundle still exists. Defaults to 50."""
     failed_runs_history_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How many failed runs of this schedule stay as resources. Absent: 10."""
+    """How many failed runs of this schedule are kept as resources. Defaults to 10."""
     retention: Retention | None = None
-    """Which local bundles of this database stay after a success, whoever made them. Absent: the newest 7 for a schedule; a run without schedule removes none, but its bundle counts for the schedules that share the folder, and goes in its turn. One with a file `<bundle>.keep` beside it always stays."""
+    """How many local bundles of this database are kept after a successful backup, counting those that one-off backups and other schedules stored in the same folder; a bundle with a file `<bundle>.keep` beside it is always kept. A schedule keeps the newest 7 by default, and a one-off backup without `retention` removes none."""
     mode: Mode = Mode.ONLINE
-    """Online: the application goes on serving. Offline: it is stopped before and always started again."""
+    """Online: the application keeps running. Offline: the workloads of `application` are stopped before the backup and started again afterwards, however the backup ends."""
     application: Application | None = None
-    """What mode Offline stops and starts."""
+    """The application that mode Offline stops and starts again."""
     database: Database
     """The PostgreSQL database to dump."""
     files: Annotated[
@@ -205,19 +205,19 @@ class BackupSpec(SpecModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = []
-    """The volumes of uploads and PDFs. None: the database alone is backed up."""
+    """The volumes of uploads and PDFs. If there are none, only the database is backed up."""
     storage: Storage
-    """Where the bundle goes."""
+    """Where the bundle is stored."""
     active_deadline_seconds: Annotated[int, Field(ge=30, le=604800)] = 1800
-    """Seconds from the moment the run has the database's lock, over all attempts. Then it is ended and Failed. Its last minute is for cleaning up. Waiting for the lock is not counted."""
+    """How many seconds all attempts of a run may take together, from the moment the run acquires the database's lock; after that it is ended and Failed. The last minute is for cleaning up."""
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 1
-    """How many further attempts follow a failure that another attempt can cure."""
+    """How many further attempts follow a failure that another attempt can fix."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
-    """Delete: deleting the resource deletes its local bundle too, once the operator has put its finalizer on. The one field that can be changed on a one-off."""
+    """Delete: deleting this resource deletes its local bundle too, once the operator has added its finalizer. This is the only field that can be changed on a one-off backup."""
     audit_log: AuditLog = AuditLog.ENABLED
-    """Whether each run is also a row of QuoteNode's table backup_logs, in the database that is backed up."""
+    """Whether each run is also recorded as a row of QuoteNode's table backup_logs, in the database that is backed up."""
     pod: Pod = Field(default_factory=Pod)
-    """The few things about the runner's pod that can be chosen."""
+    """The few settings of the runner pod that can be chosen."""
 
     @property
     def claim_names(self) -> set[str]:

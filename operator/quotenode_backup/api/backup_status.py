@@ -16,59 +16,59 @@ class Component(StatusModel):
     """A part of the bundle, as stored."""
 
     size_bytes: int
-    """Size in bytes."""
+    """Size of the part in bytes."""
     checksum: Sha256
-    """SHA-256."""
+    """SHA-256 checksum of the part."""
 
 
 class Components(StatusModel):
     """The parts of the bundle."""
 
     database: Component
-    """backup.dump"""
+    """The dump of the database, backup.dump."""
     files: Component | None = None
-    """files.tar.gz; absent when the spec names no files."""
+    """The archive of the files, files.tar.gz. Absent if the spec names no files."""
 
 
 class Destination(StatusModel):
-    """A place that holds the bundle."""
+    """A place where the bundle is stored."""
 
     type: Literal["Local"]
-    """Kind of the place."""
+    """Kind of the place: Local is a claim in this cluster."""
     claim_name: Annotated[str, StringConstraints(max_length=253)]
-    """PersistentVolumeClaim."""
+    """Name of the PersistentVolumeClaim."""
     path: Annotated[str, StringConstraints(max_length=1024)]
     """Path of the bundle inside the claim."""
     user_id: int | None = None
-    """As whom it was written."""
+    """User ID that wrote the bundle."""
 
 
 class Removal(StatusModel):
     """The Job that removes the bundle of a resource that is being deleted."""
 
     obstacle: Sentence
-    """What kept its pod from running when it was last looked at."""
+    """What kept the pod of that Job from running when the operator last looked."""
 
 
 class BackupStatus(RunStatus, ScheduleStatus):
-    """What has become of the backup."""
+    """State of the backup or schedule, as the operator last observed it."""
 
     size_bytes: int | None = None
     """Size of the bundle in bytes."""
     size: Word | None = None
-    """Size of the bundle, for people."""
+    """Size of the bundle in a human-readable form."""
     checksum: Sha256 | None = None
-    """SHA-256 of the bundle, read back from the storage."""
+    """SHA-256 checksum of the bundle, as it was read back from the storage."""
     destinations: Annotated[list[Destination], Field(max_length=2)] = []
-    """Where the bundle is."""
+    """Where the bundle is stored."""
     components: Components | None = None
     """The parts of the bundle."""
     notes: int | None = None
-    """How many oddities the bundle's manifest.json lists: warnings of pg_dump, files that came or went meanwhile, sockets left out. The log has them too."""
+    """How many notes the bundle's manifest.json holds, such as warnings of pg_dump, files that were created or deleted meanwhile, and sockets that were left out. The log of the pod has them too."""
     original_uid: Word | None = None
-    """UID of the resource that stored the bundle; present if this resource was created again since, as by a restore of the namespace."""
+    """UID that the resource had when it stored the bundle. Present only if the resource was created again since, such as by a restore of the namespace."""
     removal: Removal | None = None
-    """Why the local bundle is not removed yet, if the Job's pod does not run. Present only while the resource is being deleted."""
+    """The Job that removes the local bundle, if its pod does not run. Present only while the resource is being deleted."""
 
     @property
     def owes_row(self) -> bool:

@@ -43,17 +43,17 @@ FINISHED = frozenset({ConditionType.COMPLETE, ConditionType.FAILED, ConditionTyp
 
 
 class Condition(StatusModel):
-    """One observation, as Kubernetes has it everywhere."""
+    """One observation, with the fields that conditions have throughout Kubernetes."""
 
     type: Word
-    """What is observed."""
+    """Type of the condition."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds."""
+    """Whether the condition holds: True, False or Unknown."""
     reason: Word
-    """One word why."""
+    """Why the condition has this status, in one word."""
     message: Sentence
-    """One sentence why."""
+    """Why the condition has this status, in one sentence."""
     last_transition_time: datetime
     """When `status` last changed."""
     observed_generation: int
-    """Generation of the resource that this is about."""
+    """Generation of the resource that the condition describes."""

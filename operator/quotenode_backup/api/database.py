@@ -29,18 +29,18 @@ class CredentialsSecretRef(SpecModel):
     name: ObjectName
     """Name of the Secret."""
     username_key: SecretKey = "username"
-    """Key of the role's name."""
+    """Key in the Secret that holds the name of the role."""
     password_key: SecretKey = "password"
-    """Key of the role's password."""
+    """Key in the Secret that holds the password of the role."""
 
 
 class CASecretRef(SpecModel):
-    """A Secret in the same namespace with the certificate of the authority that signed the server's."""
+    """A Secret in the same namespace with the certificate of the authority that signed the server's certificate."""
 
     name: ObjectName
     """Name of the Secret."""
     key: SecretKey = "ca.crt"
-    """Key of the certificate, in PEM form."""
+    """Key in the Secret that holds the certificate, in PEM form."""
 
 
 DatabaseName = Annotated[
@@ -70,16 +70,16 @@ class Database(SpecModel):
         str,
         StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9:]([A-Za-z0-9._:-]*[A-Za-z0-9:.])?$"),
     ]
-    """Host name or address of the server, such as the name of its Service. A pooler is refused: it can't hold a lock for a session."""
+    """Host name or IP address of the PostgreSQL server, such as the name of its Service. A connection pooler is refused, since no lock can be held for a session through it."""
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
-    """Port of the server."""
+    """TCP port of the server."""
     name: DatabaseName
-    """Name of the database, exactly as PostgreSQL has it."""
+    """Name of the database, spelled exactly as in PostgreSQL."""
     credentials_secret_ref: CredentialsSecretRef
-    """Where the role and its password are. The role must be able to read everything in the database, and need not be a superuser."""
+    """The Secret, in the same namespace, that holds the PostgreSQL role and its password. The role must be able to read everything in the database, and need not be a superuser."""
     ssl_mode: SSLMode = SSLMode.PREFER
-    """How the connection is encrypted and whom it trusts: libpq's sslmode."""
+    """Whether the connection is encrypted and whether the server's certificate is verified, as in libpq's sslmode."""
     ca_secret_ref: CASecretRef | None = None
-    """The certificate authority for sslMode VerifyCA and VerifyFull."""
+    """The Secret, in the same namespace, that holds the certificate of the authority that signed the server's certificate. sslMode VerifyCA and VerifyFull need it."""
     compression: Compression = Compression.ZSTD
-    """How the dump is compressed. Zstd is the fastest; Gzip can be read by PostgreSQL tools older than 16."""
+    """How the dump is compressed. Zstd is the fastest, but PostgreSQL tools older than 16 cannot read it."""

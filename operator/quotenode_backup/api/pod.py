@@ -8,46 +8,46 @@ from quotenode_backup.api.fields import LabelKey, LabelValue, ObjectName, Quanti
 
 
 class Resources(SpecModel):
-    """Requests and limits of the runner's container."""
+    """Resource requests and limits of the runner's container."""
 
     requests: Annotated[dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity], Field(max_length=3)] | None = (
         None
     )
-    """What is set aside for it."""
+    """Resources that are reserved for the container."""
     limits: Annotated[dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity], Field(max_length=3)] | None = None
-    """What it may use at most. The runner itself needs less than 200Mi, whatever the size of the data."""
+    """Resources that the container may use at most. The runner needs less than 200Mi of memory, whatever the size of the data."""
 
 
 class Toleration(SpecModel):
-    """A taint of a node that the pod tolerates."""
+    """A node taint that the pod tolerates."""
 
     key: Annotated[str, StringConstraints(max_length=317)] | None = None
-    """Key of the taint; absent with operator Exists for every taint."""
+    """Key of the taint. Without a key, operator Exists tolerates every taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
-    """How the value is compared."""
+    """How the taint's value is compared: Equal tolerates `value` alone, Exists tolerates every value."""
     value: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """Value of the taint."""
+    """Value of the taint, for operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint; absent for all."""
+    """Effect of the taint. If absent, every effect is tolerated."""
     toleration_seconds: Annotated[int, Field(ge=0, le=86400)] | None = None
-    """How long a NoExecute taint is tolerated."""
+    """How many seconds a NoExecute taint is tolerated."""
 
 
 class Pod(SpecModel):
-    """The few things about the runner's pod that can be chosen."""
+    """The few settings of the runner pod that can be chosen."""
 
     resources: Resources | None = None
-    """Requests and limits."""
+    """Resource requests and limits of the runner's container."""
     node_selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] | None = None
-    """Labels that the node must have."""
+    """Labels that a node must have for the pod to run there."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
-    """Taints that it tolerates, besides those of the pod that has the claims mounted."""
+    """Node taints that the pod tolerates, in addition to those that the pod with the claims mounted tolerates."""
     priority_class_name: ObjectName | None = None
-    """PriorityClass of the pod."""
+    """Name of the PriorityClass of the pod."""
     run_as_user: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """User id that can read the files. Absent: that of the pod that has the claims mounted."""
+    """User ID that can read the files. Defaults to the user ID of the pod that has the claims mounted."""
     fs_group: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """Group that may write to the volume of the bundles, for storage that starts out as root's. The kubelet gives that volume to it, on mismatch only, and not while other pods have it mounted; volumes that are only read keep their groups and modes."""
+    """Group ID that may write to the volume of the bundles, for storage that initially belongs to root. The kubelet gives that volume to this group if its root belongs to another one and no other pod has it mounted; volumes that are only read keep their groups and modes."""
     labels: (
         Annotated[
             dict[LabelKey, LabelValue],
@@ -64,4 +64,4 @@ class Pod(SpecModel):
         ]
         | None
     ) = None
-    """Further labels of the pod, such as those that a NetworkPolicy selects."""
+    """Additional labels of the pod, such as those that a NetworkPolicy selects."""

@@ -12,71 +12,71 @@ ATTEMPTS_KEPT = 5
 
 
 class Attempt(StatusModel):
-    """One Job of this run."""
+    """One attempt of the run, which is one Job."""
 
     number: int
-    """Counts from 1."""
+    """Number of the attempt, starting at 1."""
     job_name: Annotated[str, StringConstraints(max_length=63)]
-    """Name of the Job; its pod's log tells the whole story for a day."""
+    """Name of the Job, whose pod's log can be read for a day after the run has ended."""
     user_id: int | None = None
-    """As whom its pod runs, as far as that was known when it was begun."""
+    """User ID that the pod runs as, if it was known when the attempt began."""
     start_time: datetime
-    """When the attempt was begun."""
+    """When the attempt began."""
     completion_time: datetime | None = None
-    """When it was known to be over."""
+    """When the operator saw that the attempt had ended."""
     reason: Word | None = None
-    """How it ended."""
+    """How the attempt ended, in one word."""
     message: Sentence | None = None
-    """How it ended, in a sentence."""
+    """How the attempt ended, in one sentence."""
     exit_code: int | None = None
-    """Exit code of the runner, where it lived to have one."""
+    """Exit code of the runner, if it is known."""
     obstacle: Sentence | None = None
-    """What kept its pod from running when it was last looked at."""
+    """What kept the pod from running when the operator last looked."""
 
 
 class StoppedWorkload(StatusModel):
-    """Something of the application that an offline run stops."""
+    """A workload of the application that an offline run stops."""
 
     kind: Literal["Deployment", "StatefulSet"]
-    """Deployment or StatefulSet."""
+    """Kind of the workload: Deployment or StatefulSet."""
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
-    """Its name."""
+    """Name of the workload."""
     uid: Annotated[str, StringConstraints(max_length=63)]
-    """Its UID: one that is made anew under this name is another."""
+    """UID of the workload. A workload that was created again under the same name has another UID, and is left alone."""
     replicas: Annotated[int, Field(ge=0)]
-    """How many it had, and gets again."""
+    """How many replicas the workload had, and gets back."""
 
 
 class StoppedApplication(StatusModel):
     """What an offline run has stopped, or is about to."""
 
     workloads: Annotated[list[StoppedWorkload], Field(max_length=8)]
-    """Each with what it had."""
+    """The workloads, with the replicas that each had."""
     user_id: int
-    """As whom the files can be read: with the application's pods gone, nobody else knows."""
+    """User ID that can read the files. It is recorded since only the application's pods show it, and they are gone by then."""
 
 
 class RunStatus(StatusModel):
     phase: Phase | None = None
-    """Pending, Running, Completed or Failed: a summary of the conditions. Restored: the resource was made again without its status, and its bundle is not found (yet). Of a schedule Scheduled, Suspended, or Failed when it can't be read."""
+    """Summary of the conditions: Pending, Running, Completed or Failed, or Restored if the resource was created again without its status and its bundle has not been found. A schedule is Scheduled, Suspended, or Failed if no run can be made from it."""
     initiated_by: Word | None = None
-    """Admin (this object was made by somebody) or Scheduler."""
+    """Scheduler if a slot started the run, Admin if a person did."""
     reason: Word | None = None
-    """One word why the run is where it is."""
+    """Why the resource is in its phase, in one word."""
     message: Sentence | None = None
-    """One sentence: what happened and what to do next."""
+    """What happened and what to do next, in one sentence."""
     start_time: datetime | None = None
-    """When the run got the database's lock. The deadline counts from here."""
+    """When the run acquired the database's lock. The deadline counts from this time."""
     completion_time: datetime | None = None
-    """When the run ended, well or not."""
+    """When the run ended, successfully or not."""
     job_name: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """The newest Job."""
+    """Name of the newest Job."""
     attempts: Annotated[list[Attempt], Field(max_length=ATTEMPTS_KEPT)] = []
-    """The last attempts, oldest first."""
+    """The last 5 attempts, oldest first."""
     stopped: StoppedApplication | None = None
-    """What this run stops for an offline backup, until all of it has been started again."""
+    """The workloads that this run has stopped, or is about to stop, for an offline backup. Absent once all of them have been started again."""
     failures: int = 0
-    """How many attempts count against `backoffLimit`. Waiting for a lock does not."""
+    """How many attempts count against `backoffLimit`. An attempt that found the database locked does not count."""
     conditions: Annotated[
         list[Condition],
         Field(
@@ -84,11 +84,11 @@ class RunStatus(StatusModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = []
-    """The truth, for `kubectl wait`."""
+    """Observations from which the phase is derived, and that `kubectl wait` can wait for."""
     observed_generation: int | None = None
-    """Generation of the resource that this status is about."""
+    """Generation of the resource that this status describes."""
     admission_policy: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """UID of the admission policy that was in force when this generation was accepted, or of its binding if that was the younger: its author was asked."""
+    """UID of the admission policy, or of its binding if that was newer, that was in force when this generation was accepted. It shows that the author's rights were checked."""
 
     def condition(self, kind: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type == kind), None)

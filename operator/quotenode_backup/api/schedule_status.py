@@ -15,12 +15,12 @@ class LastRun(StatusModel):
     name: Annotated[str, StringConstraints(max_length=253)]
     """Name of the QuoteNodeBackup."""
     phase: Phase | None = None
-    """Its phase when it was last looked at."""
+    """Phase of the run when the schedule was last reconciled."""
 
 
 class ScheduleStatus(StatusModel):
     last_schedule_time: datetime | None = None
-    """The last slot that a run was made for."""
+    """The last slot that a run was created for."""
     next_schedule_time: datetime | None = None
     """The next slot."""
     last_successful_time: datetime | None = None
@@ -28,18 +28,18 @@ class ScheduleStatus(StatusModel):
     last_failed_time: datetime | None = None
     """When a run last failed."""
     last_size_bytes: int | None = None
-    """Size in bytes of the last successful run's bundle."""
+    """Size in bytes of the bundle of the last successful run."""
     last_duration_seconds: int | None = None
-    """How long the last successful run took."""
+    """How many seconds the last successful run took."""
     last_run: LastRun | None = None
-    """The newest run."""
+    """The newest run of the schedule."""
     last_trigger: Annotated[str, StringConstraints(max_length=63)] | None = None
     """The last value of spec.trigger that was acted on."""
     missed_slots: int | None = None
-    """How many slots passed while the operator was away. Of one downtime 1000 are counted at most."""
+    """How many slots passed while the operator was not running. At most 1000 slots of one downtime are counted."""
     skipped_slots: int | None = None
-    """How many slots got no run because the one before was still running, or the new one was refused (Events RunRefused and NameCollision)."""
+    """How many slots got no run because the previous run had not ended, or because the new run could not be created (Events RunRefused and NameCollision)."""
     slots_from: datetime | None = None
-    """Slots after this moment are still to be acted on."""
+    """Slots after this time have yet to be acted on."""
     observed_schedule: Annotated[str, StringConstraints(max_length=165)] | None = None
-    """The schedule and time zone in force, or Suspended. Slots count from the moment it changed."""
+    """The schedule and time zone in force, or Suspended or Invalid. Slots count from the time that this changed."""

@@ -1,5 +1,6 @@
 """The CRD as a whole: structural, bounded, described, and with a row in the table of bounds for each field that has one."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,16 @@ def test_each_field_is_structural_and_bounded(path: str, node: Schema) -> None:
 @pytest.mark.parametrize(("path", "node"), NAMED, ids=[path for path, _ in NAMED])
 def test_each_field_is_explained(path: str, node: Schema) -> None:
     assert len(node.get("description", "")) > 4, path
+
+
+DESCRIBED = [("the resource", ROOT), *((path, node) for path, node in ALL if "description" in node)]
+
+
+@pytest.mark.parametrize(("path", "node"), DESCRIBED, ids=[path for path, _ in DESCRIBED])
+def test_each_description_is_one_or_two_sentences(path: str, node: Schema) -> None:
+    """`kubectl explain` prints it beside many others: more than that belongs in docs/."""
+    assert 1 <= len(re.findall(r"[.?!](?=\s|$)", node["description"])) <= 2, path
+    assert node["description"].endswith("."), path
 
 
 def test_what_a_run_says_is_a_subresource() -> None:
