@@ -1,6 +1,6 @@
 #!/bin/bash
-# The operator, a QuoteNode with data, one backup of it, and the bundle opened with plain tools and compared with the
-# live data. Wants a cluster that has the two images: `make demo` sees to it. It can be run again.
+# Installs the operator and a QuoteNode with data, makes one backup, opens the bundle with plain tools and compares it
+# with the live data. It needs a cluster that has the two images, which `make demo` provides. It can be run again.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,7 +22,7 @@ start_quotenode() {
     k rollout status --timeout=300s statefulset/quotenode-db deployment/backend deployment/backup-worker
 }
 
-offers_per_second() { # through the API server's proxy: nothing to forward, nothing to expose
+offers_per_second() { # through the API server's proxy, so that no port has to be forwarded or exposed
     echo "{\"writesPerSecond\": $1}" |
         kubectl replace --raw "/api/v1/namespaces/$namespace/services/backend:http/proxy/writer" --filename=- > /dev/null
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Opens a bundle in a plain Debian with PostgreSQL and compares what is in it with the live QuoteNode.
-# No operator, no tool of its own but `fingerprint`, which only looks: tar, sha256sum, pg_restore, diff.
-# Wants CHECKSUM, the bundle's own sha256; the claims at /backups and /app/data; room in /unpacked.
+# It uses tar, sha256sum, pg_restore and diff, no operator, and no tool of its own except `fingerprint`, which only reads.
+# It needs CHECKSUM, the SHA-256 of the bundle; the claims mounted at /backups and /app/data; and space in /unpacked.
 set -euo pipefail
 cd /unpacked
 
