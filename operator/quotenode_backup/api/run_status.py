@@ -88,7 +88,7 @@ class RunStatus(StatusModel):
     observed_generation: int | None = None
     """Generation of the resource that this status describes."""
     admission_policy: Annotated[str, StringConstraints(max_length=63)] | None = None
-    """UID of the admission policy, or of its binding if that was newer, that was in force when this generation was accepted. It shows that the author's rights were checked."""
+    """UID of the admission policy, or of its binding if that was newer, that was in force when this generation was accepted. It shows that the author's permissions were checked."""
 
     def condition(self, kind: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type == kind), None)
