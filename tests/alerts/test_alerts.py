@@ -68,6 +68,11 @@ def about_resources() -> list[Sample]:
     return [sample for family in told() for sample in family.samples if "namespace" in sample.labels]
 
 
+def ours() -> set[str]:
+    """The names of all metrics, as Prometheus has them."""
+    return {f"{family.name}_total" if family.type == "counter" else family.name for family in told()}
+
+
 def asked_for(rule: dict[str, Any]) -> set[str]:
     return {word for word in re.split(r"[^a-z_]+", rule["expr"]) if word.startswith("quotenode_")}
 
@@ -144,6 +149,10 @@ def test_every_page_is_in_the_list_of_pages() -> None:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
 def test_every_metric_that_a_rule_asks_for_is_one_that_we_have(rule: dict[str, Any]) -> None:
-    ours = {f"{family.name}_total" if family.type == "counter" else family.name for family in told()}
     assert asked_for(rule)
-    assert asked_for(rule) <= ours
+    assert asked_for(rule) <= ours()
+
+
+def test_every_metric_is_in_the_list_of_metrics() -> None:
+    listed = set(re.findall(r"`(\w+)", (RUNBOOKS / "README.md").read_text()))
+    assert {name.removeprefix("quotenode_backup_") for name in ours()} - listed == set()
