@@ -33,7 +33,7 @@ AnyResource = TypeVar("AnyResource", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Unfinished:
     """A resource that has yet to end, and the database that it is about. Not more of it was parsed."""
 
     owner: Owner
@@ -61,10 +61,10 @@ class CustomResources:
             if not is_settled(item) and readable(item):
                 yield Key(KIND, item["metadata"]["namespace"], item["metadata"]["name"])
 
-    async def waiting(self, namespace: str) -> list[Waiting]:
+    async def unfinished(self, namespace: str) -> list[Unfinished]:
         """The runs that are still to end, those at work too."""
         return [
-            Waiting(
+            Unfinished(
                 owner=Owner(KIND, namespace, item["metadata"]["name"], item["metadata"]["uid"]),
                 target=target,
                 created=datetime.fromisoformat(item["metadata"]["creationTimestamp"]),
@@ -74,13 +74,13 @@ class CustomResources:
             if not is_over(item) and not is_schedule(item) and (target := target_of(item))
         ]
 
-    async def stored_beside(self, run: BackupRun) -> AsyncIterator[BackupRun]:
+    async def stored_beside(self, run: BackupRun) -> AsyncIterator[Run]:
         """The other finished runs whose bundles are in the same folder as the run's."""
         async for item in self._items(run.namespace):
             is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
             if is_other and target_of(item) == run.target and is_in_storage(item, run):
                 other = readable(item)
-                if isinstance(other, BackupRun):
+                if isinstance(other, Run):
                     yield other
 
     async def set_finalizer(self, resource: Resource, *, present: bool) -> None:

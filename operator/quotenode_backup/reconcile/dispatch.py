@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.admission import AdmissionPolicy
+from quotenode_backup.cluster.custom_resources import Unfinished
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Run, UnreadableRun
 from quotenode_backup.domain.owner import Key, Owner
@@ -37,6 +38,9 @@ class HoldersOfLocks:
         found = await self.cluster.backups.read(owner.namespace, owner.name)
         return found is None or found.uid != owner.uid or (isinstance(found, Run) and found.is_over)
 
+    async def unfinished(self, namespace: str) -> list[Unfinished]:
+        return await self.cluster.backups.unfinished(namespace)
+
     async def is_at_work(self, owner: Owner) -> bool:
         jobs = await self.cluster.jobs.of(owner, BACKUP)
         pods = await self.cluster.pods.of(owner, BACKUP)
@@ -60,8 +64,9 @@ class Dispatcher:
         self._cluster = cluster
         self._clock = clock
         self._admission = admission
-        self._wind_down = WindDown(cluster, HoldersOfLocks(cluster))
-        locks = LockAcquirer(cluster, self._wind_down, CapacityGate(cluster.leases, limit))
+        holders = HoldersOfLocks(cluster)
+        self._wind_down = WindDown(cluster, holders)
+        locks = LockAcquirer(cluster, holders, self._wind_down, CapacityGate(cluster.leases, limit))
         self._backups = BackupReconciler(cluster, settings, events, clock, admission, locks, self._wind_down)
         self._cleanup = Cleanup(cluster, settings, events, clock, self._wind_down)
         snapshots = {} if snapshots is None else snapshots

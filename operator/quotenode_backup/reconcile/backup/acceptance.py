@@ -17,8 +17,8 @@ from quotenode_backup.reconcile.reporting import conditions
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL, POLL_REFUSED, PassResult
 from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
 from quotenode_backup.reconcile.target import lock
-from quotenode_backup.reconcile.target.acquire import LockAcquirer, LockHeld, NotNow, applicant
-from quotenode_backup.reconcile.target.capacity import AtCapacity
+from quotenode_backup.reconcile.target.acquire import Applicant, LockAcquirer, LockHeld
+from quotenode_backup.reconcile.target.capacity import AtCapacity, NotNow
 from quotenode_backup.reconcile.target.wind_down import WindDown
 from quotenode_backup.reconcile.target.workloads import known_stopped
 
@@ -88,7 +88,8 @@ class Acceptance:
         return "Waiting for the pod of an earlier backup of this name to end"
 
     async def take_lock(self, run: BackupRun, now: datetime) -> PassResult:
-        match await self._locks.acquire(applicant(run, known_stopped(run)), now):
+        applicant = Applicant(run.owner, run.target, run.created, known_stopped(run))
+        match await self._locks.acquire(applicant, now):
             case None:
                 return PassResult(NOW)
             case LockHeld(sentence):

@@ -14,7 +14,7 @@ from quotenode_backup.manifests.followup_job import REMOVE, removal_job
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.plan import bundle_home, removal_plan
-from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
+from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause, warning_about
 from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
@@ -45,11 +45,8 @@ class BundleRemoval:
         match await self._followup.next(run.owner, self._clock(), _last_obstacle(run)):
             case Begin(number):
                 return await self._begin(run, bundle, number)
-            case Pause(requeue_after, obstacle):
-                if obstacle:
-                    message = f"The Job that removes the bundle waits: {obstacle}"
-                    await self._write(run, message, obstacle)
-                return requeue_after
+            case Pause() as pause:
+                return await self._wait(run, pause)
             case Done():
                 await self._release(run)
             case Failed(reason=reason, message=message, requeue_after=requeue_after):
@@ -60,6 +57,12 @@ class BundleRemoval:
                     return requeue_after
                 await self._release(run)
         return None
+
+    async def _wait(self, run: BackupRun, pause: Pause) -> timedelta:
+        obstacle = pause.obstacle or await warning_about(self._cluster, run.namespace, pause.job, pause.pods)
+        if obstacle:
+            await self._write(run, f"The Job that removes the bundle waits: {obstacle}", obstacle)
+        return pause.requeue_after
 
     async def _begin(self, run: BackupRun, bundle: Destination, number: int) -> timedelta | None:
         claim = await self._cluster.pods.read_claim(run.namespace, bundle.claim_name)

@@ -29,7 +29,9 @@ class Pause:
 
     requeue_after: timedelta
     obstacle: str
-    """What keeps its pod from running; empty when nothing does, or nobody knows."""
+    """What keeps its pod from running; empty when nothing does, or only Events say it."""
+    job: Job
+    pods: tuple[Pod, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,7 @@ class Followup(Generic[AnyResult]):
         # A label is anybody's to set, the name is a function of what the Job is.
         jobs = [job for job in found if job.name == job_name(self._step, owner.uid, job.number)]
         pods = await self._cluster.pods.of(owner, self._step)
-        step = next_followup(owner, jobs, pods, now, self._kind, obstacle)
-        if isinstance(step, Pause) and not step.obstacle:
-            newest = max(jobs, key=lambda job: job.number)
-            return Pause(step.requeue_after, await warning_about(self._cluster, owner.namespace, newest, pods))
-        return step
+        return next_followup(owner, jobs, pods, now, self._kind, obstacle)
 
 
 async def warning_about(cluster: Cluster, namespace: str, job: Job, pods: Sequence[Pod]) -> str:
@@ -88,7 +86,7 @@ def next_followup(
     if newest is None:
         return Begin(1)
     if not newest.is_finished:
-        return Pause(POLL, _obstacle(newest, pods))
+        return Pause(POLL, _obstacle(newest, pods), newest, tuple(pods))
     result = _result(owner, newest, pods, kind)
     if result and result.outcome is Outcome.SUCCEEDED and newest.complete:
         return Done(result)

@@ -61,7 +61,7 @@ def _could_not_read_the_plan(result: Result) -> bool:
 
 def _of_result(result: AnyResult, pod: Pod, job: Job) -> Ended[AnyResult]:
     message = shortened(result.message, MESSAGE_LIMIT)
-    if result.outcome is Outcome.FAILED:
+    if result.outcome is Outcome.FAILED and result.reason is not Reason.COMPLETED:
         return Ended(result.reason, message, pod.exit_code, result)
     doubt = _doubt(result, pod, job)
     if doubt:
@@ -74,6 +74,8 @@ def _of_result(result: AnyResult, pod: Pod, job: Job) -> Ended[AnyResult]:
 
 def _doubt(result: Result, pod: Pod, job: Job) -> str:
     """Why the result alone is not enough; empty when all that there should be is there."""
+    if result.outcome is not Outcome.SUCCEEDED:
+        return "its outcome is Failed"
     if pod.exit_code != 0:
         return f"ended with exit code {pod.exit_code}"
     if not job.complete:

@@ -6,6 +6,7 @@ The one owner of both. A holder may be gone, finished, or of a kind that only a 
 from datetime import datetime
 from typing import Protocol
 
+from quotenode_backup.cluster.custom_resources import Unfinished
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import Lease, Run, Stopped
 from quotenode_backup.domain.owner import Key, Owner
@@ -16,7 +17,13 @@ class Holders(Protocol):
     """What only the life of a holder's kind can say about it."""
 
     async def is_over(self, owner: Owner) -> bool:
-        """Whether it has finished, or is gone. False for one of a kind that this release does not know."""
+        """Whether it has finished, or is gone. False for one of a kind that this release does not know.
+
+        Raises Unreadable when it can't be told.
+        """
+
+    async def unfinished(self, namespace: str) -> list[Unfinished]:
+        """Whatever is about a database of this namespace and has yet to end."""
 
     async def is_at_work(self, owner: Owner) -> bool:
         """Whether a Job or pod of it can still touch the database or the files."""

@@ -12,10 +12,11 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import release_finalizers
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.backup.audit_row import RECORDS_TRIED
 from quotenode_backup.reconcile.dispatch import Dispatcher
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL
-from quotenode_backup.reconcile.target.capacity import ConcurrencyLimit
+from quotenode_backup.reconcile.target.capacity import WAITING_AT_MOST, ConcurrencyLimit
 from tests.unit.fakes.lives import (
     RUNNER,
     assert_settled,
@@ -362,24 +363,49 @@ def until_all_places_are_free(world: World, limited: Dispatcher, still_waiting: 
     return waiting
 
 
-def test_while_one_of_a_crowd_takes_the_free_place_the_others_keep_no_worker_waiting() -> None:
+def test_while_a_look_at_the_rivals_takes_its_time_only_half_of_the_workers_wait_for_it() -> None:
     world = World()
-    crowd(world, 6)
+    crowd(world, 24)
+    client = Held(world)
+    limited = with_room_for(12, world, client)
+    waiting = until_all_places_are_free(world, limited, 12)
+
+    async def twelve_come() -> None:
+        client.hold()
+        passes = [asyncio.create_task(limited.reconcile(key(name))) for name in waiting[:WAITING_AT_MOST]]
+        await client.asked.wait()
+        later = [await asyncio.wait_for(limited.reconcile(key(name)), 5) for name in waiting[WAITING_AT_MOST:]]
+        assert [result.requeue_after for result in later] == [POLL_EXTERNAL] * (12 - WAITING_AT_MOST)
+        client.released.set()
+        assert {result.requeue_after for result in await asyncio.gather(*passes)} == {NOW}
+
+    asyncio.run(twelve_come())
+
+
+def test_whoever_only_looks_for_rivals_takes_no_place() -> None:
+    """Else an older one of the same database, or one of another, would be turned away though nothing is at work."""
+    world = World()
+    crowd(world, 3)
+    same = dict(world.objects[f"{RUNS}/b0"]["spec"]["database"])
+    world.now += timedelta(seconds=1)
+    world.apply("younger", database=same)
     client = Held(world)
     limited = with_room_for(1, world, client)
-    waiting = until_all_places_are_free(world, limited, 5)
+    for name in ("b0", "b1", "younger"):
+        finished(limited.reconcile(key(name)))
 
-    async def two_come() -> None:
+    async def three_come() -> None:
         client.hold()
-        first = asyncio.create_task(limited.reconcile(key(waiting[0])))
+        younger = asyncio.create_task(limited.reconcile(key("younger")))
         await client.asked.wait()
-        second = await asyncio.wait_for(limited.reconcile(key(waiting[1])), 5)
-        assert second.requeue_after
-        assert second.requeue_after >= POLL_EXTERNAL
+        other = asyncio.create_task(limited.reconcile(key("b1")))
         client.released.set()
-        assert (await first).requeue_after == NOW
+        assert (await other).requeue_after == NOW
+        assert (await younger).requeue_after != NOW
 
-    asyncio.run(two_come())
+    asyncio.run(three_come())
+    assert world.status("b1")["reason"] == "Accepted"
+    assert [lease["metadata"]["annotations"][labels.HOLDER] for lease in world.in_(LEASES)] == ["b1"]
 
 
 def test_all_who_are_let_in_while_a_look_is_under_way_share_the_next_one() -> None:

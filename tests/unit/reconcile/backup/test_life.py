@@ -1,6 +1,7 @@
 """Runs in a cluster in memory, from apply to rest: undisturbed, killed at every request, with any faults, and with two operators."""
 
 import random
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 
 from quotenode_backup.cluster.errors import Invalid, Refused
 from quotenode_backup.cluster.gateway import Cluster
+from quotenode_backup.contract.results import BackupResult, Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Reason, is_retryable
+from quotenode_backup.manifests import labels
+from tests.unit.fakes.given import result, told_by
 from tests.unit.fakes.lives import (
     Operator,
     assert_settled,
@@ -20,7 +24,7 @@ from tests.unit.fakes.lives import (
     to_rest,
     told,
 )
-from tests.unit.fakes.world import JOBS, Client, Killed, Script, World
+from tests.unit.fakes.world import JOBS, PODS, Client, Killed, Script, World
 
 
 def test_a_run_that_goes_well() -> None:
@@ -228,3 +232,77 @@ def test_two_operators_never_have_two_jobs_of_one_database(seed: int) -> None:
 def test_what_can_not_be_a_name_is_never_put_into_a_path(holder: str) -> None:
     assert finished(Cluster(cast("Any", None)).backups.read("shop", holder)) is None
     assert finished(Cluster(cast("Any", None)).pods.read_claim("shop", holder)) is None
+
+
+def test_a_runner_that_failed_with_the_reason_of_a_success_did_not_complete_the_run() -> None:
+    world = World()
+    world.apply("night", backoffLimit=0)
+    client = Client(world)
+    false_success = result(run_uid="", outcome=Outcome.FAILED)
+    while world.status("night").get("phase") != "Failed":
+        finished(one_round(client))
+        world.tick()
+        for job in world.in_(JOBS):
+            end_pod(world, job, false_success)
+    assert world.status("night")["reason"] == "ResultMissing"
+    assert "its outcome is Failed" in world.status("night")["message"]
+
+
+def end_pod(world: World, job: Any, said: BackupResult) -> None:
+    """With these words, and Job and pod as failed as an exit code makes them."""
+    path = f"{PODS}/{job['metadata']['name']}-x"
+    if path in world.objects:
+        words = told_by(said.model_copy(update={"run_uid": job["metadata"]["labels"][labels.RUN_UID]}))
+        state = {"terminated": {"exitCode": 1, "reason": "Error", "message": words}}
+        world.change(path, status={"phase": "Failed", "containerStatuses": [{"name": "runner", "state": state}]})
+        condition = {"type": "Failed", "status": "True", "lastTransitionTime": world.now.isoformat()}
+        world.change(f"{JOBS}/{job['metadata']['name']}", status={"conditions": [condition]})
+
+
+def test_a_spec_of_another_release_fails_before_it_is_accepted() -> None:
+    world = World()
+    world.apply("night", encryption={"gpg": {}})
+    to_rest(world)
+    status = world.status("night")
+    assert (status["phase"], status["reason"]) == ("Failed", "SpecInvalid")
+    assert status["message"].startswith("spec.encryption does not fit this operator's release (")
+    assert world.in_(JOBS) == []
+    assert told(world) == ["SpecInvalid"]
+
+
+def test_what_kept_its_pod_from_running_stands_in_the_end_of_a_run_whose_deadline_took_the_pod() -> None:
+    world, client = World(), None
+    world.apply("night")
+    why = "0/2 nodes are available: 2 Insufficient memory."
+    for _ in range(30):
+        client = client or Client(world)
+        finished(one_round(client))
+        for job in world.in_(JOBS):
+            keep_pending(world, job, why)
+        world.now += timedelta(seconds=10)
+    assert (
+        world.status("night")["attempts"][0]["obstacle"]
+        == f"No node takes pod {world.in_(PODS)[0]['metadata']['name']}: {why}"
+    )
+    [job] = world.in_(JOBS)
+    del world.objects[f"{PODS}/{job['metadata']['name']}-x"]
+    condition = {
+        "type": "Failed",
+        "status": "True",
+        "reason": "DeadlineExceeded",
+        "lastTransitionTime": world.now.isoformat(),
+    }
+    world.change(f"{JOBS}/{job['metadata']['name']}", status={"conditions": [condition]})
+    to_rest(world)
+    assert world.status("night")["reason"] == "DeadlineExceeded"
+    assert why in world.status("night")["message"]
+
+
+def keep_pending(world: World, job: Any, why: str) -> None:
+    """A pod that no node takes."""
+    path = f"{PODS}/{job['metadata']['name']}-x"
+    if path not in world.objects:
+        found = {"labels": job["metadata"]["labels"] | {"batch.kubernetes.io/job-name": job["metadata"]["name"]}}
+        world.put(PODS, path.rpartition("/")[2], {"metadata": found, "spec": {}})
+        scheduled = {"type": "PodScheduled", "status": "False", "message": why}
+        world.change(path, status={"phase": "Pending", "conditions": [scheduled]})

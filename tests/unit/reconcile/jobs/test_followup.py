@@ -25,7 +25,7 @@ def after(at: float, *jobs: Any, pods: Any = ()) -> object:
 
 def test_the_first_begins_at_once_and_is_waited_for() -> None:
     assert after(0) == Begin(1)
-    assert after(100, job()) == Pause(POLL, "")
+    assert after(100, job()) == Pause(POLL, "", job(), ())
 
 
 def test_a_job_that_says_so_and_completed_did_it() -> None:
@@ -59,8 +59,11 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
 
 def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
     unscheduled = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available")
-    assert after(20, job(), pods=[unscheduled]) == Pause(POLL, "No node takes pod pod-1: 0/2 nodes are available")
-    assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(POLL, "")
+    assert after(20, job(), pods=[unscheduled]) == Pause(
+        POLL, "No node takes pod pod-1: 0/2 nodes are available", job(), (unscheduled,)
+    )
+    starting = pod(phase="Pending")
+    assert after(20, job(), pods=[starting]) == Pause(POLL, "", job(), (starting,))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.cluster.objects import Job, Pod
-from quotenode_backup.contract.results import AuditOutcome, BackupResult, RetentionOutcome
+from quotenode_backup.contract.results import AuditOutcome, BackupResult, Outcome, RetentionOutcome
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.outcome import Ended, outcome
 from tests.unit.fakes.given import OWNER, attempt, ended_pod, job, result
@@ -17,6 +17,8 @@ def ended_as(attempt: Attempt, job: Job, pods: Sequence[Pod]) -> Ended[BackupRes
     return outcome(OWNER, attempt, job, pods, BackupResult)
 
 
+FALSE_SUCCESS = result(outcome=Outcome.FAILED)
+"""Its reason is Completed, and it names a bundle."""
 DONE, FAILED = job(complete=True), job(failed=True)
 
 
@@ -43,8 +45,10 @@ def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
         (DONE, ended_pod(said=result(), exit_code=1), "ended with exit code 1"),
         (FAILED, ended_pod(said=result()), "its Job is not complete"),
         (DONE, ended_pod(said=result(bundle=None)), "named no bundle"),
+        (FAILED, ended_pod(said=FALSE_SUCCESS, exit_code=1), "its outcome is Failed"),
+        (DONE, ended_pod(said=FALSE_SUCCESS), "its outcome is Failed"),
     ],
-    ids=["exit code 1", "failed Job", "no bundle"],
+    ids=["exit code 1", "failed Job", "no bundle", "outcome Failed", "outcome Failed in a complete Job"],
 )
 def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, doubt: str) -> None:
     ended = ended_as(attempt(), finished, [pod])

@@ -1,11 +1,13 @@
 """The lock of a database: who gets it, who keeps it, and what a Lease remembers."""
 
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from quotenode_backup.api.run_status import StoppedWorkload
+from quotenode_backup.cluster.errors import Unreadable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Lease, Stopped
 from quotenode_backup.domain.owner import Key, Owner
@@ -13,7 +15,7 @@ from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.dispatch import HoldersOfLocks
 from quotenode_backup.reconcile.target import lock
-from quotenode_backup.reconcile.target.acquire import LockAcquirer, LockHeld, applicant
+from quotenode_backup.reconcile.target.acquire import Applicant, LockAcquirer, LockHeld
 from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit
 from quotenode_backup.reconcile.target.wind_down import WindDown
 from tests.unit.fakes.given import START
@@ -21,14 +23,27 @@ from tests.unit.fakes.lives import finished, one_round, reconciler
 from tests.unit.fakes.world import DEPLOYMENTS, JOBS, LEASES, PODS, RUNS, Client, World
 
 
+class Observed(Client):
+    """Something happens right after runs were listed."""
+
+    on_list: Callable[[], None] | None = None
+
+    async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        async for page in super().pages(path, query):
+            yield page
+        if path == RUNS and self.on_list:
+            self.on_list()
+
+
 class Site:
     def __init__(self) -> None:
         self.world = World()
-        self.client = Client(self.world)
+        self.client = Observed(self.world)
         self.cluster = Cluster(self.client)
-        self.wind_down = WindDown(self.cluster, HoldersOfLocks(self.cluster))
+        holders = HoldersOfLocks(self.cluster)
+        self.wind_down = WindDown(self.cluster, holders)
         gate = CapacityGate(self.cluster.leases, ConcurrencyLimit())
-        self._locks = LockAcquirer(self.cluster, self.wind_down, gate)
+        self._locks = LockAcquirer(self.cluster, holders, self.wind_down, gate)
 
     def applied(self, name: str) -> str:
         """A second after whatever came before."""
@@ -36,7 +51,9 @@ class Site:
         return self.world.apply(name)
 
     def take(self, name: str) -> object:
-        return finished(self._locks.acquire(applicant(self.run(name), None), self.world.now))
+        run = self.run(name)
+        applicant = Applicant(run.owner, run.target, run.created, None)
+        return finished(self._locks.acquire(applicant, self.world.now))
 
     def run(self, name: str) -> BackupRun:
         found = finished(self.cluster.backups.read("shop", name))
@@ -243,3 +260,29 @@ def test_a_lease_from_before_kinds_is_a_backups(site: Site) -> None:
     site.world.change(path, metadata=meta | {"annotations": known})
     assert site.lease.is_held_by(site.run("first").owner)
     assert site.lease.holder == site.run("first").owner
+
+
+def test_an_older_one_that_cannot_be_read_is_not_waited_for(site: Site) -> None:
+    """It may stay so for ever."""
+    site.applied("first")
+    site.world.change(f"{RUNS}/first", status={"phase": "Dreaming"})
+    site.applied("second")
+    assert site.take("second") is None
+
+
+def test_a_holder_that_cannot_be_read_keeps_its_lock(site: Site) -> None:
+    site.applied("first")
+    site.take("first")
+    site.world.change(f"{RUNS}/first", status={"phase": "Dreaming"})
+    site.applied("second")
+    with pytest.raises(Unreadable):
+        site.take("second")
+    assert site.lease.holder
+    assert site.lease.holder.name == "first"
+
+
+def test_an_older_one_that_ended_while_it_was_looked_for_is_not_waited_for(site: Site) -> None:
+    site.applied("first")
+    site.applied("second")
+    site.client.on_list = lambda: site.ends("first")
+    assert site.take("second") is None
