@@ -1,4 +1,4 @@
-"""How a resource gets the lock of its database: nobody else has it, nobody older waits for it, and there is capacity."""
+"""How a resource gets the lock of its database: it is free, no older resource waits for it, and there is capacity."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,33 +14,33 @@ from quotenode_backup.domain.target import Target
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL
 from quotenode_backup.reconcile.target import lock
 from quotenode_backup.reconcile.target.capacity import AtCapacity, CapacityGate
-from quotenode_backup.reconcile.target.shared_look import SharedLook
+from quotenode_backup.reconcile.target.shared_read import SharedRead
 from quotenode_backup.reconcile.target.wind_down import WindDown
 
 
 @dataclass(frozen=True, slots=True)
 class LockHeld:
-    """Why the lock is not to be had now."""
+    """The lock can't be taken now, and `sentence` says why."""
 
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """Others ask at the moment. Nothing is known."""
+    """The Leases are just being counted for other resources, so nothing is known yet."""
 
     requeue_after: timedelta = POLL_EXTERNAL
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who wants the lock, of what."""
+    """A resource that wants the lock of a database."""
 
     owner: Owner
     target: Target
     created: datetime
     stopped: Stopped | None
-    """What it stopped when it had the lock before."""
+    """What the owner has stopped, if it had the lock before and its Lease was lost."""
 
 
 class LockAcquirer:
@@ -48,10 +48,10 @@ class LockAcquirer:
         self._cluster = cluster
         self._wind_down = wind_down
         self._gate = gate
-        self._waiting: dict[str, SharedLook[list[Waiting]]] = {}
+        self._waiting: dict[str, SharedRead[list[Waiting]]] = {}
 
     async def acquire(self, one: Applicant, now: datetime) -> LockHeld | AtCapacity | NotNow | None:
-        """None when it has the lock. Oldest first; a loser of a race simply asks again."""
+        """None when the applicant has the lock. The oldest one comes first; the loser of a race tries again later."""
         known = self._gate.lately_closed(one.owner, now)
         if known:
             return known
@@ -62,14 +62,14 @@ class LockAcquirer:
             return LockHeld(_held_by(found.holder))
         if self._gate.turns_away(one.owner):
             return NotNow()
-        # Before the rivals: there can be thousands of resources to look through for those.
+        # The capacity comes before the rivals: finding those means going through what can be thousands of resources.
         return await self._gate.enter(one.owner, now) or await self._let_in(one, found, now)
 
     async def _let_in(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
         held: LockHeld | None = None
         try:
             held = await self._taken(one, found, now)
-        finally:  # an error leaves open whether the Lease was written
+        finally:  # after an error the Lease may have been written or not, so it counts as written
             if held:
                 self._gate.withdrawn(one.owner)
             else:
@@ -77,30 +77,30 @@ class LockAcquirer:
         return held
 
     def forget(self, key: Key) -> None:
-        """Nothing of this name waits for a lock."""
+        """The resource of this name, if there is one, does not wait for a lock."""
         self._gate.forget(key)
 
     async def _taken(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
         older = await self._older_rival(one)
         if older:
-            return LockHeld(f"Waiting for {older}, which is older and waits for the same database")
+            return LockHeld(f"Waiting for {older}, which is older and also waits for this database")
         try:
             if found:
                 found = await self._wind_down.start_stopped(found, now)
             await lock.take(self._cluster, one.owner, one.target, found, one.stopped, now)
         except (AlreadyExists, Conflict):
-            return LockHeld("Another backup of the same database was a moment faster: asking again")
+            return LockHeld("Another backup has just taken the lock of this database: trying again")
         except Refused as exc:
             if found and found.stopped and found.holder:
                 return LockHeld(cannot_start(found.holder.name, exc))
-            return LockHeld(f"Waiting: the Lease that is the database's lock can't be written ({exc}). Allow it")
+            return LockHeld(f"Waiting: the operator can't write the Lease that locks the database ({exc}). Allow it to")
         return None
 
     async def _older_rival(self, one: Applicant) -> str:
-        """The name of the oldest that waits for the same database, if it is older; empty when there is none."""
+        """The name of the oldest resource that waits for the same database; empty when the applicant is the oldest."""
         namespace = one.owner.namespace
-        look = self._waiting.setdefault(namespace, SharedLook(partial(self._cluster.backups.waiting, namespace)))
-        _, waiting = await look()
+        read = self._waiting.setdefault(namespace, SharedRead(partial(self._cluster.backups.waiting, namespace)))
+        _, waiting = await read()
         ahead = (one.created, one.owner.uid)
         rivals = [other for other in waiting if other.target == one.target and not other.deleting]
         for rival in sorted(rivals, key=lambda other: (other.created, other.owner.uid)):
@@ -111,7 +111,7 @@ class LockAcquirer:
         return ""
 
     async def _still_waits(self, rival: Waiting) -> bool:
-        """One that can't be read, or ended since, is nobody to wait for."""
+        """Whether the rival is still unfinished. Nobody waits for a rival that can't be read."""
         try:
             found = await self._cluster.backups.read(rival.owner.namespace, rival.owner.name)
         except Unreadable:
@@ -126,8 +126,8 @@ def applicant(run: BackupRun, stopped: Stopped | None) -> Applicant:
 def _held_by(holder: Owner) -> str:
     if holder.kind == KIND:
         return f"Waiting for {holder.name}, which is backing up the same database"
-    return f"Waiting for {holder.kind} {holder.name}, which has locked the same database"
+    return f"Waiting for {holder.kind} {holder.name}, which has the lock of the same database"
 
 
-def cannot_start(whose: str, answer: Refused) -> str:
-    return f"Waiting: the application that {whose} stopped can't be started again ({answer}). Scale it by hand"
+def cannot_start(holder: str, answer: Refused) -> str:
+    return f"Waiting: the application that {holder} stopped can't be started again ({answer}). Scale it up by hand"

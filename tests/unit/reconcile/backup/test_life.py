@@ -14,11 +14,11 @@ from tests.unit.fakes.lives import (
     Operator,
     assert_settled,
     ends_with,
+    event_reasons,
     finished,
     killer,
     one_round,
     to_rest,
-    told,
 )
 from tests.unit.fakes.world import JOBS, Client, Killed, Script, World
 
@@ -29,7 +29,7 @@ def test_a_run_that_goes_well() -> None:
     to_rest(world)
     assert_settled(world)
     assert world.status("night")["phase"] == "Completed"
-    assert told(world) == ["JobCreated", "Completed"]
+    assert event_reasons(world) == ["JobCreated", "Completed"]
 
 
 def test_a_failure_that_another_attempt_cures() -> None:
@@ -38,7 +38,7 @@ def test_a_failure_that_another_attempt_cures() -> None:
     to_rest(world)
     assert_settled(world)
     assert [one["reason"] for one in world.status("night")["attempts"]] == ["SourceUnreachable", "Completed"]
-    assert told(world) == ["JobCreated", "SourceUnreachable", "JobCreated", "Completed"]
+    assert event_reasons(world) == ["JobCreated", "SourceUnreachable", "JobCreated", "Completed"]
 
 
 def test_a_busy_lock_is_waited_out_without_an_end() -> None:
@@ -91,7 +91,7 @@ def test_ten_backups_of_one_database_run_in_order_of_age() -> None:
     to_rest(world)
     assert_settled(world)
     assert world.bundles == uids
-    assert told(world).count("WaitingForTarget") == 9
+    assert event_reasons(world).count("WaitingForTarget") == 9
 
 
 def test_the_one_that_waits_names_the_one_that_runs() -> None:
@@ -152,7 +152,7 @@ def test_killed_before_and_after_every_write_the_end_is_the_same(scenario: str) 
         for name in ("first", "second"):
             assert world.status(name)["phase"] == undisturbed.status(name)["phase"]
             assert len(world.status(name)["attempts"]) == len(undisturbed.status(name)["attempts"])
-        assert sorted(told(world)) == sorted(told(undisturbed)), f"killed at {number}"
+        assert sorted(event_reasons(world)) == sorted(event_reasons(undisturbed)), f"killed at {number}"
 
 
 ANY_REASON = st.sampled_from([Reason.COMPLETED, *VERDICTS])

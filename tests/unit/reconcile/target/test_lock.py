@@ -77,12 +77,12 @@ class Site:
 
     def work(self, uid: str, *, job: str, pod: str) -> None:
         """Its Job with such a condition, and its pod in such a phase."""
-        marks = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid, labels.STEP: "backup"}
-        body: dict[str, Any] = {"metadata": {"labels": marks}, "spec": {}}
+        pod_labels = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid, labels.STEP: "backup"}
+        body: dict[str, Any] = {"metadata": {"labels": pod_labels}, "spec": {}}
         conditions = [{"type": job, "status": "True"}] if job else []
         self.world.put(JOBS, "work", body | {"status": {"conditions": conditions}})
         pod_body = {
-            "metadata": {"labels": marks | {"batch.kubernetes.io/job-name": "work"}},
+            "metadata": {"labels": pod_labels | {"batch.kubernetes.io/job-name": "work"}},
             "spec": {"containers": []},
         }
         self.world.put(PODS, "work-x", pod_body | {"status": {"phase": pod}})
