@@ -1,15 +1,15 @@
-"""`python -m quotenode_backup COMMAND`: one image, several programs. Each imports only what it needs."""
+"""`python -m quotenode_backup COMMAND`: several programs in one image. Each imports only what it needs."""
 
 import sys
 
 USAGE = """usage: quotenode-backup COMMAND
 
-  operator       watch QuoteNodeBackup resources and run their Jobs
-  run            make one backup, as the plan in the pod says
-  record         write the row of a run into backup_logs, as the plan in the pod says
-  find           look for the bundle of a run that was restored, as the plan in the pod says
-  remove         remove the bundle of a run, as the plan in the pod says
-  archive        write the files of a plan to standard output (part of run)
+  operator       watch QuoteNodeBackup resources and create their Jobs
+  run            make one backup, following the plan in the pod
+  record         write a run's row into backup_logs, following the plan in the pod
+  find           look for the bundle of a restored run, following the plan in the pod
+  remove         remove the bundle of a run, following the plan in the pod
+  archive        write the files of a plan to standard output (used by run)
   crds FOLDER    write the CustomResourceDefinitions into a folder
 """
 

@@ -1,4 +1,4 @@
-"""Whether the author of a resource was asked: the admission policy judges what is written while it is in force, and nothing else."""
+"""Whether the admission policy has checked the author of a resource: it checks only what is written while in force."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,13 +10,13 @@ from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.labels import APPROVED
 
 TAKES_EFFECT = timedelta(seconds=5)
-"""How long the API servers may take to enforce a new policy. They look for one each second."""
+"""How long the API servers may take to enforce a new policy. They look for new policies every second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     policy: str
-    """UID of the policy that judged it; empty when there is to be none."""
+    """UID of the policy that checked the resource; empty when the release has no policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class NotAdmitted:
 
 
 def takes_effect_in(found: Enforcement | None, now: datetime) -> timedelta:
-    """How long a new policy may still let something pass. Never longer than it takes, whatever the clocks say."""
+    """How long a new policy may still let something pass; at most TAKES_EFFECT, however far the clocks are apart."""
     if found is None:
         return timedelta(0)
     return min(max(found.since + TAKES_EFFECT - now, timedelta(0)), TAKES_EFFECT)
@@ -35,7 +35,7 @@ def takes_effect_in(found: Enforcement | None, now: datetime) -> timedelta:
 
 class Admission:
     def __init__(self, policy: AdmissionPolicy | None) -> None:
-        """None: there is to be no policy."""
+        """None: the release has no policy."""
         self._policy = policy if policy and policy.name else None
 
     async def judge(self, resource: Resource) -> Admitted | NotAdmitted:
@@ -49,10 +49,11 @@ class Admission:
 
 
 def judged_before(resource: Resource) -> str:
-    """The policy under which this very generation was accepted, or the schedule that a run was copied from; empty when there was none.
+    """UID of the policy under which this generation, or the schedule that a run was copied from, was accepted; empty:
+    none.
 
-    A release that is installed anew, or has another policy, finds that what an earlier one judged stays judged. Such a schedule gets the new
-    policy's UID, so that an edit under that one counts as judged by it.
+    What an earlier policy checked stays checked after a new installation or a change of policy. Such a schedule then
+    gets the new policy's UID, so that later edits of it count as checked by the new policy.
     """
     if isinstance(resource, Run):
         return resource.status.admission_policy or ""
@@ -65,8 +66,8 @@ def judgement(resource: Resource, found: Enforcement | None, name: str) -> Admit
     if found is None:
         return NotAdmitted(
             Reason.POLICY_NOT_ENFORCED,
-            f"The admission policy {name} is not in force, so nobody asked whether the author may read what this names:"
-            " run helm upgrade, and if it was changed in place, delete it and its binding first",
+            f"The admission policy {name} is not in force, so nothing has checked whether the author may read what this"
+            " resource names: run helm upgrade. If the policy was changed in place, delete it and its binding first",
             may_pass=True,
         )
     if (
@@ -75,9 +76,9 @@ def judgement(resource: Resource, found: Enforcement | None, name: str) -> Admit
     ):
         return Admitted(found.policy)
     age = "older than" if resource.created < found.since else "as old as, to within some seconds,"
-    why = f"This is {age} the admission policy that is to ask whether its author may read what it names"
+    why = f"This is {age} the admission policy that checks whether an author may read what a resource names"
     is_history = isinstance(resource, Run) and resource.is_history
     if isinstance(resource, Run) and not is_history:
         return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}: make it anew", may_pass=False)
     command = f"kubectl annotate qnb -n {resource.namespace} {resource.name} --overwrite {APPROVED}={found.policy}"
-    return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}. If that is in order: {command}", may_pass=is_history)
+    return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}. To approve it: {command}", may_pass=is_history)

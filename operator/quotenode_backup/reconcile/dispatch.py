@@ -1,4 +1,4 @@
-"""One pass over one resource: its kind says which life looks after it. Each later kind of resource gets its branch here."""
+"""One pass over one resource, by the reconciler of its kind. A new kind of resource gets its branch here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ ANY_NUMBER = ConcurrencyLimit()
 
 @dataclass(frozen=True, slots=True)
 class HoldersOfLocks:
-    """What can be said of whoever holds a lock."""
+    """Whether the holder of a lock is finished, which only the code for the holder's kind can know."""
 
     cluster: Cluster
 
@@ -58,7 +58,10 @@ class Dispatcher:
         snapshots: Snapshots | None = None,
         policy: AdmissionPolicy | None = None,
     ) -> None:
-        """`reporter`: who Events are by. `snapshots`: kept up for the metrics. `policy`: what asks the authors of resources, if anything is to."""
+        """`reporter`: the name that Events have as their `reportingInstance`. `snapshots`: filled in for the metrics.
+
+        `policy`: the admission policy that checks the authors of resources. None: there is no such policy.
+        """
         clock = clock or (lambda: datetime.now(UTC))
         events, admission = EventRecorder(cluster.events, reporter, clock), Admission(policy)
         self._cluster = cluster
@@ -73,7 +76,7 @@ class Dispatcher:
         self._schedules = ScheduleReconciler(cluster, events, clock, snapshots, admission)
 
     async def reconcile(self, key: Key) -> PassResult:
-        """Raises an ApiError when the pass has to be made again. A kind of a later release is left alone."""
+        """Raises ApiError when the pass has to be repeated. A resource of a kind that is unknown here is left alone."""
         return await self._over_backup(key) if key.kind == KIND else PassResult(None)
 
     async def _over_backup(self, key: Key) -> PassResult:
@@ -101,7 +104,7 @@ class Dispatcher:
         return await (self._backups.reconcile(run) if isinstance(run, BackupRun) else self._backups.refuse(run))
 
     async def _receive(self, run: Run) -> PassResult:
-        """What the annotation of a run says of its end is believed, and acted on, only if its author was asked."""
+        """The annotation with a run's outcome is acted on only if the admission policy has checked the run's author."""
         judged = await self._admission.judge(run)
         if isinstance(judged, NotAdmitted):
             return await self._backups.hold(run, judged)

@@ -1,4 +1,4 @@
-"""Small values of everything that the operator decides on, each field as in a run that goes well unless said otherwise."""
+"""Small values of everything that the operator decides on, each field as in a run that goes well unless the test changes it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def attempt(number: int = 1, *, reason: Reason | None = None, ended: datetime | 
         start_time=START,
         completion_time=(ended or START) if reason else None,
         reason=reason,
-        message=f"attempt {number} said so" if reason else None,
+        message=f"attempt {number} failed" if reason else None,
     )
 
 
@@ -180,15 +180,15 @@ def result(number: int = 1, **changes: Any) -> BackupResult:
     return BackupResult(**(fields | changes))
 
 
-def told_by(said: BackupResult) -> str:
-    return said.model_dump_json(by_alias=True, exclude_none=True)
+def as_termination_message(reported: BackupResult) -> str:
+    return reported.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def ended_pod(number: int = 1, said: BackupResult | None = None, exit_code: int = 0, **changes: Any) -> Pod:
+def ended_pod(number: int = 1, reported: BackupResult | None = None, exit_code: int = 0, **changes: Any) -> Pod:
     """A pod that is over, with its termination message."""
     over: dict[str, Any] = {
         "phase": "Failed" if exit_code else "Succeeded",
         "exit_code": exit_code,
-        "termination_message": told_by(said) if said else "",
+        "termination_message": as_termination_message(reported) if reported else "",
     }
     return pod(number, **(over | changes))

@@ -109,7 +109,7 @@ def ends_with(*reasons: Reason) -> Script:
 GOES_WELL = ends_with(Reason.COMPLETED)
 
 
-def told(world: World) -> list[str]:
+def event_reasons(world: World) -> list[str]:
     return [event["reason"] for event in world.in_(EVENTS)]
 
 

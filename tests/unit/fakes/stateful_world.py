@@ -79,13 +79,13 @@ class StatefulWorld(World):
     def put_claim(self, name: str, **meta: object) -> None:
         self.put(CLAIMS, name, {"metadata": meta, "spec": {"accessModes": ["ReadWriteOnce"]}})
 
-    def put_pod(self, name: str, marks: dict[str, str], claims: list[str]) -> Json:
+    def put_pod(self, name: str, pod_labels: dict[str, str], claims: list[str]) -> Json:
         """One that runs, and mounts these."""
         volumes = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims]
         mounts = [{"name": claim} for claim in claims]
         container = {"name": "app", "volumeMounts": mounts, "securityContext": {"runAsUser": 1000}}
         spec = {"nodeName": "worker", "containers": [container], "volumes": volumes}
-        pod = self.put(PODS, name, {"metadata": {"labels": marks}, "spec": spec})
+        pod = self.put(PODS, name, {"metadata": {"labels": pod_labels}, "spec": spec})
         pod["status"] = {"phase": "Running"}
         return pod
 

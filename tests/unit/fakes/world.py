@@ -16,7 +16,7 @@ from quotenode_backup.contract.results import AuditOutcome, BackupResult, Outcom
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason
 from quotenode_backup.domain.retention import mark
 from quotenode_backup.manifests import labels
-from tests.unit.fakes.given import bundle, told_by
+from tests.unit.fakes.given import as_termination_message, bundle
 
 Json = dict[str, Any]
 RUNS = "/apis/backup.quotenode.io/v1beta1/namespaces/shop/quotenodebackups"
@@ -190,8 +190,8 @@ class World:
     def _start(self, job: Json) -> None:
         name = job["metadata"]["name"]
         template = job["spec"]["template"]["metadata"]
-        marks = template["labels"] | {"batch.kubernetes.io/job-name": name}
-        meta = {"labels": marks, "annotations": template["annotations"]}
+        pod_labels = template["labels"] | {"batch.kubernetes.io/job-name": name}
+        meta = {"labels": pod_labels, "annotations": template["annotations"]}
         pod = self.put(PODS, f"{name}-x", {"metadata": meta, "spec": {"nodeName": "worker", "containers": []}})
         pod["status"] = {"phase": "Running"}
 
@@ -199,16 +199,16 @@ class World:
         text = job["spec"]["template"]["metadata"]["annotations"][labels.PLAN]
         match job["metadata"]["labels"].get(labels.STEP):
             case "backup":
-                said = self._backed_up(BackupPlan.model_validate_json(text))
+                reported = self._backed_up(BackupPlan.model_validate_json(text))
             case "record":
-                said = self._recorded(RecordPlan.model_validate_json(text))
+                reported = self._recorded(RecordPlan.model_validate_json(text))
             case "find":
-                said = self._searched(SearchPlan.model_validate_json(text))
+                reported = self._searched(SearchPlan.model_validate_json(text))
             case _:
-                said = self._removed(RemovalPlan.model_validate_json(text))
-        code = int(Exit.OK if said.outcome is Outcome.SUCCEEDED else VERDICTS[said.reason].exit_code)
-        state = {"terminated": {"exitCode": code, "reason": "Completed", "message": told_by(said)}}
-        phase = "Succeeded" if said.outcome is Outcome.SUCCEEDED else "Failed"
+                reported = self._removed(RemovalPlan.model_validate_json(text))
+        code = int(Exit.OK if reported.outcome is Outcome.SUCCEEDED else VERDICTS[reported.reason].exit_code)
+        state = {"terminated": {"exitCode": code, "reason": "Completed", "message": as_termination_message(reported)}}
+        phase = "Succeeded" if reported.outcome is Outcome.SUCCEEDED else "Failed"
         self.change(path, status={"phase": phase, "containerStatuses": [{"name": "runner", "state": state}]})
 
     def _backed_up(self, plan: BackupPlan) -> BackupResult:
@@ -248,10 +248,10 @@ class World:
     def _searched(self, plan: SearchPlan) -> BackupResult:
         uid = next((uid for uid in self.bundles if _bundle_of(uid, self.now).path == plan.path), None)
         found = _bundle_of(uid, self.now) if uid else None
-        said = AuditOutcome(
+        reported = AuditOutcome(
             logged=True, reason=Reason.COMPLETED, message=f"{plan.path} is {'there' if uid else 'not there'}"
         )
-        return _of_task(plan, said).model_copy(update={"bundle": found})
+        return _of_task(plan, reported).model_copy(update={"bundle": found})
 
     def _removed(self, plan: RemovalPlan) -> BackupResult:
         uid = plan.original_uid or plan.run_uid
@@ -264,13 +264,13 @@ def _bundle_of(uid: str, completed: datetime) -> StoredBundle:
     return bundle(path=f"shop-0/{uid}.tar.gz", sha256=hashlib.sha256(uid.encode()).hexdigest(), completed=completed)
 
 
-def _of_task(plan: RecordPlan | RemovalPlan | SearchPlan, said: AuditOutcome) -> BackupResult:
+def _of_task(plan: RecordPlan | RemovalPlan | SearchPlan, reported: AuditOutcome) -> BackupResult:
     return BackupResult(
         run_uid=plan.run_uid,
         attempt=plan.attempt,
-        outcome=Outcome.SUCCEEDED if said.logged else Outcome.FAILED,
-        reason=said.reason,
-        message=said.message,
+        outcome=Outcome.SUCCEEDED if reported.logged else Outcome.FAILED,
+        reason=reported.reason,
+        message=reported.message,
     )
 
 
@@ -349,9 +349,9 @@ def _value(old: Any, new: Any) -> Any:
 
 
 def _selected(item: Json, selector: str) -> bool:
-    marks = item["metadata"].get("labels", {})
+    pod_labels = item["metadata"].get("labels", {})
     for term in filter(None, selector.split(",")):
         key, _, value = term.partition("=")
-        if (marks.get(key.removesuffix("!")) == value) == key.endswith("!"):
+        if (pod_labels.get(key.removesuffix("!")) == value) == key.endswith("!"):
             return False
     return True

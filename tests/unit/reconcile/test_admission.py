@@ -28,9 +28,9 @@ def test_only_what_is_younger_than_the_policy_was_judged_by_it(age: timedelta, i
 @pytest.mark.parametrize(
     ("age", "words"),
     [
-        (-SECOND, "This is older than the admission policy that is to ask"),
-        (0 * SECOND, "This is as old as, to within some seconds, the admission policy that is to ask"),
-        (TAKES_EFFECT - SECOND, "This is as old as, to within some seconds, the admission policy that is to ask"),
+        (-SECOND, "This is older than the admission policy that checks"),
+        (0 * SECOND, "This is as old as, to within some seconds, the admission policy that checks"),
+        (TAKES_EFFECT - SECOND, "This is as old as, to within some seconds, the admission policy that checks"),
     ],
 )
 def test_a_backup_that_is_refused_is_told_how_old_it_is(age: timedelta, words: str) -> None:

@@ -1,1 +1,1 @@
-"""The life of a QuoteNodeBackup that makes one backup."""
+"""The reconciler of a QuoteNodeBackup without a schedule, which is one run."""

@@ -1,4 +1,4 @@
-"""How a run gets to its turn: its author was asked, its pod can be placed, and it takes its database's lock."""
+"""What a run needs before its first attempt: a checked author, a node for its pod, and the lock of its database."""
 
 from datetime import datetime
 
@@ -56,7 +56,7 @@ class Acceptance:
         return await self._misplaced(run, placement, now)
 
     async def hold(self, run: Run, found: NotAdmitted, now: datetime) -> PassResult:
-        """A run whose author was not asked, or not yet."""
+        """A run whose author the admission policy has not checked waits, or fails if it never can be checked."""
         if not found.may_pass:
             return await self._ending.fail(run, found.reason, found.message, now)
         self._timers.reset(run.owner.key)
@@ -67,7 +67,7 @@ class Acceptance:
             await lock.other_stopper(self._cluster, run.owner) if found.reason is Reason.RUN_AS_USER_NEEDED else ""
         )
         if stopper:
-            message = f"Waiting for {stopper}, which has the application stopped: its pods show who can read the files"
+            message = f"Waiting for {stopper}, which has stopped the application whose pods show who can read the files"
             return await self._wait(run, Reason.WAITING_FOR_TARGET, message, now)
         self._timers.record(run, found.reason, now)
         if found.may_pass and not self._timers.exceeded(run, found.reason, now):
@@ -76,14 +76,14 @@ class Acceptance:
         return await self._ending.fail(run, found.reason, found.message, now)
 
     async def _predecessor(self, run: BackupRun, now: datetime) -> str:
-        """What an earlier resource of this name has to end first; empty when there is nothing."""
+        """Why the run has to wait for an earlier resource of its name; empty when it need not."""
         try:
             if await self._wind_down.release_absent(run.owner.key, now, but_for=run.uid):
                 return ""
         except Refused as exc:
             return (
-                f"Waiting: what an earlier backup {run.name} stopped can't be started again, or its lock not be given back ({exc})."
-                " Allow it; to start the application, scale it by hand"
+                f"Waiting: what an earlier backup {run.name} stopped can't be started again, or the lock of that backup"
+                f" can't be released ({exc}). Allow it; to start the application at once, scale it up by hand"
             )
         return "Waiting for the pod of an earlier backup of this name to end"
 

@@ -1,4 +1,4 @@
-"""The row in backup_logs of a run that could not write it itself: by small Jobs, until it is there."""
+"""The row in backup_logs of a run whose own Job could not write it: small Jobs try until the row is written."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
 RECORDS_TRIED = 12
-"""Jobs for one row, over about seven hours."""
+"""How many Jobs try to write the row of a failed run, over about seven hours."""
 
 
 class AuditRows:
@@ -36,7 +36,7 @@ class AuditRows:
         self._followup = Followup(cluster, RECORD, Result)
 
     async def write_if_owed(self, run: Run) -> timedelta | None:
-        """When to look again; None: when something happens."""
+        """How long until the next pass; None: not before a watch event."""
         if not run.status.owes_row or not isinstance(run, BackupRun):
             return None
         match await self._followup.next(run.owner, self._clock()):
@@ -45,7 +45,7 @@ class AuditRows:
             case Pause(requeue_after):
                 return requeue_after
             case Done():
-                await self._record(run, Finding(True, Reason.AUDIT_LOGGED, "The run is a row of backup_logs"))
+                await self._record(run, Finding(True, Reason.AUDIT_LOGGED, "The run has its row in backup_logs"))
             case Failed(number, reason, message, requeue_after):
                 return await self._not_recorded(run, number, reason, message, requeue_after)
         return None
@@ -58,9 +58,7 @@ class AuditRows:
                 record_job(plan, run.spec.database, run.spec.pod, placement, self._settings)
             )
         except (Refused, NameTaken) as exc:
-            message = (
-                f"The cluster refuses the Job that writes the row in backup_logs, which is tried each minute: {exc}"
-            )
+            message = f"The cluster refuses the Job that writes the row in backup_logs (tried every minute): {exc}"
             await self._record(run, Finding(None, Reason.AUDIT_PENDING, message))
             return POLL_REFUSED
         return POLL_EXTERNAL
@@ -68,10 +66,10 @@ class AuditRows:
     async def _not_recorded(
         self, run: BackupRun, number: int, reason: Reason, message: str, requeue_after: timedelta
     ) -> timedelta | None:
-        # The next backup takes the row of a run that it can't see the end of for a dead one's: a good one is never given up.
+        # The next backup takes a row without an end for that of a dead run, so a completed run never gives up its row.
         is_worth_it = number < RECORDS_TRIED or run.status.holds(ConditionType.COMPLETE)
         if reason not in UNRECORDABLE and is_worth_it:
-            found = Finding(None, Reason.AUDIT_PENDING, f"Tried {number} times, and again later: {message}")
+            found = Finding(None, Reason.AUDIT_PENDING, f"Tried {number} times, and tried again later: {message}")
             await self._record(run, found)
             return requeue_after
         final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED

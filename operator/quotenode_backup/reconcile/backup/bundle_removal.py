@@ -1,4 +1,4 @@
-"""The bundle of a run that is deleted with deletionPolicy Delete."""
+"""Removes the bundle of a run that is deleted with deletionPolicy Delete."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ class BundleRemoval:
         self._followup = Followup(cluster, REMOVE, Result)
 
     async def release_finalizer(self, run: Run) -> timedelta | None:
-        """The finalizer goes when the bundle is gone, or nobody can or wants to remove it."""
+        """Take the finalizer off once the bundle is gone, or is not to be removed, or can't be removed."""
         if not run.has_finalizer:
             return None
         if isinstance(run, BackupRun) and run.spec.deletion_policy is DeletionPolicy.DELETE:
@@ -52,8 +52,8 @@ class BundleRemoval:
             case Failed(reason=reason, message=message, requeue_after=requeue_after):
                 await self._events.record(of_run(run, reason, message, warning=True, about="removal"))
                 if reason is not Reason.RETENTION_FAILED:
-                    words = f"The bundle can't be removed, and is tried again: {message}"
-                    await self._write(run, words, _last_obstacle(run))
+                    failure = f"The bundle could not be removed, which is tried again: {message}"
+                    await self._write(run, failure, _last_obstacle(run))
                     return requeue_after
                 await self._release(run)
         return None
@@ -92,12 +92,12 @@ class BundleRemoval:
 
 
 def _last_obstacle(run: Run) -> str:
-    """What kept the Job's pod from running while it was there: the Job's deadline takes the pod away."""
+    """What kept the Job's pod from running. It is kept in the status, since the Job's deadline deletes the pod."""
     return run.status.removal.obstacle if run.status.removal else ""
 
 
 def _marked_bundle(run: Run) -> Destination | None:
-    """Of a run that came back without its status: it may be there, though nobody has looked."""
+    """The bundle that the annotation of a restored run names, which may exist although nobody has looked for it yet."""
     bundle = run.mark.bundle if run.mark else None
     if bundle is None:
         return None
@@ -105,7 +105,7 @@ def _marked_bundle(run: Run) -> Destination | None:
 
 
 def _unseen_bundle(run: BackupRun) -> Destination | None:
-    """A run that was begun and did not complete may have stored one all the same: where that would be, as a folder to look through."""
+    """The folder to search for a bundle that a run may have stored although it did not complete."""
     if not run.status.attempts:
         return None
     user = run.status.attempts[-1].user_id

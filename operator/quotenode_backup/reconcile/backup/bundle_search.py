@@ -1,4 +1,4 @@
-"""A run that came back without its status: what its annotation says becomes its status again, once its bundle has been found."""
+"""A run that was restored without its status: the status is rebuilt from its annotation once its bundle is found."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL, POLL_EXTERNAL, POLL_REFUSED
 
 MOST_AT_ONCE = 4
-"""Jobs in a namespace: hundreds of runs can come back together, and each Job reads a whole bundle."""
+"""Jobs in a namespace, since hundreds of runs can be restored at once and each Job reads a whole bundle."""
 
 
 class BundleSearch:
@@ -35,23 +35,23 @@ class BundleSearch:
         self._followup = Followup(cluster, FIND, SearchResult)
 
     async def receive(self, run: Run) -> timedelta:
-        """The first pass over a run that came back: from here on it has a status, and counts as ended for everybody."""
+        """The first pass over a restored run. From here on the run has a status and counts as finished."""
         if run.mark is None:
-            raise ValueError("only a run with a mark can come back")
+            raise ValueError("only a run with a mark can be received")
         now = self._clock()
         await self._events.record(of_run(run, Reason.RESTORED, restored.sentence_about(run.mark)))
         await self._cluster.backups.write_status(run, restored.restored(run, run.mark, now))
         return NOW
 
     async def search(self, run: Run) -> timedelta | None:
-        """When to look again; None: when something happens."""
+        """How long until the next pass; None: not before a watch event."""
         bundle = run.mark.bundle if run.mark else None
         if bundle is None:
-            await self._give_up(run, "its annotation, which said where its bundle was, is gone")
+            await self._give_up(run, "the annotation that named its path is gone")
             return None
         claim = await self._cluster.pods.read_claim(run.namespace, bundle.claim_name)
         if claim is None:
-            message = f"PersistentVolumeClaim {bundle.claim_name} does not exist, and was the bundle's: create it, or restore it"
+            message = f"PersistentVolumeClaim {bundle.claim_name}, which held the bundle, does not exist: restore it"
             return await self._write(run, message, POLL_REFUSED)
         return await self._look_in(run, bundle, claim)
 
@@ -65,7 +65,7 @@ class BundleSearch:
             case Done(result):
                 return await self._conclude(run, bundle, result)
             case Failed(number, _, message, requeue_after):
-                message = f"The bundle could not be looked for ({number} tries so far), which is tried again: {message}"
+                message = f"The search for the bundle failed ({number} tries so far), which is tried again: {message}"
                 return await self._write(run, message, requeue_after)
 
     async def _begin(self, run: Run, bundle: MarkedBundle, claim: Claim, number: int) -> timedelta:
@@ -90,7 +90,7 @@ class BundleSearch:
             await self._give_up(run, result.message)
             return None
         now = self._clock()
-        message = f"{result.message} The run came back without its status, which was rebuilt"
+        message = f"{result.message} The run was restored without its status, which has been rebuilt"
         await self._events.record(of_run(run, Reason.BUNDLE_FOUND, message))
         status = restored.found(run, bundle.claim_name, result.bundle, message, now)
         await self._cluster.backups.write_status(run, status)

@@ -1,4 +1,7 @@
-"""What is left to do for a run that has ended, or is on its way out: nothing stays stopped, locked, unrecorded or undeleted."""
+"""What is left to do for a run that has ended or is being deleted.
+
+The application is started, the Jobs expire, the lock is given back, the row is written, and the bundle is removed.
+"""
 
 import logging
 from collections.abc import Callable
@@ -44,11 +47,11 @@ class Cleanup:
         self._search = BundleSearch(cluster, settings, events, clock)
 
     async def receive(self, run: Run) -> timedelta:
-        """A run that came back after it had ended."""
+        """The first pass over a run that had ended before it was restored without its status."""
         return await self._search.receive(run)
 
     async def cleanup(self, run: Run) -> timedelta | None:
-        """When to look again; None: when something happens."""
+        """How long until the next pass; None: not before a watch event."""
         if not run.deleting and await self.agree_on_finalizer(run):
             return NOW
         if run.deleting and run.has_finalizer and await self._cluster.is_terminating(run.namespace):
@@ -62,7 +65,7 @@ class Cleanup:
             run = await self._marked(run)
         requeue_after = await self._end_work(run, serves)
         if requeue_after is not None:
-            return requeue_after  # a runner that is still alive has the last word on the row
+            return requeue_after  # a runner that is still alive writes the row itself
         if run.deleting:
             return await self._removal.release_finalizer(run)
         if run.status.is_sought:
@@ -70,8 +73,11 @@ class Cleanup:
         return await self._rows.write_if_owed(run)
 
     async def _marked(self, run: Run) -> Run:
-        """With the annotation that keeps it from running again should its status get lost, and with the UID of its bundle in the status
-        should the annotation get lost. An annotation that can't be written holds up nothing."""
+        """Put on the annotation that keeps the run from running again if its status is lost.
+
+        If the run has the annotation already, put the UID of its bundle into the status, which is needed if the
+        annotation is lost. An annotation that can't be written holds up nothing.
+        """
         if run.mark:
             return await self._cluster.backups.write_status(run, next_status.stored_by(run, run.bundle_uid))
         try:
@@ -81,7 +87,7 @@ class Cleanup:
             return run
 
     async def agree_on_finalizer(self, run: Run) -> bool:
-        """`deletionPolicy` can be changed at any time. Whether something had to be."""
+        """Set or remove the finalizer, as `deletionPolicy` can be changed at any time. Whether that was necessary."""
         if not isinstance(run, BackupRun):
             return False
         wanted = run.spec.deletion_policy is DeletionPolicy.DELETE
@@ -91,7 +97,7 @@ class Cleanup:
         return True
 
     async def _end_work(self, run: Run, serves: bool) -> timedelta | None:
-        """No attempt is at work, its Jobs expire, the lock is free."""
+        """End the attempts, let their Jobs expire, and give the lock back. None when all of that is done."""
         jobs = await self._cluster.jobs.of(run.owner, BACKUP)
         pods = await self._cluster.pods.of(run.owner, BACKUP)
         unfinished = [job for job in jobs if not job.is_finished]
@@ -112,14 +118,14 @@ class Cleanup:
         return None
 
     async def _start_again(self, run: Run) -> bool:
-        """Whether the application serves, as far as it is ours to start it."""
+        """Whether everything that the run stopped has been started again, unless another run has taken charge of it."""
         lease = await lock.of_run(self._cluster, run)
         is_ours = lease is not None and lease.is_held_by(run.owner)
         stopped = (lease.stopped if lease and is_ours else None) or known_stopped(run)
         if stopped is None:
             return True
         if lease and lease.holder and not is_ours:
-            return False  # it may be another run's offline backup; what is still down then is started after it
+            return False  # the holder may be another offline backup; what is still down after it is started then
         return await self._started(run, lease if is_ours else None, stopped)
 
     async def _started(self, run: Run, lease: Lease | None, stopped: Stopped) -> bool:
@@ -132,8 +138,11 @@ class Cleanup:
                 await self._wind_down.start(run.namespace, stopped)
         except Conflict:
             raise
-        except ApiError as exc:  # a webhook that is away is no refusal, and as long a downtime
-            message = f"The cluster does not start {titles} again, which is tried each minute: {exc}. Scale by hand if it is urgent"
+        except ApiError as exc:  # a webhook that does not answer keeps the application down as a refusal does
+            message = (
+                f"The cluster does not start {titles} again, which is tried each minute: {exc}."
+                " Scale it up by hand if it is urgent"
+            )
             await self._events.record(of_run(run, Reason.WORKLOAD_NOT_SCALED, message, warning=True))
             if not isinstance(exc, Refused):
                 raise

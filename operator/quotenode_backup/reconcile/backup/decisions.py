@@ -1,4 +1,4 @@
-"""The whole life of one run, as a function from what is seen to the one thing to do next. Pure: `now` comes in."""
+"""The whole life of one run, as a function from what is observed to the next step. Pure: `now` is an argument."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,29 +32,29 @@ from quotenode_backup.reconcile.target.workloads import Application
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look at everything that a decision about a run rests on."""
+    """Everything that a decision about a run rests on."""
 
     run: BackupRun
     holds_lock: bool
     work: Jobs
-    """Of its attempts."""
+    """The Jobs and pods of the run's attempts."""
     now: datetime
     application: Application | None = None
-    """Of an offline run."""
+    """None for an online run."""
 
     @property
     def stopped(self) -> Stopped | None:
-        """What of the application this run has written down to start again."""
+        """What this run has recorded to be started again."""
         return self.application.stopped if self.application else None
 
     @property
     def deadline(self) -> datetime | None:
-        """None: it does not count yet."""
+        """None: the time of the run has not started yet."""
         return self.run.deadline if self.run.status.start_time else None
 
 
 def next_step(seen: Seen) -> Step:
-    """For a run that is neither finished nor being deleted."""
+    """The next step of a run that is neither finished nor being deleted."""
     status = seen.run.status
     if not status.holds(ConditionType.ACCEPTED):
         return Accept()
@@ -67,14 +67,14 @@ def next_step(seen: Seen) -> Step:
 
 
 def _begin(seen: Seen, number: int) -> Step:
-    """An attempt begins when the application of an offline run is down."""
+    """An attempt of an offline run begins only when the application is down."""
     run = seen.run
     stop = stopping(seen.application, run.status.start_time, run.spec.active_deadline_seconds, seen.now)
     return stop or BeginAttempt(number)
 
 
 def _during(seen: Seen, attempt: Attempt) -> Step:
-    """The newest attempt is not known to be over."""
+    """The status has no end of the newest attempt yet."""
     found = assess(seen.run.owner, attempt, seen.work, seen.deadline, seen.now, BackupResult)
     job, pods = seen.work.named(attempt.job_name), seen.work.pods_of(attempt.job_name)
     intruder = scaled_up(seen.application)
@@ -94,8 +94,8 @@ def _assessed(found: Assessment[BackupResult]) -> Step:
         case Ended():
             return EndAttempt(found)
         case Blocked(problem, requeue_after):
-            is_told = problem.reason is not Reason.JOB_CREATED
-            return Observe(problem.reason, problem.message, requeue_after, problem.message if is_told else "")
+            is_obstacle = problem.reason is not Reason.JOB_CREATED
+            return Observe(problem.reason, problem.message, requeue_after, problem.message if is_obstacle else "")
         case Running(pod):
             return Observe(Reason.JOB_RUNNING, f"Pod {pod} is making the backup")
         case Unclear() | Absent():
@@ -103,7 +103,7 @@ def _assessed(found: Assessment[BackupResult]) -> Step:
 
 
 def _late(seen: Seen, attempt: Attempt) -> Step | None:
-    """An attempt that was recorded but can't begin any more: the operator was away for too long."""
+    """The attempt was recorded, but its Job did not exist before the deadline, as after a downtime of the operator."""
     start, seconds = seen.run.status.start_time or attempt.start_time, seen.run.spec.active_deadline_seconds
     if seen.now < timing.runner_deadline(start, seconds):
         return None
@@ -111,7 +111,7 @@ def _late(seen: Seen, attempt: Attempt) -> Step | None:
 
 
 def _between(seen: Seen, last: Attempt) -> Step:
-    """The newest attempt is over: clear away, then try again or give up."""
+    """The newest attempt is over: clean up after it, then try again or fail the run."""
     leftover = next((job for job in seen.work.unfinished if not job.deleting), None)
     if leftover:
         return DeleteJob(leftover)
@@ -128,13 +128,13 @@ def _between(seen: Seen, last: Attempt) -> Step:
     ready = (last.completion_time or seen.now) + _pause(seen, last, reason)
     if seen.now < ready:
         return _let_it_serve(seen, reason) or Wait(ready - seen.now)
-    return _again(seen, last)
+    return _next_attempt(seen, last)
 
 
-def _known(word: str | None) -> Reason:
-    """A word of another release is as good as none."""
+def _known(reason: str | None) -> Reason:
+    """A reason that only another release knows counts as a missing result."""
     try:
-        return Reason(word or "")
+        return Reason(reason or "")
     except ValueError:
         return Reason.RESULT_MISSING
 
@@ -144,7 +144,7 @@ def _is_used_up(seen: Seen, reason: Reason) -> bool:
 
 
 def _let_it_serve(seen: Seen, reason: Reason) -> Step | None:
-    """Nobody knows how long a busy lock takes: the application does not stay down for it."""
+    """The application does not stay down while the lock is busy, since nobody knows how long that takes."""
     app = seen.application
     return StartApplication() if app and app.stopped and reason is Reason.LOCK_BUSY else None
 
@@ -155,7 +155,7 @@ def _pause(seen: Seen, last: Attempt, reason: Reason) -> timedelta:
     return timing.retry_delay(seen.run.status.failures)
 
 
-def _again(seen: Seen, last: Attempt) -> Step:
+def _next_attempt(seen: Seen, last: Attempt) -> Step:
     start, seconds = seen.run.status.start_time, seen.run.spec.active_deadline_seconds
     if start and seen.now >= timing.runner_deadline(start, seconds):
         return Fail(
@@ -166,7 +166,7 @@ def _again(seen: Seen, last: Attempt) -> Step:
 
 
 def _ended_lately(seen: Seen, last: Attempt) -> bool:
-    """A Job that is being deleted for longer makes no pod any more, whatever holds it."""
+    """Whether the attempt's Job may still create a pod. A Job whose deletion takes longer does not."""
     return last.completion_time is None or seen.now - last.completion_time < timing.STUCK_AFTER
 
 

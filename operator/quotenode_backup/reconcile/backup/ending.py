@@ -1,4 +1,4 @@
-"""How an attempt, and a run, come to their end: Events first, since the status keeps them from being recorded again."""
+"""How an attempt or a run ends. Events are recorded first: once the status is written, no pass records them again."""
 
 from datetime import datetime
 from pathlib import PurePath
@@ -50,7 +50,11 @@ class Ending:
         return await self._writer.finish(run, next_status.completed(run, result.bundle, ended, now))
 
     async def _after_retention(self, run: BackupRun, found: RetentionOutcome, path: str, now: datetime) -> None:
-        """Before the run is Completed, so that it is made up for should the operator die here. `path`: of its own bundle."""
+        """Mark the runs whose bundles are gone, before this run is Completed, so that a restart here does not skip
+        them.
+
+        `path`: of this run's own bundle.
+        """
         if found.problem:
             await self._events.record(of_run(run, Reason.RETENTION_FAILED, found.problem, warning=True))
         if found.pruned:
@@ -59,7 +63,7 @@ class Ending:
             return
         async for other in self._cluster.backups.stored_beside(run):
             is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
-            # The bundle of a run that was restored into another namespace lies in the folder of the old one.
+            # A run that was restored into another namespace keeps its bundle in the folder of the old namespace.
             is_here = all(PurePath(place.path).parent == PurePath(path).parent for place in other.status.destinations)
             if is_present and is_here and not is_among(other.bundle_uid, found.survivors):
                 await self._cluster.backups.write_status(other, next_status.pruned(other, run.name, now))

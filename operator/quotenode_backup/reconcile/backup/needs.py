@@ -1,4 +1,4 @@
-"""What the pods of a backup must have mounted, and where that is at the moment."""
+"""Which claims the pods of a backup mount, and where a pod that mounts them can run at the moment."""
 
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Claim, Stopped
@@ -7,7 +7,7 @@ from quotenode_backup.reconcile.jobs.placement import Misplaced, Needs, place
 
 
 def needs_of(run: BackupRun, stopped: Stopped | None) -> Needs:
-    """With the application's pods gone, the run goes on as the user that was seen before."""
+    """`stopped` has the user that the application's pods showed before they were stopped."""
     user = run.spec.pod.run_as_user
     if user is None and stopped:
         user = stopped.user

@@ -60,7 +60,7 @@ class OfflineSteps:
         return PassResult(NOW)
 
     async def _misplaced(self, run: BackupRun, found: Misplaced, now: datetime) -> PassResult:
-        """The application's pods may be just starting, after the backup before."""
+        """The application's pods may be just starting again after an earlier offline backup."""
         self._timers.record(run, found.reason, now)
         if found.may_pass and not self._timers.exceeded(run, found.reason, now):
             return await self._writer.observe(run, found.reason, found.message, now, POLL_EXTERNAL)

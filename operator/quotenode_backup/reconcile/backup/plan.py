@@ -1,4 +1,4 @@
-"""What the runner is told: the plan of an attempt, from the run alone, so that making it twice makes the same one. Pure."""
+"""The plans for the runner. Pure: an attempt's plan depends only on the run, so that every pass makes the same plan."""
 
 from datetime import datetime
 
@@ -47,7 +47,7 @@ def plan_of(run: BackupRun, attempt: Attempt) -> BackupPlan:
 
 
 def record_plan(run: BackupRun, number: int, now: datetime) -> RecordPlan:
-    """The row of a run that has ended, as its status has it."""
+    """The plan of the Job that writes the row of a finished run, with values from the run's status."""
     return RecordPlan(
         run_uid=run.uid,
         namespace=run.namespace,

@@ -1,7 +1,8 @@
-"""One pass over a run: look at everything live, decide the one next step, do it.
+"""One pass over a run: observe everything live, decide the one next step, carry it out.
 
-Each step is safe to repeat, so a pass that dies anywhere is simply made again. Order matters in one way: an Event is recorded before the
-Job or the status that would keep it from being recorded, and a Job gets its time to live only after its end is in the status.
+Each step is safe to repeat, so a pass that dies anywhere is simply made again. Two orders matter: an Event is recorded
+before the Job or the status that would keep later passes from recording it, and a Job gets its time to live only after
+its end is in the status.
 """
 
 from collections.abc import Callable
@@ -79,11 +80,11 @@ class BackupReconciler:
         return await self._ending.fail(run, Reason.SPEC_INVALID, f"{run.fault}: {advice}", self._clock())
 
     async def hold(self, run: Run, found: NotAdmitted) -> PassResult:
-        """A run whose author was not asked, or not yet."""
+        """A run whose author the admission policy has not checked waits, or fails if it never can be checked."""
         return await self._acceptance.hold(run, found, self._clock())
 
     def forget(self, key: Key) -> None:
-        """There is no run of this name that is on its way."""
+        """No unfinished run has this name."""
         self._timers.reset(key)
         self._locks.forget(key)
 
@@ -144,7 +145,7 @@ class BackupReconciler:
                 return await self._ending.fail(run, reason, message, now)
 
     async def _begin_attempt(self, seen: Seen, number: int) -> PassResult:
-        """With the user whose files these will be: should the run be deleted, only that one can remove them."""
+        """Record the attempt, and its user: if the run is deleted, only that user can remove the attempt's files."""
         placement = await placement_of(self._cluster, seen.run, seen.stopped)
         user = placement.user if isinstance(placement, Placement) else None
         return await self._writer.write(seen.run, next_status.attempt_begun(seen.run, number, user, seen.now))
@@ -162,10 +163,10 @@ class BackupReconciler:
             return await self._ending.end_attempt(run, ended, now)
         except Refused as exc:
             return await self._refused(run, exc, now)
-        except Unavailable as exc:  # an admission webhook that is away too
+        except Unavailable as exc:  # this includes an admission webhook that does not answer
             if run.status.reason == Reason.POD_REJECTED:
                 raise
-            message = f"The cluster could not make the backup's Job, which is tried until the deadline: {exc}"
+            message = f"The cluster could not create the backup's Job, which is tried until the deadline: {exc}"
             return await self._blocked(run, Reason.POD_REJECTED, message, now, POLL)
         self._timers.reset(run.owner.key)
         return PassResult(POLL)
@@ -177,12 +178,12 @@ class BackupReconciler:
         return await self._ending.end_attempt(run, Ended(found.reason, found.message), now)
 
     async def _refused(self, run: BackupRun, answer: Refused, now: datetime) -> PassResult:
-        advice = "Correct spec.pod" if isinstance(answer, Invalid) else "Raise the quota or the policy"
+        advice = "Correct spec.pod" if isinstance(answer, Invalid) else "Raise the quota or relax the policy"
         message = f"The cluster refuses the backup's Job: {answer}. {advice}"
         return await self._held_up(run, Reason.POD_REJECTED, message, now)
 
     async def _held_up(self, run: BackupRun, reason: Reason, message: str, now: datetime) -> PassResult:
-        """The attempt has no Job yet, for a cause that may pass but is not waited for for ever."""
+        """The attempt has no Job yet, for a cause that may go away by itself within the grace period."""
         self._timers.record(run, reason, now)
         if self._timers.exceeded(run, reason, now):
             return await self._ending.end_attempt(run, Ended(reason, message), now)
@@ -200,7 +201,7 @@ class BackupReconciler:
         return backup_job(plan, run.spec.database, run.spec.pod, placement, self._settings, int(left.total_seconds()))
 
     async def _end_attempt(self, seen: Seen, ended: Ended[BackupResult]) -> PassResult:
-        """A run can wait for days, a Job a minute, for a lock that another namespace holds: those Jobs go at once."""
+        """The Jobs that found the lock busy are deleted at once: a run can wait for days and create one each minute."""
         result = await self._ending.end_attempt(seen.run, ended, seen.now)
         job = seen.work.named(seen.run.status.attempts[-1].job_name)
         if job and ended.reason is Reason.LOCK_BUSY:

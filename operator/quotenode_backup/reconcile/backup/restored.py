@@ -1,7 +1,7 @@
-"""The status of a run whose resource was deleted, or lost with its namespace, and made again without it. Pure.
+"""The status of a run whose resource was created again without its status, after it or its namespace was deleted. Pure.
 
-The annotation that survives says how the run ended. That it failed is believed at once; that it completed only when its bundle has been
-found: until then it is `Restored`, which is as ended as the two others, and never runs again.
+The annotation that such a run still has says how it ended. A failure is believed at once. A completion is believed only
+when the bundle has been found; until then the run is `Restored`, which counts as finished too: it never runs again.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ INSTEAD = "For a new backup use another name, or metadata.generateName with kube
 
 
 def restored(run: Run, mark: FinishedMark, now: datetime) -> BackupStatus:
-    """The first status of a run that came back."""
+    """The first status of a restored run."""
     known = {"start_time": mark.start_time, "completion_time": mark.completion_time, "original_uid": mark.uid}
     status = run.status.model_copy(update=known)
     message = sentence_about(mark)
@@ -30,7 +30,7 @@ def restored(run: Run, mark: FinishedMark, now: datetime) -> BackupStatus:
     status = summarized(run, status, changes, Reason.RESTORED, message, now)
     if mark.bundle is None:
         return missing(run, status, "its annotation does not say where it was", now)
-    place = f"{mark.bundle.path} of claim {mark.bundle.claim_name} is to be looked for"
+    place = f"{mark.bundle.path} in claim {mark.bundle.claim_name} is still to be looked for"
     sought = Finding(None, Reason.SEARCHING_BUNDLE, place)
     return with_conditions(run, status, {ConditionType.LOCAL_BUNDLE_PRESENT: sought}, now)
 
@@ -38,11 +38,11 @@ def restored(run: Run, mark: FinishedMark, now: datetime) -> BackupStatus:
 def sentence_about(mark: FinishedMark) -> str:
     ended = f"had {mark.phase.lower()}" if mark.phase is Phase.COMPLETED else f"had failed ({mark.reason})"
     when = f"{mark.completion_time:%Y-%m-%d %H:%M:%SZ}"
-    return f"This run {ended} at {when}, before its resource was made again, and does not run a second time. {INSTEAD}"
+    return f"This run {ended} at {when}, before its resource was re-created, and does not run a second time. {INSTEAD}"
 
 
 def searching(run: Run, message: str, now: datetime) -> BackupStatus:
-    """What is in the way of the search."""
+    """The search goes on, and `message` says what is in its way."""
     changes = {ConditionType.LOCAL_BUNDLE_PRESENT: None}
     return summarized(run, run.status, changes, Reason.SEARCHING_BUNDLE, message, now)
 
@@ -53,7 +53,7 @@ def missing(run: Run, status: BackupStatus, why: str, now: datetime) -> BackupSt
 
 
 def found(run: Run, claim: str, bundle: StoredBundle, message: str, now: datetime) -> BackupStatus:
-    """As it was when the run completed, as far as the annotation and the commit record tell."""
+    """The status of a completed run, rebuilt from the annotation and the commit record."""
     place = Destination(type="Local", claim_name=claim, path=bundle.path, user_id=bundle.user_id)
     status = run.status.model_copy(
         update={

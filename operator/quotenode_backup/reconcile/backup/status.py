@@ -1,4 +1,4 @@
-"""The next status of a run as a value: each function takes a run and says what its status is after one thing has happened. Pure."""
+"""The next status of a run. Each function is pure: it takes a run and returns the status after one thing happened."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from quotenode_backup.reconcile.reporting.conditions import Finding, observed, s
 
 
 def accepted(run: Run, policy: str, now: datetime) -> BackupStatus:
-    """`policy`: UID of the one that judged it, if there was to be one."""
+    """`policy`: UID of the admission policy that checked the run; empty when the release has none."""
     changes = {ConditionType.ACCEPTED: True, ConditionType.PROGRESSING: False}
     status = run.status.model_copy(update={"admission_policy": policy or None})
     return summarized(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
@@ -39,7 +39,7 @@ def attempt_begun(run: Run, number: int, user: int | None, now: datetime) -> Bac
 
 
 def attempt_observed(run: Run, reason: Reason, message: str, obstacle: str, now: datetime) -> BackupStatus:
-    """What the run is doing, and what keeps the pod of its newest attempt from running. An attempt that is over keeps what it had."""
+    """What the run is doing. `obstacle` is recorded in the newest attempt, unless that attempt is over."""
     status = run.status
     if status.attempts and status.attempts[-1].completion_time is None:
         *earlier, last = status.attempts
@@ -49,7 +49,7 @@ def attempt_observed(run: Run, reason: Reason, message: str, obstacle: str, now:
 
 
 def attempt_ended(run: Run, ended: Ended[BackupResult], now: datetime) -> BackupStatus:
-    """The newest attempt is over. A busy lock uses up nothing, and the deadline counts anew from the next attempt."""
+    """The newest attempt is over. A busy lock is no failure, and the deadline then counts from the next attempt."""
     is_busy = ended.reason is Reason.LOCK_BUSY
     update: dict[str, object] = {"attempts": _with_last_ended(run, ended, now)}
     update |= {"start_time": None} if is_busy else {"failures": run.status.failures + 1}
@@ -64,7 +64,7 @@ def completed(run: BackupRun, bundle: StoredBundle, ended: Ended[BackupResult], 
     status = run.status.model_copy(
         update={
             "attempts": _with_last_ended(run, ended, now),
-            # When it was, however long nobody looked: the age of the newest backup rests on it.
+            # The time of the backup, even if the operator sees it later: the age of the newest backup depends on it.
             "completion_time": min(now, bundle.completed),
             "size_bytes": bundle.size_bytes,
             "size": readable_size(bundle.size_bytes),
@@ -87,9 +87,9 @@ def completed(run: BackupRun, bundle: StoredBundle, ended: Ended[BackupResult], 
 def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatus:
     status = run.status.model_copy(update={"completion_time": now})
     is_of_attempt = bool(status.attempts) and status.attempts[-1].reason == reason
-    is_told = is_of_attempt and status.condition(ConditionType.AUDIT_LOGGED) is not None
-    # The row would be written with a Secret, at a host, that nobody asked the author about.
-    if reason is not Reason.OLDER_THAN_POLICY and not is_told:
+    is_audited = is_of_attempt and status.condition(ConditionType.AUDIT_LOGGED) is not None
+    # A row would be written to a host, with a Secret, that the author may have no right to.
+    if reason is not Reason.OLDER_THAN_POLICY and not is_audited:
         status = _audited(run, status, None, now)
     changes = {ConditionType.PROGRESSING: False, ConditionType.FAILED: True}
     if not status.holds(ConditionType.ACCEPTED):
@@ -98,11 +98,11 @@ def failed(run: Run, reason: Reason, message: str, now: datetime) -> BackupStatu
 
 
 UNRECORDABLE = (Reason.AUDIT_TABLE_UNFIT, Reason.PERMISSION_DENIED)
-"""What another try does not change: somebody has to change the table or its rights."""
+"""Reasons why a row can't be written that no retry cures: somebody has to change the table or grant rights to it."""
 
 
 def _audited(run: Run, status: BackupStatus, row: AuditOutcome | None, now: datetime) -> BackupStatus:
-    """Condition AuditLogged: what the runner said about the run's row, and that there is still to be one if it said nothing."""
+    """Condition AuditLogged: what the runner reported about the run's row, or Unknown if it reported nothing."""
     if not isinstance(run, BackupRun) or run.spec.audit_log is not AuditLog.ENABLED:
         return status
     return with_conditions(run, status, {ConditionType.AUDIT_LOGGED: _of_row(row)}, now)
@@ -117,13 +117,13 @@ def _of_row(row: AuditOutcome | None) -> Finding:
 
 
 def recorded(run: Run, finding: Finding, now: datetime) -> BackupStatus:
-    """What became of the row of a finished run. Nothing else about it changes."""
+    """Condition AuditLogged of a finished run. Nothing else in its status changes."""
     return with_conditions(run, run.status, {ConditionType.AUDIT_LOGGED: finding}, now)
 
 
 def pruned(run: Run, by: str, now: datetime) -> BackupStatus:
-    """The bundle is not on the volume any more; the record of the run stays."""
-    message = f"The bundle is no longer on the volume, as run {by} found: retention removed it, or somebody did"
+    """The run's bundle is no longer on the volume. `by`: the run that found out."""
+    message = f"The bundle is no longer on the volume, as run {by} found: retention or somebody removed it"
     finding = Finding(False, Reason.PRUNED, message)
     return with_conditions(run, run.status, {ConditionType.LOCAL_BUNDLE_PRESENT: finding}, now)
 
@@ -137,24 +137,24 @@ def removing(run: Run, message: str, now: datetime, obstacle: str = "") -> Backu
 
 
 def stopping(run: Run, message: str, now: datetime) -> BackupStatus:
-    """The application is being stopped: from here on the deadline counts."""
+    """The application is being stopped. The deadline counts from here."""
     status = run.status.model_copy(update={"start_time": run.status.start_time or now})
     return observed(run, status, Reason.STOPPING_APPLICATION, message, now)
 
 
 def stopped(run: Run, application: Stopped) -> BackupStatus:
-    """What is about to be stopped is known."""
+    """What is about to be stopped is recorded."""
     known = StoppedApplication(workloads=list(application.workloads), user_id=application.user)
     return run.status.model_copy(update={"stopped": known})
 
 
 def serving(run: Run) -> BackupStatus:
-    """All that was stopped has been started again."""
+    """Everything that was stopped has been started again."""
     return run.status.model_copy(update={"stopped": None})
 
 
 def stored_by(run: Run, uid: str) -> BackupStatus:
-    """Which UID the bundle was stored with, if not with that of the resource."""
+    """The UID that the bundle was stored with is recorded, if it is not the resource's own."""
     return run.status.model_copy(update={"original_uid": uid}) if uid != run.uid else run.status
 
 

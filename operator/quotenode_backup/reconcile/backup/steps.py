@@ -1,4 +1,4 @@
-"""The one thing to do next for a run, as a value: `decisions` chooses it, `reconciler` does it."""
+"""The next step of a run, as a value: `decisions` chooses it, `reconciler` carries it out."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from quotenode_backup.reconcile.target.steps import Stopping
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Check what the API server can't, then say so."""
+    """Check what the API server can't check, and record the run as accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class TakeLock:
 
 @dataclass(frozen=True, slots=True)
 class BeginAttempt:
-    """Record the attempt, before its Job exists."""
+    """Record the attempt in the status, before its Job exists."""
 
     number: int
 

@@ -1,1 +1,1 @@
-"""The Jobs of any resource: what their pods do, why they do not run, how they ended, and when another is due."""
+"""The Jobs of any resource: what their pods do, why a pod does not run, how a Job ended, and when the next is due."""

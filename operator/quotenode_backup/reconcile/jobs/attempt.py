@@ -1,4 +1,4 @@
-"""What an attempt's Job and pods are doing, whatever the attempt is for. Pure: `now` comes in."""
+"""What the Job and the pods of an attempt are doing, for any kind of resource. Pure: `now` is an argument."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from quotenode_backup.reconcile.reporting.requeue import POLL, SOON
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """The Jobs and pods of one step of one resource, as they are now."""
+    """The Jobs and pods of one step of one resource at one moment."""
 
     jobs: tuple[Job, ...] = ()
     pods: tuple[Pod, ...] = ()
     warning: str = ""
-    """The newest Event that says why the newest Job's pod does not come up; read only while it does not."""
+    """Message of the newest Event about why the newest Job's pod does not start; empty once the pod has started."""
 
     def named(self, name: str) -> Job | None:
         return next((job for job in self.jobs if job.name == name), None)
@@ -40,17 +40,17 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The attempt was recorded, and its Job is still to be made."""
+    """The attempt is recorded in the status, and its Job does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The Job or a pod is on its way from one state to the next."""
+    """The Job or a pod is between two states, and a later pass will see which one it ends in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Its pod does not run, which may pass."""
+    """The attempt's pod does not run yet, and it still has time to."""
 
     problem: PodProblem
     requeue_after: timedelta
@@ -63,7 +63,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Long after the deadline there is still a pod that nobody has seen end: its node does not answer."""
+    """The deadline passed long ago and a pod still has not been seen to end, so its node does not answer."""
 
     message: str
 
@@ -74,7 +74,10 @@ Assessment = Absent | Unclear | Blocked | Running | Lost | Ended[AnyResult]
 def assess(
     owner: Owner, attempt: Attempt, seen: Jobs, deadline: datetime | None, now: datetime, kind: type[AnyResult]
 ) -> Assessment[AnyResult]:
-    """Of an attempt that is not known to be over. `deadline`: of the run; None: it has not begun to count."""
+    """For an attempt whose end is not in the status yet.
+
+    `deadline`: the run's; None: the run has no deadline yet. `kind`: the class of the result.
+    """
     job, pods = seen.named(attempt.job_name), seen.pods_of(attempt.job_name)
     live = [pod for pod in pods if not pod.is_over]
     if job is None:
@@ -94,7 +97,7 @@ def assess(
 def _coming_up(
     job: Job, live: Sequence[Pod], warning: str, now: datetime
 ) -> Blocked | Unclear | Ended[AnyResult] | None:
-    """None: its pod runs."""
+    """The state of an attempt whose pod does not run yet; None when the pod runs."""
     problem = with_pod(live[0], warning) if live else without_pod(warning)
     if problem is None:
         return None
@@ -107,22 +110,22 @@ def _coming_up(
 
 
 def _coming_up_since(job: Job, live: Sequence[Pod]) -> datetime:
-    """A pod that waited for a node has its time from then on: the node may be new, and its first pull fail."""
+    """A pod that had to wait for a node is timed from when it got one: the first image pull on a new node may fail."""
     return max([job.created, *(pod.scheduled for pod in live if pod.scheduled)])
 
 
 def is_overdue(deadline: datetime | None, now: datetime) -> bool:
-    """Whether everybody who ends a run at its deadline has had the time to."""
+    """Whether the runner and the Job controller, which both end a run at its deadline, must have done so by now."""
     return deadline is not None and now > deadline + timing.NODE_GRACE
 
 
 def _never_started(job: Job) -> str:
-    return f"The deadline is long over and Job {job.name} has no pod: see kubectl describe job, it may be suspended"
+    return f"The deadline passed long ago and Job {job.name} has no pod. It may be suspended: see kubectl describe job"
 
 
 def lost_sentence(pods: Sequence[Pod]) -> str:
     where = ", ".join(f"pod {pod.name} on node {pod.node}" for pod in pods)
     return (
-        f"The deadline is long over and {where} has not been seen to end: the node does not answer."
-        " The database stays locked until the pod is gone; remove the pod or the node"
+        f"The deadline passed long ago and {where} has not been seen to end: the node does not answer."
+        " The database stays locked until the pod is gone: delete the pod or the node"
     )

@@ -1,4 +1,4 @@
-"""What follows a run in small Jobs, each tried again until it is done: what comes next, from the Jobs that are there."""
+"""The small Jobs that follow a run. A step is retried until one Job succeeds; the existing Jobs decide what is next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,25 +25,25 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The newest Job is still at it."""
+    """The newest Job has not finished."""
 
     requeue_after: timedelta
     obstacle: str
-    """What keeps its pod from running; empty when nothing does, or only Events say it."""
+    """What keeps the Job's pod from running; empty when nothing does, or when only an Event tells."""
     job: Job
     pods: tuple[Pod, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[AnyResult]):
-    """One of the Jobs did it."""
+    """The newest Job succeeded."""
 
     result: AnyResult
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The newest Job could not, and the next is not due yet."""
+    """The newest Job failed, and the next one is not due yet."""
 
     number: int
     reason: Reason
@@ -52,7 +52,7 @@ class Failed:
 
 
 class Followup(Generic[AnyResult]):
-    """One step that follows runs. `kind`: of its result."""
+    """The Jobs of one step that follows runs. `kind`: the class of their results."""
 
     def __init__(self, cluster: Cluster, step: str, kind: type[AnyResult]) -> None:
         self._cluster = cluster
@@ -60,16 +60,16 @@ class Followup(Generic[AnyResult]):
         self._kind = kind
 
     async def next(self, owner: Owner, now: datetime, obstacle: str = "") -> Begin | Pause | Done[AnyResult] | Failed:
-        """`obstacle`: what kept the newest Job's pod from running when it was last looked at."""
+        """`obstacle`: what kept the newest Job's pod from running when an earlier pass saw it."""
         found = await self._cluster.jobs.of(owner, self._step)
-        # A label is anybody's to set, the name is a function of what the Job is.
+        # Anybody can set the label, so our Jobs are recognized by the name, which follows from owner, step and number.
         jobs = [job for job in found if job.name == job_name(self._step, owner.uid, job.number)]
         pods = await self._cluster.pods.of(owner, self._step)
         return next_followup(owner, jobs, pods, now, self._kind, obstacle)
 
 
 async def warning_about(cluster: Cluster, namespace: str, job: Job, pods: Sequence[Pod]) -> str:
-    """Why the Job's pod does not come up, as far as only Events say it."""
+    """Why the Job's pod does not start, where only an Event can tell; empty when there is no such Event."""
     pod = next((pod for pod in pods if pod.job_name == job.name), None)
     if pod is None:
         return await cluster.events.newest_warning(namespace, "Job", job.name, "FailedCreate")
@@ -81,7 +81,7 @@ async def warning_about(cluster: Cluster, namespace: str, job: Job, pods: Sequen
 def next_followup(
     owner: Owner, jobs: Sequence[Job], pods: Sequence[Pod], now: datetime, kind: type[AnyResult], obstacle: str = ""
 ) -> Begin | Pause | Done[AnyResult] | Failed:
-    """`jobs` and `pods`: those of one step for one owner. Pure."""
+    """`jobs` and `pods`: all of one step of one owner. Pure."""
     newest = max(jobs, key=lambda job: job.number, default=None)
     if newest is None:
         return Begin(1)
@@ -109,9 +109,9 @@ def _without_result(job: Job, pods: Sequence[Pod], obstacle: str) -> str:
     pod = next((pod for pod in pods if pod.job_name == job.name and pod.is_over), None)
     if pod:
         code = None if pod.exit_code is None else f"exit code {pod.exit_code}"
-        signs = ", ".join(sign for sign in (pod.reason or pod.terminated_reason, code) if sign)
-        return f"Pod {pod.name} ended without a result ({signs}): see kubectl logs {pod.name}"
-    return f"Job {job.name} came to no result: {obstacle or f'see kubectl describe job {job.name}'}"
+        causes = ", ".join(cause for cause in (pod.reason or pod.terminated_reason, code) if cause)
+        return f"Pod {pod.name} ended without a result ({causes}): see kubectl logs {pod.name}"
+    return f"Job {job.name} ended without a result: {obstacle or f'see kubectl describe job {job.name}'}"
 
 
 def _result(owner: Owner, job: Job, pods: Sequence[Pod], kind: type[AnyResult]) -> AnyResult | None:

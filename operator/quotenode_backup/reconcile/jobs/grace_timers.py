@@ -1,7 +1,7 @@
-"""For how long a run has been kept from going on by a cause that may pass by itself.
+"""How long a run has been held up by a cause that may go away by itself.
 
-Only in memory: a first look, after however long a downtime of the operator, is never the last, and all that an end of this process costs
-is that the cause is waited for as long again.
+The timers are only in memory, so they start again with the operator: the first pass after a downtime never fails a
+run, and all that a restart costs is another grace period.
 """
 
 from datetime import datetime
@@ -17,18 +17,18 @@ class GraceTimers:
         self._since: dict[Key, tuple[Owner, Reason, datetime]] = {}
 
     def record(self, resource: Resource, reason: Reason, now: datetime) -> None:
-        """The resource has met this cause now, and no other since it met it last."""
+        """The resource is held up by this cause. The timer goes on if the cause was the same before, else it starts."""
         known = self._since.get(resource.owner.key)
         if known is None or known[:2] != (resource.owner, reason):
             self._since[resource.owner.key] = (resource.owner, reason, now)
 
     def exceeded(self, resource: Resource, reason: Reason, now: datetime) -> bool:
-        """Whether the resource has met nothing but this cause for long enough."""
+        """Whether this cause alone has held the resource up for the whole grace period."""
         known = self._since.get(resource.owner.key)
         if known is None or known[:2] != (resource.owner, reason):
             return False
         return now - known[2] >= timing.STUCK_AFTER
 
     def reset(self, key: Key) -> None:
-        """The resource goes on, or waits for something else."""
+        """The resource is no longer held up, or waits for something that has no time limit."""
         self._since.pop(key, None)

@@ -1,4 +1,4 @@
-"""How an attempt ended, from what its Job and pods can still say. Pure, and it believes no more than it must."""
+"""How an attempt ended, as its Job and pods still show it. Pure. A success counts only if everything agrees with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from quotenode_backup.domain.text import shortened
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 _LOST_BY_ITS_NODE = {"ContainerStatusUnknown", "Unknown"}
-"""How kubelet and containerd call a container that they find no more, as after a restart of the node."""
+"""What kubelet and containerd report of a container that they can't find any more, as after a restart of the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[AnyResult]):
-    """The end of an attempt. Its reason is Completed only when the result names all that a success must, and every exit code was 0."""
+    """The end of an attempt. It is Completed only with a whole result, exit code 0 and a Job that is Complete."""
 
     reason: Reason
     message: str
     exit_code: int | None = None
     result: AnyResult | None = None
-    """What the runner said, unless that is not to be believed."""
+    """The runner's result; None if there was none, or if the runner reported success and something contradicts it."""
 
 
 def outcome(owner: Owner, attempt: Attempt, job: Job, pods: Sequence[Pod], kind: type[AnyResult]) -> Ended[AnyResult]:
-    """`kind`: of the result."""
+    """`kind`: the class of the result."""
     mine = [pod for pod in pods if pod.job_name == attempt.job_name]
     for pod in mine:
         result = result_of(owner, attempt.number, pod, kind)
@@ -40,12 +40,12 @@ def outcome(owner: Owner, attempt: Attempt, job: Job, pods: Sequence[Pod], kind:
             return _of_result(result, pod, job)
     for pod in mine:
         if pod.exit_code is not None or pod.reason:
-            return _silent(pod)
-    return _gone(job, attempt)
+            return _without_result(pod)
+    return _without_pod(job, attempt)
 
 
 def result_of(owner: Owner, number: int, pod: Pod, kind: type[AnyResult]) -> AnyResult | None:
-    """The pod's termination message, if it is one of ours and about this attempt. It is data from outside."""
+    """The result in the pod's termination message; None unless it is of this attempt, since anybody can write one."""
     try:
         result = kind.model_validate_json(pod.termination_message)
     except ValidationError:
@@ -55,7 +55,7 @@ def result_of(owner: Owner, number: int, pod: Pod, kind: type[AnyResult]) -> Any
 
 
 def _could_not_read_the_plan(result: Result) -> bool:
-    """Then the runner does not know whose attempt it is; its pod does."""
+    """Without its plan the runner doesn't know which attempt it is, but the pod's labels do."""
     return result.outcome is Outcome.FAILED and result.reason is Reason.PLAN_INVALID and not result.run_uid
 
 
@@ -73,7 +73,7 @@ def _of_result(result: AnyResult, pod: Pod, job: Job) -> Ended[AnyResult]:
 
 
 def _doubt(result: Result, pod: Pod, job: Job) -> str:
-    """Why the result alone is not enough; empty when all that there should be is there."""
+    """What contradicts the reported success; empty when nothing does."""
     if result.outcome is not Outcome.SUCCEEDED:
         return "its outcome is Failed"
     if pod.exit_code != 0:
@@ -83,11 +83,11 @@ def _doubt(result: Result, pod: Pod, job: Job) -> str:
     return result.lack
 
 
-def _silent(pod: Pod) -> Ended[AnyResult]:
+def _without_result(pod: Pod) -> Ended[AnyResult]:
     if pod.terminated_reason == "OOMKilled":
         return Ended(
             Reason.OOM_KILLED,
-            f"Pod {pod.name} used more memory than it may: raise spec.pod.resources.limits.memory",
+            f"Pod {pod.name} used more memory than its limit: raise spec.pod.resources.limits.memory",
             pod.exit_code,
         )
     lost = pod.terminated_reason if pod.terminated_reason in _LOST_BY_ITS_NODE else ""
@@ -103,13 +103,13 @@ def _silent(pod: Pod) -> Ended[AnyResult]:
 
 
 def _likely_memory(pod: Pod) -> str:
-    """Container runtimes lose the kernel's word on memory now and then (containerd#8893), but who else would kill?"""
+    """Container runtimes sometimes don't report that the kernel killed a container for its memory (containerd#8893)."""
     if pod.reason or pod.deleting or pod.exit_code != Exit.KILLED or pod.terminated_reason in _LOST_BY_ITS_NODE:
         return ""
-    return "; nobody deleted it, so it may be short of memory: raise spec.pod.resources.limits.memory if it stays so"
+    return "; nobody deleted it, so it may lack memory: raise spec.pod.resources.limits.memory if this happens again"
 
 
-def _gone(job: Job, attempt: Attempt) -> Ended[AnyResult]:
+def _without_pod(job: Job, attempt: Attempt) -> Ended[AnyResult]:
     if job.failed_reason == "DeadlineExceeded":
         cause = attempt.obstacle or "raise spec.activeDeadlineSeconds if the data is large"
         return Ended(Reason.DEADLINE_EXCEEDED, f"Job {attempt.job_name} was ended by its deadline: {cause}")

@@ -1,4 +1,4 @@
-"""Where a pod must run and as whom, from what is true of the claims that it needs. Pure."""
+"""On which node and as which user a pod must run, given the claims that the pod needs. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.placement import Placement
 
 IMAGE_USER = 10001
-"""As whom the image runs when there are no files to read."""
+"""The user ID of the image, for a pod that has no files to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """The pod can't be placed. `may_pass`: a claim or pod that is just being made would cure it."""
+    """The pod can't be placed. `may_pass`: it could be once a claim or pod exists that may be just being created."""
 
     reason: Reason
     message: str
@@ -25,11 +25,11 @@ class Needs:
     """What a pod is to have mounted."""
 
     files: tuple[str, ...]
-    """Claims of the application's files, in the order of the spec."""
+    """Names of the claims that hold the application's files, in the order of the spec."""
     storage: str
-    """Claim of the bundles."""
+    """Name of the claim that holds the bundles."""
     user: int | None
-    """The user that can read the files; None: to be found out from the pods that have them mounted."""
+    """The user that can read the files; None: the user of the pods that mount them."""
 
     @property
     def claims(self) -> set[str]:
@@ -39,7 +39,7 @@ class Needs:
 def place(
     needs: Needs, claims: Mapping[str, Claim | None], mounters: Mapping[str, Sequence[Mounter]]
 ) -> Placement | Misplaced:
-    """`claims`: those that are needed, None where absent. `mounters`: by claim, the pods that have it mounted."""
+    """`claims`: each claim that is needed, None where it does not exist. `mounters`: the pods that mount each claim."""
     user = _user(needs, claims, mounters)
     if isinstance(user, Misplaced):
         return user
@@ -59,7 +59,7 @@ def place(
 
 
 def beside(user: int, claim: Claim, mounters: Sequence[Mounter]) -> Placement:
-    """For one claim alone: where a pod has it that no other node can share."""
+    """For a pod that mounts only this claim: the node that mounts the claim already, unless several nodes can."""
     if claim.is_shared or not mounters:
         return Placement(user=user, node=None)
     return Placement(user=user, node=mounters[0].node, tolerations=_tolerations({claim.name: mounters[0]}))
@@ -79,7 +79,7 @@ def _taken_by_one_pod(
         if claim and claim.is_single_pod and mounters[name]:
             return Misplaced(
                 Reason.CLAIM_IN_USE,
-                f"Claim {name} is ReadWriteOncePod and pod {mounters[name][0].pod} has it, so no backup can mount it:"
+                f"Claim {name} is ReadWriteOncePod and pod {mounters[name][0].pod} mounts it, so no backup can:"
                 " use ReadWriteOnce",
                 may_pass=False,
             )
@@ -90,8 +90,8 @@ def _apart(bound: Mapping[str, Mounter]) -> Misplaced:
     places = ", ".join(f"{name} on {mounter.node} (pod {mounter.pod})" for name, mounter in sorted(bound.items()))
     return Misplaced(
         Reason.CLAIMS_APART,
-        f"The claims are mounted on different nodes, and one pod can't have them all: {places}."
-        " Bring the pods to one node, or use volumes that several nodes can mount",
+        f"The claims are mounted on different nodes, and one pod can't mount them all: {places}."
+        " Move the pods to one node, or use volumes that several nodes can mount",
         may_pass=False,
     )
 
@@ -112,8 +112,8 @@ def _user(
     names = ", ".join(sorted(set(needs.files)))
     return Misplaced(
         Reason.RUN_AS_USER_NEEDED,
-        f"No running pod has {names} mounted, so it is unknown who can read the files:"
-        " set spec.pod.runAsUser to the application's user id",
+        f"No running pod mounts {names}, so it is unknown which user can read the files:"
+        " set spec.pod.runAsUser to the application's user ID",
         may_pass=True,
     )
 
@@ -127,10 +127,10 @@ def _absent(claim: str) -> Misplaced:
 
 
 def _unknown_user(mounter: Mounter) -> Misplaced:
-    found = "runs as root" if mounter.user == 0 else "does not say as which user it runs"
+    found = "runs as root" if mounter.user == 0 else "does not say which user it runs as"
     return Misplaced(
         Reason.RUN_AS_USER_NEEDED,
-        f"Pod {mounter.pod}, which has the files mounted, {found}, and a backup never runs as root:"
-        " set spec.pod.runAsUser to a user id that can read the files",
+        f"Pod {mounter.pod}, which mounts the files, {found}, and a backup never runs as root:"
+        " set spec.pod.runAsUser to the ID of a user that can read the files",
         may_pass=mounter.user is None,
     )

@@ -1,4 +1,4 @@
-"""Why a Job's pod does not run yet: what a pod can't say itself, its Events and conditions do. Pure."""
+"""Why the pod of a Job does not run yet, as its conditions, its container's state and Events show. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ class PodProblem:
     reason: Reason
     message: str
     transient: bool
-    """Whether waiting may help, so that only the deadline ends it."""
+    """Whether waiting may help, so that only the deadline ends the attempt."""
 
 
 def without_pod(rejection: str) -> PodProblem:
-    """`rejection`: what the Job controller's newest FailedCreate Event says; empty when there is none."""
+    """`rejection`: message of the Job controller's newest FailedCreate Event; empty when there is none."""
     if rejection:
         message = (
-            f"The cluster refuses the backup's pod: {rejection}. Raise the quota or the policy, or change spec.pod"
+            f"The cluster refuses the backup's pod: {rejection}. Raise the quota, relax the policy, or change spec.pod"
         )
         return PodProblem(Reason.POD_REJECTED, message, transient=False)
     return PodProblem(Reason.JOB_CREATED, "The Job has no pod yet", transient=True)
 
 
 def with_pod(pod: Pod, warning: str) -> PodProblem | None:
-    """Why the pod does not run; None when it does. `warning`: its newest FailedMount Event."""
+    """Why the pod does not run; None when it does. `warning`: message of its newest FailedMount Event."""
     if pod.phase != "Pending":
         return None
     if pod.unscheduled_message:
@@ -57,6 +57,6 @@ def _unscheduled(pod: Pod) -> PodProblem:
         message = f"PersistentVolumeClaim {absent[1]} does not exist in this namespace: create it or correct the spec"
         return PodProblem(Reason.CLAIM_MISSING, message, transient=False)
     if "volume node affinity conflict" in status:
-        message = f"The claims lie on different nodes, and one pod can't have them all: {status}"
+        message = f"The volumes are on different nodes, and one pod can't mount them all: {status}"
         return PodProblem(Reason.CLAIMS_APART, message, transient=False)
-    return PodProblem(Reason.UNSCHEDULABLE, f"No node takes pod {pod.name}: {status}", transient=True)
+    return PodProblem(Reason.UNSCHEDULABLE, f"No node can take pod {pod.name}: {status}", transient=True)

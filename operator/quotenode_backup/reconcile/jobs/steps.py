@@ -1,4 +1,4 @@
-"""What any resource that runs Jobs can do next, as values."""
+"""The next steps, as values, of any resource that runs Jobs."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,25 +13,25 @@ from quotenode_backup.reconcile.reporting.requeue import POLL
 
 @dataclass(frozen=True, slots=True)
 class CreateJob:
-    """Make the Job of the recorded attempt."""
+    """Create the Job of the attempt that is recorded in the status."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Write down what the run is doing, and look again."""
+    """Write into the status what the run is doing."""
 
     reason: Reason
     message: str
     requeue_after: timedelta = POLL
     obstacle: str = ""
-    """What keeps the attempt's pod from running."""
+    """What keeps the attempt's pod from running; empty when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndAttempt(Generic[AnyResult]):
-    """Record that the attempt is over, and how. Its Job may still have to go."""
+    """Record in the status how the attempt ended. Its Job may still exist."""
 
     ended: Ended[AnyResult]
 

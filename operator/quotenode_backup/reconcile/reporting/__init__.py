@@ -1,1 +1,1 @@
-"""What a pass says: status, conditions, Events, and when it is to be made again."""
+"""What a pass leaves behind: status, conditions and Events, and when the next pass is due."""

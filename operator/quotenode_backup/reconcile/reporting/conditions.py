@@ -1,4 +1,4 @@
-"""The conditions of a status, and what is derived from them: each function gives the next status as a value. Pure."""
+"""The conditions of a status, and the phase derived from them. Each function is pure and returns the next status."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _STATUS: dict[bool | None, Literal["True", "False", "Unknown"]] = {True: "True",
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a condition says."""
+    """The status, reason and message that a condition is to have."""
 
     holds: bool | None
-    """None: unknown, and somebody still has to find out."""
+    """None becomes `Unknown`: it still has to be found out."""
     reason: str
     message: str
 
@@ -29,7 +29,7 @@ class Finding:
 def with_conditions(
     resource: Resource, status: Status, found: Mapping[ConditionType, Finding], now: datetime
 ) -> Status:
-    """Each condition keeps the time since when it has held."""
+    """A condition's `lastTransitionTime` changes only when its status does."""
     conditions = {condition.type: condition for condition in status.conditions}
     for kind, finding in found.items():
         old, new = conditions.get(kind), _STATUS[finding.holds]
@@ -45,7 +45,7 @@ def with_conditions(
 
 
 def summarized(run: Run, status: Status, changes: Changes, reason: str, message: str, now: datetime) -> Status:
-    """The status with these conditions, and with reason, message and phase to match."""
+    """The status with these conditions, and with the reason, message and phase that match them."""
     message = shortened(message, MESSAGE_LIMIT)
     found = {kind: Finding(holds, reason, message) for kind, holds in changes.items()}
     status = with_conditions(run, status, found, now)
@@ -61,10 +61,10 @@ def summarized(run: Run, status: Status, changes: Changes, reason: str, message:
 
 
 def waiting(run: Run, status: Status, reason: str, message: str, now: datetime) -> Status:
-    """Pending on something outside: another run's lock, or a pod that has not come up."""
+    """The run is Pending because it waits for something outside of it, such as a lock that another run holds."""
     return summarized(run, status, {ConditionType.PROGRESSING: False}, reason, message, now)
 
 
 def observed(run: Run, status: Status, reason: str, message: str, now: datetime) -> Status:
-    """What the run is doing at the moment."""
+    """The run is Running, and `message` says what it is doing."""
     return summarized(run, status, {ConditionType.PROGRESSING: True}, reason, message, now)

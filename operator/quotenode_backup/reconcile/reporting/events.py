@@ -1,4 +1,4 @@
-"""Events about resources. Warnings are logged too: the cluster keeps Events for an hour."""
+"""Events about resources. Warnings are logged as well, since the API server keeps Events for an hour by default."""
 
 import logging
 from collections.abc import Callable
@@ -19,9 +19,10 @@ class EventRecorder:
         self._clock = clock
 
     async def record(self, record: EventRecord) -> None:
-        """Once for each occurrence: an Event that was posted before is not posted again.
+        """Post the Event, unless the same occurrence has been posted before.
 
-        One that can't be posted is only logged: nothing waits for it, least of all an application that is to be started again.
+        An Event that can't be posted is only logged: it must not hold up anything, such as the restart of an
+        application.
         """
         owner = record.regarding
         if record.warning:
@@ -34,6 +35,6 @@ class EventRecorder:
 
 
 def of_run(run: Run, reason: str, message: str, *, warning: bool = False, about: str = "") -> EventRecord:
-    """One Event for each attempt of the run."""
+    """An Event about a run. Each attempt of the run can have one with the same reason."""
     attempt = run.status.attempts[-1].number if run.status.attempts else 0
     return EventRecord(run.owner, reason, message, attempt, warning, about)

@@ -1,4 +1,4 @@
-"""When a resource is looked at again, if no event comes before."""
+"""How long until a resource is reconciled again, if no watch event comes first."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,16 +8,16 @@ from quotenode_backup.api.run_status import RunStatus
 NOW = timedelta(0)
 SOON = timedelta(seconds=1)
 POLL_EXTERNAL = timedelta(seconds=2)
-"""For what another resource, or something outside the operator, has to end first: no event tells of it."""
+"""While a resource waits for another one, or for something outside the operator, that causes no watch event for it."""
 POLL = timedelta(seconds=10)
-"""How often an unfinished run is looked at when nothing happens: events of its Jobs and pods come at once."""
+"""While a Job is at work. Changes of Jobs and pods come as watch events at once, so this is only a fallback."""
 POLL_REFUSED = timedelta(minutes=1)
-"""For what somebody has to allow first."""
+"""While the cluster refuses something that somebody has to allow first."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
     requeue_after: timedelta | None
-    """None: when something happens."""
+    """None: not before a watch event or the resync asks for it."""
     finished: RunStatus | None = None
-    """How the run ended, if it did in this pass."""
+    """The final status of the run, if the run ended in this pass."""

@@ -1,4 +1,4 @@
-"""The ways to write down how a run is getting on."""
+"""Writes the progress of a run into its status, and says when the next pass is due."""
 
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ class StatusWriter:
         return await self.write(run, conditions.observed(run, run.status, reason, message, now), requeue_after)
 
     async def wait(self, run: Run, reason: Reason, message: str, now: datetime, requeue_after: timedelta) -> PassResult:
-        """The run waits for something else. An Event says so when that begins."""
+        """The run waits for something outside of it. An Event is recorded only when the reason is a new one."""
         if run.status.reason != reason:
             await self._events.record(of_run(run, reason, message))
         return await self.write(run, conditions.waiting(run, run.status, reason, message, now), requeue_after)

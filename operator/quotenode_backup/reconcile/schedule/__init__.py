@@ -1,1 +1,1 @@
-"""The life of a QuoteNodeBackup that makes others by the clock."""
+"""The reconciler of a QuoteNodeBackup with a schedule, which creates runs."""

@@ -1,6 +1,7 @@
-"""The past of a schedule: what its status remembers of its runs, and which of their resources may go. Pure.
+"""The past of a schedule: what its status keeps of its runs, and which old runs may be deleted. Pure.
 
-The status remembers first, then resources go: what the metrics and the age of the last backup rest on outlives every run.
+A run is deleted only after the status has recorded its outcome, so that the metrics and the age of the last backup do
+not depend on the run's resource.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ REMOVED_AT_ONCE = 20
 
 
 def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
-    """What the runs that still exist add to what is known of earlier ones."""
+    """The status with the outcomes of the existing runs added to what is recorded of earlier ones."""
     good = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.COMPLETE)]
     bad = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.FAILED)]
     newest = max(runs, key=_order, default=None)
@@ -30,7 +31,7 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
 
 
 def _order(run: Run) -> tuple[datetime, datetime, str]:
-    """Creation is found in whole seconds: of two within one, the later start is the later run."""
+    """Creation timestamps are whole seconds: of two runs created in one second, the one that started later is newer."""
     return run.made, run.began, run.uid
 
 
@@ -40,7 +41,7 @@ def _newest(found: Sequence[BackupStatus], remembered: str) -> datetime | None:
 
 
 def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupStatus:
-    """Time, size and duration always are of the same run."""
+    """Time, size and duration are always those of the same run."""
     last = _newest([status, *good], "last_successful_time")
     found = next((one for one in good if one.completion_time == last), None)
     if found is None or last is None:
@@ -51,7 +52,7 @@ def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupS
 
 
 def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
-    """The oldest finished runs above the limits, a few at a time. One whose local bundle exists neither counts nor goes."""
+    """The oldest finished runs above the limits, a few at a time. A run with a local bundle neither counts nor goes."""
     settled = (run for run in runs if run.status.is_finished and not run.deleting and not run.status.is_sought)
     ended = sorted(settled, key=_when_ended, reverse=True)
     failed = [run for run in ended if run.status.holds(ConditionType.FAILED)]

@@ -1,4 +1,4 @@
-"""One pass over a schedule: look at it and its runs, decide, record Events, make the run, remember, let old runs go."""
+"""One pass over a schedule: read its runs, decide, record Events, create the run, write the status, delete old runs."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ from quotenode_backup.reconcile.schedule.decisions import (
 from quotenode_backup.reconcile.schedule.snapshot import Snapshots, snapshot
 
 SOON_ENOUGH = timedelta(minutes=1)
-"""An API server that is away for less gets no Event."""
+"""How late a slot's run may be, because the cluster does not answer, before an Event is recorded."""
 
 
 class ScheduleReconciler:
@@ -47,7 +47,7 @@ class ScheduleReconciler:
 
     async def reconcile(self, schedule: AnySchedule) -> PassResult:
         if schedule.deleting:
-            if schedule.has_finalizer:  # of a run whose manifest was copied: a schedule has no bundle of its own
+            if schedule.has_finalizer:  # it was copied with a run's manifest; a schedule has no bundle of its own
                 await self._cluster.backups.set_finalizer(schedule, present=False)
             return PassResult(None)
         now = self._clock()
@@ -71,15 +71,18 @@ class ScheduleReconciler:
         return admitted(decide(schedule, runs, now), judged.policy)
 
     async def _with_run(self, schedule: Schedule, decision: Decision, now: datetime) -> Decision:
-        """The decision once its run, if it wants one, has been made, or could not be."""
+        """The decision after its run, if there is to be one, was created or could not be."""
         new = decision.new_run
         if new is None or await self._create(schedule, new, decision.status.admission_policy, now):
             return decision
         return without_run(schedule, decision)
 
     async def _remember(self, schedule: AnySchedule, status: BackupStatus) -> None:
-        """The annotation follows the trigger that was acted on. Of a trigger that is taken back it goes first: left behind, it would keep
-        the same value from starting a run later."""
+        """Write the status, then the annotation that records the same trigger.
+
+        When a trigger is removed from the spec, its annotation is removed first: if it stayed behind, the same value
+        could not start a run later.
+        """
         acted_on = isinstance(schedule, Schedule) and schedule.spec.trigger == status.last_trigger
         if acted_on and status.last_trigger is None:
             schedule = await self._annotate(schedule, None)
@@ -93,11 +96,11 @@ class ScheduleReconciler:
         return await self._cluster.backups.annotate(schedule, labels.LAST_TRIGGER, trigger)
 
     def forget(self, key: Key) -> None:
-        """There is no schedule of this name."""
+        """No schedule has this name."""
         self._snapshots.pop((key.namespace, key.name), None)
 
     async def _create(self, schedule: Schedule, new: NewRun, policy: str | None, now: datetime) -> bool:
-        """Whether it is there. If not, an Event says so, and the slots behind it are not held up."""
+        """Whether the run exists now. If it does not, an Event says why, and later slots are not held up."""
         try:
             made = await self._cluster.backups.ensure(_manifest(schedule, new))
         except NameTaken as exc:
@@ -105,7 +108,7 @@ class ScheduleReconciler:
             return False
         except Unavailable as exc:
             if new.slot is None or now - new.slot > SOON_ENOUGH:
-                message = f"Run {new.name} can't be made yet, and is tried again: {exc}"
+                message = f"Run {new.name} can't be created yet, which is tried again: {exc}"
                 await self._warn(schedule, new, Reason.RUN_REFUSED, message, about="away")
             raise
         except Refused as exc:
@@ -117,14 +120,17 @@ class ScheduleReconciler:
         return True
 
     async def _hand_on(self, schedule: Schedule, made: Run, policy: str | None) -> None:
-        """A run is as well judged as the schedule that it is a copy of, whatever has become of the policy in between. No policy asks us."""
+        """Mark the run as checked by the policy that checked its schedule, of which the run is a copy.
+
+        The admission policy exempts the operator, so it does not check the run itself.
+        """
         is_new = made.status.admission_policy is None and not made.status.is_finished
         if policy and is_new and isinstance(made, BackupRun) and made.spec == run_spec(schedule.spec):
             status = made.status.model_copy(update={"admission_policy": policy})
             await self._cluster.backups.write_status(made, status)
 
     async def _warn(self, schedule: Schedule, new: NewRun, reason: Reason, message: str, about: str = "") -> None:
-        """`about`: what else than its reason and slot makes it another Event."""
+        """`about`: tells Events with the same reason and slot apart."""
         occurrence = _occurrence(schedule, new)
         await self._events.record(EventRecord(schedule.owner, reason, message, occurrence, warning=True, about=about))
 

@@ -1,4 +1,4 @@
-"""What the metrics say of a schedule: read off its status and its runs at each pass, so that a restart forgets nothing."""
+"""What the metrics show of a schedule. Each pass reads it from the status and the runs, so a restart loses nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from quotenode_backup.cluster.objects import Run, Schedule, UnreadableSchedule
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One schedule. None: there is nothing to say, which is not the same as zero."""
+    """One schedule. None: there is no sample, which is not the same as zero."""
 
     created: datetime
     stale_after_seconds: int
@@ -20,30 +20,30 @@ class Snapshot:
     last_attempt: datetime | None
     """When a run last began or ended."""
     last_failed: bool | None
-    """Whether the run that ended last failed."""
+    """Whether the run that was the last to end failed."""
     last_size_bytes: int | None
     last_duration_seconds: int | None
     next_slot: datetime | None
     running: int
-    """Runs that are not finished, waiting ones too."""
+    """How many runs are unfinished, including those that wait."""
     waiting_since: datetime | None
-    """When the oldest of those that wait for the database or for room was made."""
+    """When the oldest run that waits for its lock was created."""
     running_since: datetime | None
-    """When the oldest of those at work got the database's lock."""
+    """When the oldest run at work got its lock."""
     running_until: datetime | None
-    """When that one must have ended."""
+    """The deadline of the oldest run at work."""
     missed_slots: int
     skipped_slots: int
 
 
 ServeBy = dict[tuple[str, str], datetime]
-"""Namespace and database of each application that an offline run has stopped, and when it must serve again. Read off the Leases."""
+"""By namespace and database: when an application that an offline run has stopped must serve again. From the Leases."""
 Snapshots = dict[tuple[str, str], Snapshot]
-"""Namespace and name of each schedule that exists. Written by passes, read by the thread that serves the metrics."""
+"""By namespace and name of the schedule. Passes write it, and the thread that serves the metrics reads it."""
 
 
 def snapshot(schedule: Schedule | UnreadableSchedule, status: BackupStatus, runs: Sequence[Run]) -> Snapshot:
-    """`status`: what the schedule's status is after this pass."""
+    """`status`: the schedule's status after this pass."""
     unfinished = [run for run in runs if not run.is_over]
     at_work = min((run for run in unfinished if run.status.start_time), key=lambda run: run.began, default=None)
     ends = [status.last_successful_time, status.last_failed_time]

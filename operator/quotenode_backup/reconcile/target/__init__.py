@@ -1,1 +1,1 @@
-"""What is worked on: the lock of a database, and the workloads of its application. The only code that stops or starts one."""
+"""What a run works on: the lock of a database, and the workloads, which only this package stops and starts."""

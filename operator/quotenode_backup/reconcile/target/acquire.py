@@ -1,4 +1,4 @@
-"""How a resource gets the lock of its database: nobody else has it, nobody older waits for it, and there is capacity."""
+"""How a resource gets the lock of its database: it is free, no older resource waits for it, and there is capacity."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,29 +13,29 @@ from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.domain.target import Target
 from quotenode_backup.reconcile.target import lock
 from quotenode_backup.reconcile.target.capacity import WAITING_AT_MOST, AtCapacity, CapacityGate, NotNow
-from quotenode_backup.reconcile.target.shared_look import SharedLook
+from quotenode_backup.reconcile.target.shared_read import SharedRead
 from quotenode_backup.reconcile.target.wind_down import Holders, WindDown
 
 
 @dataclass(frozen=True, slots=True)
 class LockHeld:
-    """Why the lock is not to be had now."""
+    """The lock can't be taken now, and `sentence` says why."""
 
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who wants the lock, of what."""
+    """A resource that wants the lock of a database."""
 
     owner: Owner
     target: Target
     created: datetime
     stopped: Stopped | None
-    """What it stopped when it had the lock before."""
+    """What the owner has stopped, if it had the lock before and its Lease was lost."""
 
     def yields_to(self, other: Unfinished) -> bool:
-        """Whether the other comes first."""
+        """Whether the other resource comes first, since it is older."""
         return (other.created, other.owner.uid) < (self.created, self.owner.uid)
 
 
@@ -45,11 +45,11 @@ class LockAcquirer:
         self._holders = holders
         self._wind_down = wind_down
         self._gate = gate
-        self._looks: dict[str, SharedLook[list[Unfinished]]] = {}
+        self._reads: dict[str, SharedRead[list[Unfinished]]] = {}
 
     async def acquire(self, one: Applicant, now: datetime) -> LockHeld | AtCapacity | NotNow | None:
-        """None when it has the lock. Oldest first; a loser of a race simply asks again."""
-        # Before the rivals: there can be thousands of resources to look through for those.
+        """None when the applicant has the lock. The oldest one comes first; the loser of a race tries again later."""
+        # The capacity comes before the rivals: finding those means going through what can be thousands of resources.
         full = await self._gate.full(one.owner, now)
         if full:
             return full
@@ -62,14 +62,14 @@ class LockAcquirer:
         return older or self._gate.reserve(one.owner, now) or await self._take(one, found, now)
 
     def forget(self, key: Key) -> None:
-        """Nothing of this name waits for a lock."""
+        """The resource of this name, if there is one, does not wait for a lock."""
         self._gate.forget(key)
 
     async def _take(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
         held: LockHeld | None = None
         try:
             held = await self._taken(one, found, now)
-        finally:  # an error leaves open whether the Lease was written
+        finally:  # after an error the Lease may have been written or not, so it counts as written
             if held:
                 self._gate.withdrawn(one.owner)
             else:
@@ -82,34 +82,34 @@ class LockAcquirer:
                 found = await self._wind_down.start_stopped(found, now)
             await lock.take(self._cluster, one.owner, one.target, found, one.stopped, now)
         except (AlreadyExists, Conflict):
-            return LockHeld("Another backup of the same database was a moment faster: asking again")
+            return LockHeld("Another backup has just taken the lock of this database: trying again")
         except Refused as exc:
             if found and found.stopped:
                 return LockHeld(_not_started(found.holder.name if found.holder else "an earlier backup", exc))
-            return LockHeld(f"Waiting: the Lease that is the database's lock can't be written ({exc}). Allow it")
+            return LockHeld(f"Waiting: the operator can't write the Lease that locks the database ({exc}). Allow it to")
         return None
 
     async def _older_rival(self, one: Applicant) -> LockHeld | NotNow | None:
-        """The oldest that waits for the same database, if it is older."""
-        look = self._look_at(one.owner.namespace)
-        if look.waiting >= WAITING_AT_MOST:
+        """The oldest resource that waits for the same database, unless that is the applicant."""
+        read = self._read_of(one.owner.namespace)
+        if read.waiting >= WAITING_AT_MOST:
             return NotNow()
-        _, unfinished = await look()
-        if not look.waiting:
-            self._looks.pop(one.owner.namespace, None)
+        _, unfinished = await read()
+        if not read.waiting:
+            self._reads.pop(one.owner.namespace, None)
         older = [
             other for other in unfinished if other.target == one.target and not other.deleting and one.yields_to(other)
         ]
         for rival in sorted(older, key=lambda other: (other.created, other.owner.uid)):
             if await self._still_waits(rival.owner):
-                return LockHeld(f"Waiting for {rival.owner.name}, which is older and waits for the same database")
+                return LockHeld(f"Waiting for {rival.owner.name}, which is older and also waits for this database")
         return None
 
-    def _look_at(self, namespace: str) -> SharedLook[list[Unfinished]]:
-        return self._looks.setdefault(namespace, SharedLook(partial(self._holders.unfinished, namespace)))
+    def _read_of(self, namespace: str) -> SharedRead[list[Unfinished]]:
+        return self._reads.setdefault(namespace, SharedRead(partial(self._holders.unfinished, namespace)))
 
     async def _still_waits(self, rival: Owner) -> bool:
-        """One that can't be read is nobody to wait for: it may stay so for ever."""
+        """Whether the rival is unfinished. Nobody waits for a rival that can't be read, since it may stay so for ever."""
         try:
             return not await self._holders.is_over(rival)
         except Unreadable:
@@ -119,8 +119,8 @@ class LockAcquirer:
 def _held_by(holder: Owner) -> str:
     if holder.kind == KIND:
         return f"Waiting for {holder.name}, which is backing up the same database"
-    return f"Waiting for {holder.kind} {holder.name}, which has locked the same database"
+    return f"Waiting for {holder.kind} {holder.name}, which has the lock of the same database"
 
 
-def _not_started(whose: str, answer: Refused) -> str:
-    return f"Waiting: the application that {whose} stopped can't be started again ({answer}). Scale it by hand"
+def _not_started(holder: str, answer: Refused) -> str:
+    return f"Waiting: the application that {holder} stopped can't be started again ({answer}). Scale it up by hand"

@@ -1,6 +1,6 @@
-"""How many resources may work at a time, and how a crowd of them waits for its turn.
+"""How many resources may be at work at a time, and how often those that wait for a place ask again.
 
-Only in memory, and safe to lose: a lock that is held is a Lease, and those are counted anew.
+All of this is only in memory and can be lost: each resource at work holds a Lease, and the Leases are counted again.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from quotenode_backup.cluster.leases import Leases
 from quotenode_backup.domain.naming import digest
 from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL
-from quotenode_backup.reconcile.target.shared_look import SharedLook
+from quotenode_backup.reconcile.target.shared_read import SharedRead
 
 SPREAD_SECONDS = 24
 ASKED_PER_SECOND = 20
-"""By a crowd of any size: each question costs the API server something, and one of them suffices when there is room."""
+"""How often all waiting resources together ask, however many there are: each time the API server lists the Leases."""
 
 WAITING_AT_MOST = 8
-"""For one look. It takes a while among thousands of resources, and each that waits for it keeps a worker from everything else."""
+"""Callers of one read. Among thousands of resources a read takes seconds, and each caller that waits for it occupies a worker."""
 
 Holder = tuple[str, str]
-"""Namespace and UID. Leases that name the same one count once: anybody with the right can write them."""
+"""Namespace and UID. Several Leases with the same holder count once, since others may write Leases too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimit:
-    """How many may be at work in these namespaces at a time; None: in all of them together. `most` 0: any number."""
+    """At most `most` resources may be at work at a time; 0: any number. `scopes`: namespaces; None: all of them."""
 
     most: int = 0
     scopes: Sequence[str | None] = ()
@@ -34,7 +34,7 @@ class ConcurrencyLimit:
 
 @dataclass(frozen=True, slots=True)
 class AtCapacity:
-    """As many are at work as may be at a time."""
+    """As many resources are at work as are allowed."""
 
     count: int
     requeue_after: timedelta = POLL_EXTERNAL
@@ -50,13 +50,16 @@ class AtCapacity:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """Enough others are asking at the moment. Nothing is known."""
+    """Enough other callers wait for the same read at the moment, so nothing is known yet."""
 
     requeue_after: timedelta = POLL_EXTERNAL
 
 
 def spread(uid: str, crowd: int) -> timedelta:
-    """Those that wait do not all ask at once, and each asks at its own moment, in the same order after a restart."""
+    """How much later than the shortest pause a waiting resource asks again.
+
+    It follows from the UID, so that waiting resources don't all ask at once and keep their order after a restart.
+    """
     share = int(digest(uid), 16) % 1000 / 1000
     return timedelta(seconds=share * max(SPREAD_SECONDS, 2 * crowd / ASKED_PER_SECOND))
 
@@ -65,31 +68,32 @@ class CapacityGate:
     def __init__(self, leases: Leases, limit: ConcurrencyLimit) -> None:
         self._leases = leases
         self._limit = limit
-        self._look = SharedLook(self._holders)
+        self._read = SharedRead(self._holders)
         self._held: frozenset[Holder] = frozenset()
-        """Who held a lock at the last look."""
+        """The holders that the newest read found."""
         self._taking: dict[Holder, int | None] = {}
-        """Who takes a lock, or took it, and may not be in that look: with the number of the look that was the newest when the Lease was
-        written, or None while it is still to be written."""
+        """Resources that take a lock, or have taken one that the newest read may have missed, and the number of the read that
+        was the newest when the Lease was written; None: it is not written yet.
+        """
         self._closed: tuple[datetime, int] | None = None
         self._crowd: set[Key] = set()
 
     async def full(self, owner: Owner, now: datetime) -> AtCapacity | NotNow | None:
-        """None: there may be room for one more. What the last look found is good for as long as nobody asks again anyway."""
+        """None: there may be room for one more. A count at the limit is good for as long as the shortest pause."""
         if not self._limit.most:
             return None
         if self._closed and timedelta(0) <= now - self._closed[0] < POLL_EXTERNAL:
             return self._turned_away(owner, self._closed[1])
-        if self._look.waiting >= WAITING_AT_MOST:
+        if self._read.waiting >= WAITING_AT_MOST:
             return NotNow()
-        number, self._held = await self._look()
-        self._taking = {one: seen for one, seen in self._taking.items() if seen is None or seen >= number}
+        number, self._held = await self._read()
+        self._taking = {one: newest for one, newest in self._taking.items() if newest is None or newest >= number}
         return self._at_capacity(owner, now)
 
     def reserve(self, owner: Owner, now: datetime) -> AtCapacity | None:
-        """None: the owner may take its lock now, and must say with `settled` or `withdrawn` what came of that.
+        """None: the owner may take its lock now. The caller must then report the outcome with `settled` or `withdrawn`.
 
-        Whoever took a lock since the last look began is still counted among those that are taking theirs.
+        Every lock that was taken since the newest read began is still counted in `_taking`.
         """
         if not self._limit.most:
             return None
@@ -100,17 +104,17 @@ class CapacityGate:
         return full
 
     def settled(self, owner: Owner) -> None:
-        """It has its lock, or nobody knows: the next look that begins tells."""
+        """The owner may have its lock: every read that begins from now on tells."""
         if (owner.namespace, owner.uid) in self._taking:
-            self._taking[owner.namespace, owner.uid] = self._look.begun
+            self._taking[owner.namespace, owner.uid] = self._read.begun
 
     def withdrawn(self, owner: Owner) -> None:
-        """It did not get its lock."""
+        """The owner did not get its lock."""
         self._taking.pop((owner.namespace, owner.uid), None)
         self._closed = None
 
     def forget(self, key: Key) -> None:
-        """Nothing of this name waits."""
+        """The resource of this name, if there is one, does not wait for a place."""
         self._crowd.discard(key)
 
     def _at_capacity(self, owner: Owner, now: datetime) -> AtCapacity | None:

@@ -1,8 +1,10 @@
-"""The lock of a database: a Lease that is taken and given back by compare-and-swap, and never by the clock: with an expiry a frozen
-process could come back and find its lock with another.
+"""The lock of a database: a Lease that is taken and given back by compare-and-swap.
 
-What an offline run stopped is written on its Lease, since the run's own resource can be deleted in the middle, and in its status, since the
-Lease can be. A Lease that says so can't be given back, nor taken by another: nothing here starts a workload, `wind_down` does.
+The Lease never expires: with an expiry, a process that was frozen for a while could go on working without its lock.
+
+What an offline run stopped is written on the Lease, since the run can be deleted in the middle, and in the run's
+status, since the Lease can be deleted too. A Lease that records stopped workloads can neither be given back nor be
+taken over. Nothing here starts a workload: `wind_down` does.
 """
 
 from datetime import datetime
@@ -16,7 +18,7 @@ from quotenode_backup.manifests.lease import lease as lease_manifest
 
 
 class StillStopped(Exception):
-    """The lock stands for an application that has not been started again."""
+    """The Lease records workloads that have not been started again."""
 
 
 async def read(cluster: Cluster, target: Target) -> Lease | None:
@@ -24,7 +26,7 @@ async def read(cluster: Cluster, target: Target) -> Lease | None:
 
 
 async def of_run(cluster: Cluster, run: Run) -> Lease | None:
-    """The Lease of the run's database. Of a run whose spec can't be read any more, after a change of release in mid-run: the one it holds."""
+    """The Lease of the run's database; if the spec can't be read, as after a downgrade, the Lease that the run holds."""
     if isinstance(run, BackupRun):
         return await read(cluster, run.target)
     async for found in cluster.leases.each(run.namespace):
@@ -34,7 +36,7 @@ async def of_run(cluster: Cluster, run: Run) -> Lease | None:
 
 
 async def other_stopper(cluster: Cluster, owner: Owner) -> str:
-    """The name of somebody else who has an application of this namespace stopped; empty when there is nobody."""
+    """The name of another resource that has an application in this namespace stopped; empty when there is none."""
     async for found in cluster.leases.each(owner.namespace):
         if found.stopped and found.holder and not found.is_held_by(owner):
             return found.holder.name
@@ -44,9 +46,10 @@ async def other_stopper(cluster: Cluster, owner: Owner) -> str:
 async def take(
     cluster: Cluster, owner: Owner, target: Target, found: Lease | None, stopped: Stopped | None, now: datetime
 ) -> None:
-    """`found`: the Lease as it was read. `stopped`: what the owner has stopped, if it had the lock before and the Lease was lost.
+    """Raises AlreadyExists or Conflict when somebody else has taken the lock first.
 
-    Raises AlreadyExists or Conflict when another was faster.
+    `found`: the Lease as it was read. `stopped`: what the owner has stopped, if it had the lock before and its Lease
+    was lost.
     """
     if found is None:
         state = _state(None, owner, str(target), stopped)
@@ -57,13 +60,13 @@ async def take(
 
 
 async def remember_stopped(cluster: Cluster, found: Lease, stopped: Stopped, now: datetime) -> None:
-    """Write down what is about to be stopped, before it is."""
+    """Record what is about to be stopped. What is recorded already stays."""
     if found.stopped is None:
         await _replace(cluster, found, found.holder, stopped, now)
 
 
 async def forget_stopped(cluster: Cluster, found: Lease, now: datetime) -> Lease:
-    """All that the Lease says was stopped has been started again. The Lease as it is then."""
+    """Remove the record from the Lease, as everything in it has been started again. Returns the new Lease."""
     return await _replace(cluster, found, found.holder, None, now)
 
 
@@ -74,7 +77,7 @@ async def give_back(cluster: Cluster, found: Lease, now: datetime) -> None:
 
 def _require_started(found: Lease) -> None:
     if found.stopped:
-        raise StillStopped(f"Lease {found.name} says what is still to be started again")
+        raise StillStopped(f"Lease {found.name} records workloads that are still to be started again")
 
 
 async def _replace(

@@ -1,4 +1,7 @@
-"""The application is scaled down before its data is read, and up again if that has to wait: one write at a time, each safe to repeat."""
+"""Scales the application down before its data is read, and up again if the backup has to wait.
+
+Each pass makes one write, and each write is safe to repeat.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from quotenode_backup.reconcile.target.wind_down import WindDown
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
-    """The application can't be started again for now."""
+    """The cluster refuses to let the application be started again."""
 
     message: str
 
@@ -28,8 +31,11 @@ class ScaleDowns:
         self._wind_down = wind_down
 
     async def obstacle(self, run: Run, step: Stopping, claims: set[str]) -> Fail | None:
-        """Why the step must not be done. Looked for anew right before each workload is stopped: a policy can change, and a claim be deleted,
-        at any time. `claims`: those that are named besides what the workloads mount."""
+        """Why the step must not be carried out; None when nothing is against it.
+
+        This is checked right before each workload is stopped, since somebody can change a retention policy or delete a
+        claim at any time. `claims`: claims to check beside those that the workloads mount.
+        """
         scales = _to_be_stopped(step)
         if not scales:
             return None
@@ -38,13 +44,13 @@ class ScaleDowns:
         except Refused as exc:
             titles = " and ".join(scale.title for scale in scales)
             message = (
-                f"The operator can't see whether stopping {titles} would delete data, so it does not: {exc}."
-                " Allow it, or use mode Online"
+                f"The operator can't see whether stopping {titles} would delete data, so nothing is stopped: {exc}."
+                " Allow the operator to read it, or use mode Online"
             )
             return Fail(Reason.WORKLOAD_NOT_SCALED, message)
 
     async def remember(self, run: Run, stopped: Stopped, now: datetime) -> None:
-        """On the Lease. The run's status must say it before."""
+        """Record on the Lease what is about to be stopped. The run's status must record it first."""
         lease = await lock.of_run(self._cluster, run)
         if lease and lease.is_held_by(run.owner):
             await lock.remember_stopped(self._cluster, lease, stopped, now)
@@ -55,21 +61,23 @@ class ScaleDowns:
         except Refused as exc:
             message = f"The cluster refuses to stop {scale.title}: {exc}. Allow it, or use mode Online"
             return Fail(Reason.WORKLOAD_NOT_SCALED, message)
-        # While this pass was held up, the run may have been deleted and all of it started again: then nobody else would start this.
+        # While this pass was delayed, the run may have been deleted and its application started again. Then nobody else
+        # would start this workload.
         lease = await lock.of_run(self._cluster, run)
         if lease is None or not lease.is_held_by(run.owner) or lease.stopped is None:
             await workloads.undo(self._cluster, run.namespace, scale)
         return None
 
     async def start(self, run: Run, now: datetime) -> NotStarted | None:
-        """Because the run has to wait: it keeps its lock."""
+        """Start the application again while the run waits. The run keeps its lock."""
         lease = await lock.of_run(self._cluster, run)
         try:
             if lease and lease.is_held_by(run.owner):
                 await self._wind_down.start_stopped(lease, now)
         except Refused as exc:
             return NotStarted(
-                f"The application can't be started again while this backup waits: {exc}. Allow it, or scale by hand"
+                f"The application can't be started again while this backup waits: {exc}."
+                " Allow it, or scale it up by hand"
             )
         return None
 

@@ -1,4 +1,4 @@
-"""What is next until the application is down, and up again, as values: `stopping` chooses them, `scale_down` does them."""
+"""The steps that stop an application and start it again, as values. `stopping` chooses, `scale_down` carries out."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from quotenode_backup.reconcile.target.workloads import Application
 
 @dataclass(frozen=True, slots=True)
 class BeginStop:
-    """Say that the application is being stopped; the deadline counts from here."""
+    """Write into the status that the application is being stopped. The deadline counts from here."""
 
     message: str
     application: Application
@@ -16,7 +16,7 @@ class BeginStop:
 
 @dataclass(frozen=True, slots=True)
 class RememberStopped:
-    """Write down what runs, before any of it is stopped."""
+    """Record the replica counts before anything is stopped."""
 
     application: Application
 
@@ -28,7 +28,7 @@ class ScaleDown:
 
 @dataclass(frozen=True, slots=True)
 class StartApplication:
-    """Start again what was stopped: the run has to wait."""
+    """Start again what was stopped, since the run has to wait."""
 
 
 Stopping = BeginStop | RememberStopped | ScaleDown | StartApplication

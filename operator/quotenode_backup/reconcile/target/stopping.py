@@ -1,4 +1,4 @@
-"""The application of an offline run on its way down: what is next, and what is wrong when it is up again. Pure."""
+"""How the application of an offline run is stopped: the next step, and what forbids it. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,7 +15,10 @@ from quotenode_backup.reconcile.target.workloads import Application, HeldData
 def stopping(
     app: Application | None, start: datetime | None, active_seconds: int, now: datetime
 ) -> Stopping | Fail | Observe | None:
-    """What is next until the application is down; None: it is, or it may stay up. `active_seconds`: how long the run may take from `start`."""
+    """The next step until the application is down; None: it is down, or the run is online.
+
+    `active_seconds`: how long the run may take from `start`.
+    """
     if app is None:
         return None
     if app.autoscaled:
@@ -39,7 +42,7 @@ def stopping(
 
 
 def _missing(app: Application, waited: timedelta) -> Fail | Observe:
-    """It may be just being made, as everything was applied at once."""
+    """Right after everything was applied at once, the workload may be just being created."""
     message = f"{' and '.join(app.missing)} does not exist in this namespace: create it or correct spec.application"
     if waited < timing.STUCK_AFTER:
         return Observe(Reason.WORKLOAD_MISSING, message, SOON)
@@ -48,20 +51,22 @@ def _missing(app: Application, waited: timedelta) -> Fail | Observe:
 
 def _autoscaled_sentence(app: Application) -> str:
     return (
-        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of an offline backup:"
-        " remove it for the time, or use mode Online"
+        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of an"
+        " offline backup: remove the autoscaler for the time of the backup, or use mode Online"
     )
 
 
 def _not_stopped(app: Application) -> str:
     what = f"pod {app.live_pods[0]} has not ended" if app.live_pods else "it had not been scaled down"
-    return f"The application did not stop before the deadline: {what}. See why, or raise spec.activeDeadlineSeconds"
+    advice = "find out why, or raise spec.activeDeadlineSeconds"
+    return f"The application did not stop before the deadline, since {what}: {advice}"
 
 
 def loss(held: HeldData) -> Fail | None:
-    """Why these workloads must not be stopped: what they hold would be gone. None: it stays.
+    """Why these workloads must not be stopped: data that they hold would be deleted. None: no data would be.
 
-    A pod's own storage (emptyDir, an ephemeral volume) does not count, since it goes at every restart, unless the backup names it.
+    A pod's own storage (an emptyDir or ephemeral volume) does not count unless the backup names it, since every restart
+    of the pod deletes it anyway.
     """
     found = [
         *map(_loss_with_set, held.stateful_sets),
@@ -75,8 +80,8 @@ def _loss_with_set(workload: StatefulSet) -> Fail | None:
     if workload.deleting:
         return Fail(
             Reason.WORKLOAD_MISSING,
-            f"StatefulSet {workload.name} is being deleted, so it is not stopped, as it could not be started again:"
-            " create it anew, or correct spec.application",
+            f"StatefulSet {workload.name} is being deleted, so it is not stopped, since it could not be started again:"
+            " create it again, or correct spec.application",
         )
     if workload.deletes_claims:
         return Fail(
@@ -92,8 +97,8 @@ def _loss_of_claim(claim: Claim) -> Fail | None:
         return None
     return Fail(
         Reason.WORKLOAD_DELETES_DATA,
-        f"PersistentVolumeClaim {claim.name} has been deleted and lives only as long as pods mount it, so they are not stopped:"
-        " copy its data to a new claim while they run, and use that one",
+        f"PersistentVolumeClaim {claim.name} has been deleted and exists only as long as pods mount it, so they are not"
+        " stopped: copy its data to a new claim while they run, and use the new claim",
     )
 
 
@@ -103,18 +108,22 @@ def _loss_with_pod(claim: Claim, pods: Sequence[PodClaims]) -> Fail | None:
         return None
     return Fail(
         Reason.WORKLOAD_DELETES_DATA,
-        f"PersistentVolumeClaim {claim.name} belongs to pod {owner.pod} and is deleted with it, so the pod is not stopped:"
-        " keep the data in a claim that no pod owns, or use mode Online",
+        f"PersistentVolumeClaim {claim.name} belongs to pod {owner.pod} and is deleted with it, so the pod is not"
+        " stopped: keep the data in a claim that no pod owns, or use mode Online",
     )
 
 
 def scaled_up(app: Application | None) -> Fail | None:
-    """Everything was down when the attempt began, so somebody else did it. Before that, it is what nobody wrote down to start again."""
+    """Why the run fails when a workload is up that is to be down; None when none is up.
+
+    Everything was down when the attempt began, so somebody else scaled the workload up. Before the attempt, a workload
+    counts only if it is not as it was recorded, because starting it again would not bring back what is there now.
+    """
     if app is None or not app.up:
         return None
     strange = next((scale for scale in app.up if not app.is_as_recorded(scale)), app.up[0])
     return Fail(
         Reason.WORKLOAD_SCALED_UP,
-        f"{strange.title} was scaled up to {strange.replicas} while the offline backup was on, so it is not one: "
+        f"{strange.title} was scaled up to {strange.replicas} during the offline backup, so the backup is not offline: "
         "find out who did it, or use mode Online",
     )

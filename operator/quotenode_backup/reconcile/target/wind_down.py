@@ -1,6 +1,7 @@
-"""How somebody leaves a database that was locked: first what was stopped is started again, then the lock is given back.
+"""How a lock is given back: first everything that was stopped is started again, then the Lease is freed.
 
-The one owner of both. A holder may be gone, finished, or of a kind that only a later release knows: such a one is never taken for gone.
+Locks are given back only here. The holder may be finished or gone. A holder of a kind that only a later release knows
+never counts as gone.
 """
 
 from datetime import datetime
@@ -14,19 +15,19 @@ from quotenode_backup.reconcile.target import lock, workloads
 
 
 class Holders(Protocol):
-    """What only the life of a holder's kind can say about it."""
+    """What only the code for the holder's kind can know about a holder."""
 
     async def is_over(self, owner: Owner) -> bool:
-        """Whether it has finished, or is gone. False for one of a kind that this release does not know.
+        """Whether the holder has finished, or does not exist. False for a kind that this release does not know.
 
         Raises Unreadable when it can't be told.
         """
 
     async def unfinished(self, namespace: str) -> list[Unfinished]:
-        """Whatever is about a database of this namespace and has yet to end."""
+        """The unfinished resources that are about a database of this namespace."""
 
     async def is_at_work(self, owner: Owner) -> bool:
-        """Whether a Job or pod of it can still touch the database or the files."""
+        """Whether a Job or pod of the holder can still touch the database or the files."""
 
 
 class WindDown:
@@ -35,25 +36,27 @@ class WindDown:
         self._holders = holders
 
     async def start(self, namespace: str, stopped: Stopped) -> None:
-        """What no Lease remembers any more."""
+        """Start what was stopped when no Lease records it any more."""
         await workloads.scale_up(self._cluster, namespace, stopped)
 
     async def start_stopped(self, lease: Lease, now: datetime) -> Lease:
-        """Start whatever the Lease says was stopped, and have it forget that. The Lease as it is then."""
+        """Start whatever the Lease records as stopped, then remove the record. Returns the new Lease."""
         if lease.stopped is None:
             return lease
         await workloads.scale_up(self._cluster, lease.namespace, lease.stopped)
         return await lock.forget_stopped(self._cluster, lease, now)
 
     async def release(self, run: Run, now: datetime) -> None:
-        """Give the lock back, if the run has it."""
+        """Give the lock back, if the run holds it."""
         lease = await lock.of_run(self._cluster, run)
         if lease and lease.is_held_by(run.owner):
             await self._release(lease, now)
 
     async def release_absent(self, key: Key, now: datetime, but_for: str = "") -> bool:
-        """Give back what resources of this kind and name held that are gone; `but_for` is the UID of the one that is there. What they
-        stopped is started at once. False: a pod of theirs still lives, so ask again."""
+        """Give back the locks of earlier resources of this kind and name, after starting what they stopped.
+
+        `but_for`: UID of the resource that has the name now. False: a pod of an earlier resource may still be at work.
+        """
         all_free = True
         async for found in self._cluster.leases.each(key.namespace):
             if found.holder is None or found.holder.key != key or found.holder.uid == but_for:
@@ -66,7 +69,7 @@ class WindDown:
         return all_free
 
     async def is_abandoned(self, lease: Lease) -> bool:
-        """The holder is finished or gone, and no pod of it can still be at work."""
+        """Whether the holder is finished or gone, and none of its pods can still be at work."""
         holder = lease.holder
         if holder is None:
             return True

@@ -1,6 +1,7 @@
-"""The application's workloads: looked at, scaled down and scaled up again. The only code that writes their scale.
+"""The application's workloads: how they are observed, scaled down and scaled up. Only this module writes their scale.
 
-What is scaled down stands on the Lease from before the first workload is (see `lock`), and in the status of whoever does it.
+The replica counts are recorded before the first workload is scaled down: on the Lease (see `lock`) and in the run's
+status.
 """
 
 from collections.abc import Sequence
@@ -19,15 +20,15 @@ class Application:
 
     scales: tuple[Scale, ...]
     missing: tuple[str, ...]
-    """Such as `Deployment backend`."""
+    """Workloads that do not exist, such as `Deployment backend`."""
     autoscaled: tuple[str, ...]
-    """Those that a HorizontalPodAutoscaler would start again."""
+    """Workloads that a HorizontalPodAutoscaler would start again."""
     live_pods: tuple[str, ...]
     stopped: Stopped | None
-    """What has been written down to start again."""
+    """What has been recorded to be started again."""
 
     def is_as_recorded(self, scale: Scale) -> bool:
-        """Whether starting it again would bring back what is there now: only that may be stopped."""
+        """Whether the record would bring back the workload as it is now. Only then may it be stopped."""
         known = self.stopped.workloads if self.stopped else ()
         return (scale.kind, scale.name, scale.uid, scale.replicas) in {
             (w.kind, w.name, w.uid, w.replicas) for w in known
@@ -35,30 +36,30 @@ class Application:
 
     @property
     def up(self) -> tuple[Scale, ...]:
-        """What is to have pods."""
+        """The workloads that are to have pods."""
         return tuple(scale for scale in self.scales if scale.replicas)
 
     @property
     def recorded(self) -> tuple[StoppedWorkload, ...]:
-        """What to write down before any of it is stopped."""
+        """What to record before any of it is stopped."""
         return tuple(_as_it_is(scale) for scale in self.scales)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldData:
-    """What could be lost when some workloads are stopped."""
+    """The objects that decide whether stopping some workloads would delete data."""
 
     stateful_sets: tuple[StatefulSet, ...]
     pods: tuple[PodClaims, ...]
-    """Of the workloads."""
+    """The pods of the workloads."""
     claims: tuple[Claim, ...]
-    """Those that the pods mount, and those that are named besides."""
+    """The claims that the pods mount, and those that the backup names."""
 
 
 async def observe(
     cluster: Cluster, namespace: str, workloads: Sequence[Workload], stopped: Stopped | None
 ) -> Application:
-    """`stopped`: what has been written down to start again."""
+    """`stopped`: what has been recorded to be started again."""
     named = [(workload.kind, workload.name) for workload in workloads]
     scales = {key: await cluster.workloads.read_scale(namespace, *key) for key in named}
     there = tuple(scale for scale in scales.values() if scale)
@@ -76,8 +77,11 @@ async def observe(
 
 
 async def held_data(cluster: Cluster, namespace: str, scales: Sequence[Scale], claims: set[str]) -> HeldData:
-    """What these workloads hold, and these claims, read after the scales: `scale_down` changes only the version whose scale was read, so no
-    policy can come in between unseen."""
+    """What these workloads and claims hold.
+
+    This is read after the scales: `scale_down` changes a workload only in the version whose scale was read, so a change
+    of the retention policy in between is never missed.
+    """
     workloads = cluster.workloads
     names = [scale.name for scale in scales if scale.kind == "StatefulSet"]
     sets = [await workloads.read_stateful_set(namespace, name) for name in names]
@@ -97,7 +101,7 @@ def _as_it_is(scale: Scale) -> StoppedWorkload:
 
 
 def known_stopped(run: Run) -> Stopped | None:
-    """What the run's status says that it stopped: the Lease, which should say it, may have been deleted."""
+    """What the run has stopped, by its status: the Lease, which records the same, may have been deleted."""
     known = run.status.stopped
     if known is None:
         return None
@@ -109,9 +113,10 @@ async def scale_down(cluster: Cluster, namespace: str, scale: Scale) -> None:
 
 
 async def scale_up(cluster: Cluster, namespace: str, stopped: Stopped) -> None:
-    """Back to the recorded counts. One that is gone, is another by now, or was scaled up by somebody else is left alone.
+    """Scale each workload back to its recorded count.
 
-    One that can't be started does not keep the others down; its error is raised at the end, so that all is tried again.
+    A workload is left alone if it is gone, was replaced by another of its name, or was scaled up by somebody else. If
+    one can't be started, the others still are; the error is raised at the end, so that the pass is repeated.
     """
     errors: list[ApiError] = []
     for workload in stopped.workloads:
@@ -130,5 +135,5 @@ async def _scale_up_one(cluster: Cluster, namespace: str, workload: StoppedWorkl
 
 
 async def undo(cluster: Cluster, namespace: str, before: Scale) -> None:
-    """Take back that a workload was scaled down."""
+    """Scale a workload up again right after it was scaled down."""
     await _scale_up_one(cluster, namespace, _as_it_is(before))

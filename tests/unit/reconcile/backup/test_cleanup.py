@@ -21,12 +21,12 @@ from tests.unit.fakes.lives import (
     RUNNER,
     assert_settled,
     ends_with,
+    event_reasons,
     finished,
     killed_everywhere,
     one_round,
     reconciler,
     to_rest,
-    told,
 )
 from tests.unit.fakes.world import CLAIMS, JOBS, LEASES, NAMESPACE, PODS, RUNS, Client, World
 
@@ -75,7 +75,7 @@ def test_a_database_that_stays_away_is_given_up_after_hours() -> None:
     to_rest(world)
     assert condition(world, "night", "AuditLogged") == ("False", "AuditFailed")
     assert len(task_jobs(world, "record")) == 12
-    assert told(world).count("AuditFailed") == 1
+    assert event_reasons(world).count("AuditFailed") == 1
 
 
 def test_the_row_of_a_good_backup_is_never_given_up() -> None:
@@ -92,7 +92,7 @@ def test_the_row_of_a_good_backup_is_never_given_up() -> None:
     world.table = "fit"
     to_rest(world, client)
     assert condition(world, "night", "AuditLogged") == ("True", "AuditLogged")
-    assert "AuditFailed" not in told(world)
+    assert "AuditFailed" not in event_reasons(world)
 
 
 def test_a_table_that_does_not_fit_is_said_once_and_the_backup_is_completed() -> None:
@@ -101,7 +101,7 @@ def test_a_table_that_does_not_fit_is_said_once_and_the_backup_is_completed() ->
     to_rest(world)
     assert condition(world, "night", "AuditLogged") == ("False", "AuditTableUnfit")
     assert world.status("night")["phase"] == "Completed"
-    assert (task_jobs(world, "record"), told(world).count("AuditTableUnfit")) == ([], 1)
+    assert (task_jobs(world, "record"), event_reasons(world).count("AuditTableUnfit")) == ([], 1)
 
 
 def test_a_run_that_never_started_gets_its_row_by_a_job() -> None:
@@ -146,7 +146,7 @@ def test_older_bundles_go_and_their_resources_say_so() -> None:
     world = pruning(2, 5)
     to_rest(world)
     assert_pruned(world, 2)
-    assert told(world).count("Pruned") == 3
+    assert event_reasons(world).count("Pruned") == 3
 
 
 def test_bundles_of_another_storage_are_not_called_pruned() -> None:
@@ -253,9 +253,9 @@ def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try()
     while not (jobs := task_jobs(world, "remove")):
         finished(one_round(client))
     [job] = jobs
-    marks = world.objects[job]["spec"]["template"]["metadata"]["labels"]
-    marks = marks | {"batch.kubernetes.io/job-name": job.rpartition("/")[2]}
-    world.put(PODS, "waits", {"metadata": {"labels": marks}, "spec": {}})["status"] = {
+    pod_labels = world.objects[job]["spec"]["template"]["metadata"]["labels"]
+    pod_labels = pod_labels | {"batch.kubernetes.io/job-name": job.rpartition("/")[2]}
+    world.put(PODS, "waits", {"metadata": {"labels": pod_labels}, "spec": {}})["status"] = {
         "phase": "Pending",
         "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}],
     }
@@ -265,14 +265,14 @@ def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try()
         conditions = world.status("night")["conditions"]
         return str(next(one["message"] for one in conditions if one["type"] == "LocalBundlePresent"))
 
-    assert said() == "The Job that removes the bundle waits: No node takes pod waits: 0/2 nodes are available"
+    assert said() == "The Job that removes the bundle waits: No node can take pod waits: 0/2 nodes are available"
     del world.objects[f"{PODS}/waits"]
     world.now += timedelta(seconds=120)
     over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
     world.change(job, status={"conditions": [over | {"lastTransitionTime": world.now.isoformat()}]})
     for _ in range(3):
-        assert said().startswith("The bundle can't be removed, and is tried again: Job ")
-        assert said().endswith(" came to no result: No node takes pod waits: 0/2 nodes are available")
+        assert said().startswith("The bundle could not be removed, which is tried again: Job ")
+        assert said().endswith(" ended without a result: No node can take pod waits: 0/2 nodes are available")
     to_rest(world, client)
     assert (world.bundles, world.in_(RUNS)) == ([], [])
 
@@ -321,7 +321,7 @@ def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
         world.tick()
     assert most == 2
     assert_settled(world)
-    assert told(world).count("WaitingForCapacity") == 4
+    assert event_reasons(world).count("WaitingForCapacity") == 4
 
 
 class Held(Client):

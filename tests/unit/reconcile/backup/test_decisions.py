@@ -16,11 +16,11 @@ from tests.unit.fakes.given import START, attempt, ended_pod, job, pod, result, 
 MESSAGE = 'error looking up: persistentvolumeclaim "files" not found'
 
 
-def decide(told: Any = None, *, jobs: Any = (), pods: Any = (), at: float = 1, **changes: Any) -> Step:
+def decide(known: Any = None, *, jobs: Any = (), pods: Any = (), at: float = 1, **changes: Any) -> Step:
     """What to do `at` seconds after the start, holding the lock unless said otherwise."""
     holds_lock, warning = changes.pop("holds_lock", True), changes.pop("warning", "")
     work = Jobs(tuple(jobs), tuple(pods), warning)
-    return next_step(Seen(run=run(told, **changes), holds_lock=holds_lock, work=work, now=START + seconds(at)))
+    return next_step(Seen(run=run(known, **changes), holds_lock=holds_lock, work=work, now=START + seconds(at)))
 
 
 def ended(number: int, reason: Reason) -> Any:
@@ -94,7 +94,7 @@ def test_a_job_that_never_gets_a_pod_is_given_up_after_the_deadline() -> None:
     step = decide(begun, jobs=[job()], at=2101)
     assert isinstance(step, EndAttempt)
     assert step.ended.reason is Reason.DEADLINE_EXCEEDED
-    assert step.ended.message.endswith("has no pod: see kubectl describe job, it may be suspended")
+    assert step.ended.message.endswith("has no pod. It may be suspended: see kubectl describe job")
 
 
 def test_a_job_that_does_not_go_is_not_waited_for_for_ever() -> None:
@@ -165,17 +165,17 @@ def test_an_end_that_is_only_half_seen_is_waited_for(jobs: Any, pods: Any) -> No
 
 
 def test_a_bundle_completes_the_run() -> None:
-    step = decide(status(attempt()), jobs=[job(complete=True)], pods=[ended_pod(said=result())])
+    step = decide(status(attempt()), jobs=[job(complete=True)], pods=[ended_pod(reported=result())])
     assert isinstance(step, Complete)
     assert step.ended.result == result()
 
 
 def test_a_failed_attempt_is_recorded_with_what_its_runner_said() -> None:
-    said = result(reason=Reason.CREDENTIALS_REFUSED, message="Role shop: the password is wrong")
-    step = decide(status(attempt()), jobs=[job(failed=True)], pods=[ended_pod(said=said, exit_code=77)])
+    reported = result(reason=Reason.CREDENTIALS_REFUSED, message="Role shop: the password is wrong")
+    step = decide(status(attempt()), jobs=[job(failed=True)], pods=[ended_pod(reported=reported, exit_code=77)])
     assert isinstance(step, EndAttempt)
     assert (step.ended.reason, step.ended.exit_code) == (Reason.CREDENTIALS_REFUSED, 77)
-    assert step.ended.message == said.message
+    assert step.ended.message == reported.message
 
 
 def test_a_pod_on_a_lost_node_fails_the_run_five_minutes_after_its_deadline() -> None:
@@ -189,7 +189,7 @@ def test_a_pod_on_a_lost_node_fails_the_run_five_minutes_after_its_deadline() ->
 
 def test_a_node_is_not_lost_when_every_pod_was_seen_to_end() -> None:
     step = decide(status(ended(1, Reason.CREDENTIALS_REFUSED)), pods=[ended_pod(exit_code=77)], at=9999)
-    assert step == Fail(Reason.CREDENTIALS_REFUSED, "attempt 1 said so")
+    assert step == Fail(Reason.CREDENTIALS_REFUSED, "attempt 1 failed")
 
 
 def test_after_an_attempt_its_job_goes_first() -> None:
@@ -208,18 +208,18 @@ def test_between_attempts_a_lost_node_fails_the_run_too() -> None:
 
 
 def test_what_another_attempt_cannot_cure_fails_the_run_with_the_same_words() -> None:
-    assert decide(status(ended(1, Reason.CREDENTIALS_REFUSED))) == Fail(Reason.CREDENTIALS_REFUSED, "attempt 1 said so")
+    assert decide(status(ended(1, Reason.CREDENTIALS_REFUSED))) == Fail(Reason.CREDENTIALS_REFUSED, "attempt 1 failed")
 
 
 def test_a_curable_failure_is_tried_again_after_a_pause() -> None:
-    told = status(ended(1, Reason.SOURCE_UNREACHABLE))
-    assert decide(told, at=1) == Wait(seconds(4))
-    assert decide(told, at=5) == BeginAttempt(2)
+    known = status(ended(1, Reason.SOURCE_UNREACHABLE))
+    assert decide(known, at=1) == Wait(seconds(4))
+    assert decide(known, at=5) == BeginAttempt(2)
 
 
 def test_the_pause_doubles() -> None:
-    told = status(ended(1, Reason.IO_ERROR), ended(2, Reason.IO_ERROR))
-    assert decide(told, at=1, spec=spec(backoffLimit=5)) == Wait(seconds(9))
+    known = status(ended(1, Reason.IO_ERROR), ended(2, Reason.IO_ERROR))
+    assert decide(known, at=1, spec=spec(backoffLimit=5)) == Wait(seconds(9))
 
 
 @pytest.mark.parametrize("limit", [0, 1, 10])
@@ -227,14 +227,14 @@ def test_the_backoff_limit_counts_further_attempts(limit: int) -> None:
     last = status(ended(limit + 1, Reason.IO_ERROR), failures=limit + 1)
     before = status(ended(max(1, limit), Reason.IO_ERROR), failures=limit)
     chosen = spec(backoffLimit=limit)
-    assert decide(last, at=100, spec=chosen) == Fail(Reason.IO_ERROR, f"attempt {limit + 1} said so")
+    assert decide(last, at=100, spec=chosen) == Fail(Reason.IO_ERROR, f"attempt {limit + 1} failed")
     assert decide(before, at=100, spec=chosen) == BeginAttempt(max(1, limit) + 1)
 
 
 @pytest.mark.parametrize("number", [1, 4, 99])
 def test_a_busy_lock_uses_up_no_attempt(number: int) -> None:
-    told = status(ended(number, Reason.LOCK_BUSY), start_time=None)
-    assert decide(told, at=100, spec=spec(backoffLimit=0)) == BeginAttempt(number + 1)
+    known = status(ended(number, Reason.LOCK_BUSY), start_time=None)
+    assert decide(known, at=100, spec=spec(backoffLimit=0)) == BeginAttempt(number + 1)
 
 
 def test_a_busy_lock_is_asked_for_less_and_less_often() -> None:
@@ -248,7 +248,7 @@ def test_no_attempt_begins_after_the_deadline_and_the_last_words_are_kept() -> N
     step = decide(status(ended(1, Reason.IO_ERROR)), at=1740)
     assert isinstance(step, Fail)
     assert step.reason is Reason.DEADLINE_EXCEEDED
-    assert "attempt 1 said so" in step.message
+    assert "attempt 1 failed" in step.message
     assert "IOError" in step.message
 
 
@@ -260,7 +260,7 @@ def test_a_reason_of_a_newer_release_counts_as_a_missing_result_and_is_tried_aga
 
 
 def test_what_kept_the_pod_from_running_is_still_said_when_the_deadline_took_the_pod() -> None:
-    blocked = attempt().model_copy(update={"obstacle": "No node takes pod x: 2 Insufficient memory."})
+    blocked = attempt().model_copy(update={"obstacle": "No node can take pod x: 2 Insufficient memory."})
     step = decide(status(blocked), jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
     assert isinstance(step, EndAttempt)
     assert "2 Insufficient memory" in step.ended.message
@@ -270,7 +270,7 @@ def test_what_a_pod_that_ran_did_last_is_no_cause_of_its_deadline() -> None:
     running = decide(status(attempt()), jobs=[job()], pods=[pod()])
     assert isinstance(running, Observe)
     assert running.obstacle == ""
-    told = status(attempt(), reason=running.reason, message=running.message)
-    step = decide(told, jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
+    known = status(attempt(), reason=running.reason, message=running.message)
+    step = decide(known, jobs=[job(failed=True, failed_reason="DeadlineExceeded")], at=1801)
     assert isinstance(step, EndAttempt)
     assert "making the backup" not in step.ended.message

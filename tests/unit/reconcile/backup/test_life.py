@@ -13,16 +13,16 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.contract.results import BackupResult, Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Reason, is_retryable
 from quotenode_backup.manifests import labels
-from tests.unit.fakes.given import result, told_by
+from tests.unit.fakes.given import as_termination_message, result
 from tests.unit.fakes.lives import (
     Operator,
     assert_settled,
     ends_with,
+    event_reasons,
     finished,
     killer,
     one_round,
     to_rest,
-    told,
 )
 from tests.unit.fakes.world import JOBS, PODS, Client, Killed, Script, World
 
@@ -33,7 +33,7 @@ def test_a_run_that_goes_well() -> None:
     to_rest(world)
     assert_settled(world)
     assert world.status("night")["phase"] == "Completed"
-    assert told(world) == ["JobCreated", "Completed"]
+    assert event_reasons(world) == ["JobCreated", "Completed"]
 
 
 def test_a_failure_that_another_attempt_cures() -> None:
@@ -42,7 +42,7 @@ def test_a_failure_that_another_attempt_cures() -> None:
     to_rest(world)
     assert_settled(world)
     assert [one["reason"] for one in world.status("night")["attempts"]] == ["SourceUnreachable", "Completed"]
-    assert told(world) == ["JobCreated", "SourceUnreachable", "JobCreated", "Completed"]
+    assert event_reasons(world) == ["JobCreated", "SourceUnreachable", "JobCreated", "Completed"]
 
 
 def test_a_busy_lock_is_waited_out_without_an_end() -> None:
@@ -59,7 +59,7 @@ def test_a_busy_lock_is_waited_out_without_an_end() -> None:
     ("answer", "advice"),
     [
         (Invalid("Job is invalid: spec.template (422)"), "Correct spec.pod"),
-        (Refused("exceeded quota (403)"), "Raise the quota or the policy"),
+        (Refused("exceeded quota (403)"), "Raise the quota or relax the policy"),
     ],
 )
 def test_a_job_that_the_cluster_refuses_fails_with_what_to_do_about_it(answer: Refused, advice: str) -> None:
@@ -95,7 +95,7 @@ def test_ten_backups_of_one_database_run_in_order_of_age() -> None:
     to_rest(world)
     assert_settled(world)
     assert world.bundles == uids
-    assert told(world).count("WaitingForTarget") == 9
+    assert event_reasons(world).count("WaitingForTarget") == 9
 
 
 def test_the_one_that_waits_names_the_one_that_runs() -> None:
@@ -156,7 +156,7 @@ def test_killed_before_and_after_every_write_the_end_is_the_same(scenario: str) 
         for name in ("first", "second"):
             assert world.status(name)["phase"] == undisturbed.status(name)["phase"]
             assert len(world.status(name)["attempts"]) == len(undisturbed.status(name)["attempts"])
-        assert sorted(told(world)) == sorted(told(undisturbed)), f"killed at {number}"
+        assert sorted(event_reasons(world)) == sorted(event_reasons(undisturbed)), f"killed at {number}"
 
 
 ANY_REASON = st.sampled_from([Reason.COMPLETED, *VERDICTS])
@@ -252,7 +252,7 @@ def end_pod(world: World, job: Any, said: BackupResult) -> None:
     """With these words, and Job and pod as failed as an exit code makes them."""
     path = f"{PODS}/{job['metadata']['name']}-x"
     if path in world.objects:
-        words = told_by(said.model_copy(update={"run_uid": job["metadata"]["labels"][labels.RUN_UID]}))
+        words = as_termination_message(said.model_copy(update={"run_uid": job["metadata"]["labels"][labels.RUN_UID]}))
         state = {"terminated": {"exitCode": 1, "reason": "Error", "message": words}}
         world.change(path, status={"phase": "Failed", "containerStatuses": [{"name": "runner", "state": state}]})
         condition = {"type": "Failed", "status": "True", "lastTransitionTime": world.now.isoformat()}
@@ -267,7 +267,7 @@ def test_a_spec_of_another_release_fails_before_it_is_accepted() -> None:
     assert (status["phase"], status["reason"]) == ("Failed", "SpecInvalid")
     assert status["message"].startswith("spec.encryption does not fit this operator's release (")
     assert world.in_(JOBS) == []
-    assert told(world) == ["SpecInvalid"]
+    assert event_reasons(world) == ["SpecInvalid"]
 
 
 def test_what_kept_its_pod_from_running_stands_in_the_end_of_a_run_whose_deadline_took_the_pod() -> None:
@@ -282,7 +282,7 @@ def test_what_kept_its_pod_from_running_stands_in_the_end_of_a_run_whose_deadlin
         world.now += timedelta(seconds=10)
     assert (
         world.status("night")["attempts"][0]["obstacle"]
-        == f"No node takes pod {world.in_(PODS)[0]['metadata']['name']}: {why}"
+        == f"No node can take pod {world.in_(PODS)[0]['metadata']['name']}: {why}"
     )
     [job] = world.in_(JOBS)
     del world.objects[f"{PODS}/{job['metadata']['name']}-x"]

@@ -19,12 +19,12 @@ from tests.unit.fakes.lives import (
     GOES_WELL,
     assert_settled,
     ends_with,
+    event_reasons,
     finished,
     killed_everywhere,
     one_round,
     reconciler,
     to_rest,
-    told,
 )
 from tests.unit.fakes.world import AUTOSCALERS, JOBS, LEASES, PODS, RUNS, Client, Script, World
 
@@ -71,7 +71,7 @@ def test_nothing_of_it_is_up_during_an_attempt_and_all_of_it_after(script: Scrip
     assert world.status("night")["phase"] == phase
     assert set(world.served_during_dump) == {0}
     assert_serves(world)
-    assert told(world).count("ApplicationStarted") == 1
+    assert event_reasons(world).count("ApplicationStarted") == 1
 
 
 def test_the_user_is_the_one_that_the_application_had() -> None:
@@ -177,7 +177,7 @@ def test_events_that_cannot_be_posted_hold_nothing_up() -> None:
     to_rest(world, client)
     assert world.status("night")["phase"] == "Completed"
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
-    assert told(world) == []
+    assert event_reasons(world) == []
 
 
 @pytest.mark.parametrize("held_up", ["backend", "worker"])
@@ -310,7 +310,7 @@ def test_what_somebody_scaled_down_before_anything_was_stopped_stays_down() -> N
     world, client = without_worker()
     world.scale("backend", 0)
     to_rest(world, client)
-    assert (world.replicas("backend"), told(world).count("ApplicationStarted")) == (0, 0)
+    assert (world.replicas("backend"), event_reasons(world).count("ApplicationStarted")) == (0, 0)
 
 
 def test_a_workload_that_came_late_serves_again_though_the_lease_is_gone() -> None:
@@ -478,7 +478,7 @@ def test_what_the_cluster_does_not_let_start_is_told_and_tried_until_it_may(answ
     until = world.now + timedelta(hours=2)
     to_rest(world, Client(world, refusing(lambda: stuck(world) and world.now < until, answer)))
     assert world.status("night")["phase"] == "Completed"
-    assert "WorkloadNotScaled" in told(world)
+    assert "WorkloadNotScaled" in event_reasons(world)
     assert_serves(world)
 
 
@@ -493,7 +493,7 @@ def test_a_run_that_has_to_wait_and_may_not_start_the_application_again_says_so(
     until = world.now + timedelta(minutes=10)
     client = Client(world, refusing(lambda: bool(world.status("night").get("attempts")) and world.now < until))
     rounds(world, client, 50)
-    assert "WorkloadNotScaled" in told(world)
+    assert "WorkloadNotScaled" in event_reasons(world)
     to_rest(world, client)
     assert world.status("night")["phase"] == "Completed"
     assert_serves(world)

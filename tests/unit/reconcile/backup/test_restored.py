@@ -18,6 +18,7 @@ from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from tests.unit.fakes.lives import (
     Operator,
+    event_reasons,
     finished,
     killed_everywhere,
     killer,
@@ -25,7 +26,6 @@ from tests.unit.fakes.lives import (
     one_round,
     reconciler,
     to_rest,
-    told,
 )
 from tests.unit.fakes.world import CLAIMS, DEPLOYMENTS, JOBS, LEASES, RUNS, Client, Killed, World
 
@@ -126,7 +126,7 @@ def test_what_had_finished_does_not_run_again_and_says_what_it_said() -> None:
         for kind in ("Accepted", "Complete", "Verified", "LocalBundlePresent", "Restored"):
             assert condition(world, name, kind)[0] == "True", (name, kind)
     assert condition(world, "refused", "Failed") == ("True", "CredentialsRefused")
-    assert told(world).count("TriggerIgnored") == 1
+    assert event_reasons(world).count("TriggerIgnored") == 1
     assert world.status("nightly")["lastSuccessfulTime"] == _past().status("nightly")["lastSuccessfulTime"]
 
 
@@ -239,7 +239,7 @@ def test_in_a_world_without_the_bundle_it_is_never_complete() -> None:
         assert "checksum" not in world.status(name)
         assert world.status(name)["message"].endswith("tar.gz is not there")
     assert "lastSuccessfulTime" not in world.status("nightly")
-    assert told(world).count("BundleMissing") == 5
+    assert event_reasons(world).count("BundleMissing") == 5
 
 
 def one_off(name: str = "night", **spec: Any) -> World:
@@ -380,7 +380,7 @@ def test_nobody_waits_for_history() -> None:
     client = Client(world)
     for _ in range(4):
         finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "noon")))
-    assert "WaitingForTarget" not in told(world)
+    assert "WaitingForTarget" not in event_reasons(world)
     assert world.in_(JOBS)
 
 
@@ -477,7 +477,7 @@ def test_a_trigger_that_comes_back_starts_nothing_and_a_new_one_does() -> None:
     assert annotated_trigger(world) == "now"
     world.restore()
     live_until(world.now + timedelta(minutes=2))(world, None)
-    assert (backups_made(world), told(world).count("TriggerIgnored")) == (1, 1)
+    assert (backups_made(world), event_reasons(world).count("TriggerIgnored")) == (1, 1)
     retrigger(world, "again")
     assert (backups_made(world), annotated_trigger(world)) == (2, "again")
 

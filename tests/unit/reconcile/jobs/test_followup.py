@@ -29,29 +29,29 @@ def test_the_first_begins_at_once_and_is_waited_for() -> None:
 
 
 def test_a_job_that_says_so_and_completed_did_it() -> None:
-    said = ended_pod(said=result())
-    assert after(11, over(failed=False, complete=True), pods=[said]) == Done(result())
+    done = ended_pod(reported=result())
+    assert after(11, over(failed=False, complete=True), pods=[done]) == Done(result())
 
 
-@pytest.mark.parametrize("said", [result(run_uid="another"), result(number=2), None])
-def test_a_job_that_completed_without_saying_so_did_not(said: Any) -> None:
-    step = after(11, over(failed=False, complete=True), pods=[ended_pod(said=said)])
+@pytest.mark.parametrize("reported", [result(run_uid="another"), result(number=2), None])
+def test_a_job_that_completed_without_saying_so_did_not(reported: Any) -> None:
+    step = after(11, over(failed=False, complete=True), pods=[ended_pod(reported=reported)])
     assert isinstance(step, Failed)
     assert step.reason is Reason.RESULT_MISSING
 
 
 def test_a_job_that_says_so_and_failed_did_not() -> None:
-    assert isinstance(after(11, over(), pods=[ended_pod(said=result())]), Failed)
+    assert isinstance(after(11, over(), pods=[ended_pod(reported=result())]), Failed)
 
 
 def test_the_pause_counts_from_the_end_and_doubles() -> None:
-    said = ended_pod(said=result(reason=Reason.SOURCE_UNREACHABLE, message="Away"), exit_code=69)
-    assert after(69, over(), pods=[said]) == Failed(1, Reason.SOURCE_UNREACHABLE, "Away", seconds(1))
-    assert after(70, over(), pods=[said]) == Begin(2)
+    done = ended_pod(reported=result(reason=Reason.SOURCE_UNREACHABLE, message="Away"), exit_code=69)
+    assert after(69, over(), pods=[done]) == Failed(1, Reason.SOURCE_UNREACHABLE, "Away", seconds(1))
+    assert after(70, over(), pods=[done]) == Begin(2)
     assert after(129, over(), over(2)) == Failed(
         2,
         Reason.POD_LOST,
-        f"Job {over(2).name} came to no result: see kubectl describe job {over(2).name}",
+        f"Job {over(2).name} ended without a result: see kubectl describe job {over(2).name}",
         seconds(1),
     )
     assert after(130, over(2), over()) == Begin(3)
@@ -60,7 +60,7 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
 def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
     unscheduled = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available")
     assert after(20, job(), pods=[unscheduled]) == Pause(
-        POLL, "No node takes pod pod-1: 0/2 nodes are available", job(), (unscheduled,)
+        POLL, "No node can take pod pod-1: 0/2 nodes are available", job(), (unscheduled,)
     )
     starting = pod(phase="Pending")
     assert after(20, job(), pods=[starting]) == Pause(POLL, "", job(), (starting,))
@@ -81,6 +81,6 @@ def test_a_pod_without_a_result_is_told_without_advice_for_backups(changes: dict
 
 
 def test_what_kept_a_pod_from_running_is_told_when_its_jobs_deadline_has_taken_it() -> None:
-    step = next_followup(OWNER, [over()], [], START + seconds(11), BackupResult, "No node takes pod pod-1")
+    step = next_followup(OWNER, [over()], [], START + seconds(11), BackupResult, "No node can take pod pod-1")
     assert isinstance(step, Failed)
-    assert step.message == f"Job {over().name} came to no result: No node takes pod pod-1"
+    assert step.message == f"Job {over().name} ended without a result: No node can take pod pod-1"

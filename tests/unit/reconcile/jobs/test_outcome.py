@@ -23,18 +23,18 @@ DONE, FAILED = job(complete=True), job(failed=True)
 
 
 def test_a_bundle_is_taken_over_whole() -> None:
-    ended = ended_as(attempt(), DONE, [ended_pod(said=result(notes=3))])
+    ended = ended_as(attempt(), DONE, [ended_pod(reported=result(notes=3))])
     assert (ended.reason, ended.exit_code, ended.result) == (Reason.COMPLETED, 0, result(notes=3))
 
 
 def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
     row = AuditOutcome(logged=False, reason=Reason.AUDIT_TABLE_UNFIT, message="No such table")
     older = RetentionOutcome(survivors="abcdef", pruned=2)
-    ended = ended_as(attempt(), DONE, [ended_pod(said=result(audit=row, retention=older))])
+    ended = ended_as(attempt(), DONE, [ended_pod(reported=result(audit=row, retention=older))])
     assert ended.result
     assert (ended.result.audit, ended.result.retention) == (row, older)
-    said = result(reason=Reason.IO_ERROR, audit=row)
-    ended = ended_as(attempt(), FAILED, [ended_pod(said=said, exit_code=74)])
+    reported = result(reason=Reason.IO_ERROR, audit=row)
+    ended = ended_as(attempt(), FAILED, [ended_pod(reported=reported, exit_code=74)])
     assert ended.result
     assert ended.result.audit == row
 
@@ -42,11 +42,11 @@ def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
 @pytest.mark.parametrize(
     ("finished", "pod", "doubt"),
     [
-        (DONE, ended_pod(said=result(), exit_code=1), "ended with exit code 1"),
-        (FAILED, ended_pod(said=result()), "its Job is not complete"),
-        (DONE, ended_pod(said=result(bundle=None)), "named no bundle"),
-        (FAILED, ended_pod(said=FALSE_SUCCESS, exit_code=1), "its outcome is Failed"),
-        (DONE, ended_pod(said=FALSE_SUCCESS), "its outcome is Failed"),
+        (DONE, ended_pod(reported=result(), exit_code=1), "ended with exit code 1"),
+        (FAILED, ended_pod(reported=result()), "its Job is not complete"),
+        (DONE, ended_pod(reported=result(bundle=None)), "named no bundle"),
+        (FAILED, ended_pod(reported=FALSE_SUCCESS, exit_code=1), "its outcome is Failed"),
+        (DONE, ended_pod(reported=FALSE_SUCCESS), "its outcome is Failed"),
     ],
     ids=["exit code 1", "failed Job", "no bundle", "outcome Failed", "outcome Failed in a complete Job"],
 )
@@ -57,7 +57,7 @@ def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reported",
     [
         result(run_uid="another"),
         result(number=2),
@@ -67,15 +67,15 @@ def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, 
     ],
     ids=["another run's", "another attempt's", "another run's plan", "nobody's, who read the plan", "nothing"],
 )
-def test_a_result_that_is_not_this_attempts_counts_as_none(said: BackupResult | None) -> None:
-    ended = ended_as(attempt(), DONE, [ended_pod(said=said)])
+def test_a_result_that_is_not_this_attempts_counts_as_none(reported: BackupResult | None) -> None:
+    ended = ended_as(attempt(), DONE, [ended_pod(reported=reported)])
     assert (ended.reason, ended.result) == (Reason.RESULT_MISSING, None)
     assert "kubectl logs pod-1" in ended.message
 
 
 def test_a_runner_that_could_not_read_its_plan_is_heard_though_it_does_not_know_whose_attempt_it_is() -> None:
-    said = result(reason=Reason.PLAN_INVALID, message="The plan has version 2", run_uid="", number=0)
-    ended = ended_as(attempt(), FAILED, [ended_pod(said=said, exit_code=64)])
+    reported = result(reason=Reason.PLAN_INVALID, message="The plan has version 2", run_uid="", number=0)
+    ended = ended_as(attempt(), FAILED, [ended_pod(reported=reported, exit_code=64)])
     assert (ended.reason, ended.message, ended.exit_code) == (Reason.PLAN_INVALID, "The plan has version 2", 64)
 
 
@@ -91,8 +91,8 @@ def test_a_field_of_a_newer_runner_is_overlooked() -> None:
 
 
 def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> None:
-    said = result(reason=Reason.DUMP_FAILED, message="a\nb\x1b[31m" + "c" * 5000)
-    ended = ended_as(attempt(), FAILED, [ended_pod(said=said, exit_code=74)])
+    reported = result(reason=Reason.DUMP_FAILED, message="a\nb\x1b[31m" + "c" * 5000)
+    ended = ended_as(attempt(), FAILED, [ended_pod(reported=reported, exit_code=74)])
     assert ended.message.startswith("a b [31mc")
     assert len(ended.message) == 1024
 
@@ -147,17 +147,17 @@ def test_a_job_without_pods_lost_its_pod() -> None:
 
 
 def test_the_pods_of_other_attempts_have_no_say() -> None:
-    assert ended_as(attempt(2), job(2, failed=True), [ended_pod(1, said=result(1))]).reason is Reason.POD_LOST
+    assert ended_as(attempt(2), job(2, failed=True), [ended_pod(1, reported=result(1))]).reason is Reason.POD_LOST
 
 
 def test_of_two_pods_the_one_with_a_result_is_heard() -> None:
     silent = ended_pod(exit_code=137, name="first")
-    assert ended_as(attempt(), DONE, [silent, ended_pod(said=result())]).result == result()
+    assert ended_as(attempt(), DONE, [silent, ended_pod(reported=result())]).result == result()
 
 
 def test_a_deadline_that_a_pod_without_a_node_ran_into_says_so() -> None:
     late = job(failed=True, failed_reason="DeadlineExceeded")
-    blocked = attempt().model_copy(update={"obstacle": "No node takes pod x: 2 Insufficient memory."})
+    blocked = attempt().model_copy(update={"obstacle": "No node can take pod x: 2 Insufficient memory."})
     ended = ended_as(blocked, late, [])
-    assert ended.message.endswith("deadline: No node takes pod x: 2 Insufficient memory.")
+    assert ended.message.endswith("deadline: No node can take pod x: 2 Insufficient memory.")
     assert "raise spec" not in ended.message

@@ -105,12 +105,12 @@ def test_files_that_nobody_has_need_a_user() -> None:
     assert "set spec.pod.runAsUser" in refused.message
 
 
-@pytest.mark.parametrize(("user", "may_pass", "words"), [(0, False, "runs as root"), (None, True, "does not say")])
-def test_root_and_the_unknown_are_no_user(user: int | None, may_pass: bool, words: str) -> None:
+@pytest.mark.parametrize(("user", "may_pass", "finding"), [(0, False, "runs as root"), (None, True, "does not say")])
+def test_root_or_an_unknown_user_needs_a_chosen_user(user: int | None, may_pass: bool, finding: str) -> None:
     refused = placed(uploads=[by("web", user=user)])
     assert isinstance(refused, Misplaced)
     assert (refused.reason, refused.may_pass) == (Reason.RUN_AS_USER_NEEDED, may_pass)
-    assert f"Pod web, which has the files mounted, {words}" in refused.message
+    assert f"Pod web, which mounts the files, {finding}" in refused.message
 
 
 def test_what_needs_one_claim_alone_follows_whoever_has_it() -> None:

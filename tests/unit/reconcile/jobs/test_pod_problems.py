@@ -25,7 +25,7 @@ def test_a_job_without_a_pod_and_without_a_reason_may_wait() -> None:
 def test_a_refusal_is_quoted_with_the_remedy() -> None:
     found = without_pod("exceeded quota: small")
     assert (found.reason, found.transient) == (Reason.POD_REJECTED, False)
-    assert "exceeded quota: small. Raise the quota or the policy" in found.message
+    assert "exceeded quota: small. Raise the quota, relax the policy" in found.message
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_between_slots_it_says_when_the_next_one_comes() -> None:
 
 def test_between_slots_it_says_how_the_last_run_went() -> None:
     decision = decide(schedule(), [], hours(0.5))
-    assert decision.status.message == "Runs are made as scheduled; there was none yet"
+    assert decision.status.message == "Runs are made as scheduled; there has been none yet"
     bad = run(status(holding=("Failed",), phase="Failed", completion_time=hours(0.2)), name="night-1")
     decision = decide(schedule(), [bad], hours(0.5))
     assert decision.status.message == "Runs are made as scheduled; the last one, night-1, is Failed"
@@ -279,8 +279,8 @@ def test_the_newest_good_backup_decides_on_staleness() -> None:
 
 def test_a_backup_is_too_old_from_the_second_on_that_was_asked_for_and_is_looked_at_then() -> None:
     one = schedule(staleAfterSeconds=1200)
-    told = decide(one, [], START + timedelta(seconds=1199))
-    assert (told.status.holds(ConditionType.STALE), told.requeue_after) == (False, timedelta(seconds=1))
+    decision = decide(one, [], START + timedelta(seconds=1199))
+    assert (decision.status.holds(ConditionType.STALE), decision.requeue_after) == (False, timedelta(seconds=1))
     assert decide(one, [], START + timedelta(seconds=1200)).status.holds(ConditionType.STALE)
 
 

@@ -32,8 +32,8 @@ def hours(count: float) -> datetime:
 def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Run:
     """A run that took the hour before `number`."""
     took = {"start_time": hours(number - 1), "completion_time": hours(number)}
-    told = status(holding=("Accepted", how, *more), **(took | changes))
-    return run(told, name=f"run-{number}", uid=f"uid-{number}", created=hours(number - 1))
+    known = status(holding=("Accepted", how, *more), **(took | changes))
+    return run(known, name=f"run-{number}", uid=f"uid-{number}", created=hours(number - 1))
 
 
 def without_row(number: int, reason: Reason) -> Run:
@@ -89,24 +89,24 @@ def test_only_a_few_go_in_one_pass_the_oldest_first() -> None:
 
 def test_of_two_runs_made_within_one_second_the_later_started_is_the_last() -> None:
     runs = [run(ended(number).status, name=f"run-{number}", uid=uid) for number, uid in ((1, "z"), (2, "a"))]
-    told = with_runs(BackupStatus(), runs)
-    assert told.last_run
-    assert told.last_run.name == "run-2"
+    known = with_runs(BackupStatus(), runs)
+    assert known.last_run
+    assert known.last_run.name == "run-2"
 
 
 def test_time_size_and_duration_are_those_of_the_newest_success() -> None:
     runs = [ended(2, size_bytes=20), ended(5, size_bytes=50, start_time=hours(4.5)), ended(6, "Failed")]
-    told = with_runs(BackupStatus(), runs)
-    assert (told.last_successful_time, told.last_size_bytes, told.last_duration_seconds) == (hours(5), 50, 1800)
-    assert told.last_failed_time == hours(6)
-    assert told.last_run
-    assert (told.last_run.name, told.last_run.phase) == ("run-6", "Pending")
+    known = with_runs(BackupStatus(), runs)
+    assert (known.last_successful_time, known.last_size_bytes, known.last_duration_seconds) == (hours(5), 50, 1800)
+    assert known.last_failed_time == hours(6)
+    assert known.last_run
+    assert (known.last_run.name, known.last_run.phase) == ("run-6", "Pending")
 
 
 def test_what_is_known_of_runs_that_are_gone_stays_known() -> None:
-    told = with_runs(BackupStatus(), [ended(5, size_bytes=50), ended(6, "Failed")])
-    assert with_runs(told, []) == told
-    assert with_runs(told, [ended(2, size_bytes=20)]).last_size_bytes == 50
+    known = with_runs(BackupStatus(), [ended(5, size_bytes=50), ended(6, "Failed")])
+    assert with_runs(known, []) == known
+    assert with_runs(known, [ended(2, size_bytes=20)]).last_size_bytes == 50
 
 
 class Site:
@@ -135,8 +135,8 @@ class Site:
             body = self.world.put(RUNS, name, {"metadata": meta, "spec": self._spec()})
             kinds = ["Accepted", "Complete", *(["LocalBundlePresent"] if bundle else [])]
             when = self.world.now.isoformat()
-            told = [condition(kind).model_dump(mode="json", by_alias=True) for kind in kinds]
-            body["status"] = {"conditions": told, "startTime": when, "completionTime": when, "sizeBytes": number}
+            known = [condition(kind).model_dump(mode="json", by_alias=True) for kind in kinds]
+            body["status"] = {"conditions": known, "startTime": when, "completionTime": when, "sizeBytes": number}
 
     def _spec(self) -> dict[str, Any]:
         whole = self.world.objects[f"{RUNS}/night"]["spec"]

@@ -95,8 +95,8 @@ def test_a_schedule_that_was_judged_is_taken_over_by_the_policy_of_a_new_install
     client = Client(world, policy=POLICY)
     assert schedule(world, client)["admissionPolicy"] == uid
     edited(world, "nightly", schedule="0 3 * * *")
-    told = schedule(world, client)
-    assert (told["phase"], told["observedGeneration"]) == ("Scheduled", 2)
+    found = schedule(world, client)
+    assert (found["phase"], found["observedGeneration"]) == ("Scheduled", 2)
 
 
 def test_a_schedule_that_was_edited_before_the_new_policy_had_it_is_not_taken_over() -> None:
@@ -117,9 +117,9 @@ def test_a_schedule_that_was_edited_while_one_half_of_the_policy_was_gone_was_no
     later(world)
     world.put(gone, POLICY, {"spec": half["spec"]})
     later(world)
-    told = schedule(world, client)
-    assert told["reason"] == "OlderThanPolicy"
-    approve(world, "nightly", told["message"].rpartition("=")[2])
+    found = schedule(world, client)
+    assert found["reason"] == "OlderThanPolicy"
+    approve(world, "nightly", found["message"].rpartition("=")[2])
     assert schedule(world, client)["phase"] == "Scheduled"
 
 
@@ -156,9 +156,9 @@ def test_what_an_annotation_says_is_not_acted_on_before_somebody_was_asked() -> 
     jobs = [path for path in world.created if path.startswith(JOBS)]
     client = Client(world, policy=POLICY)
     passes(client)
-    told = world.status("night")
-    assert (told["phase"], told["reason"]) == ("Pending", "OlderThanPolicy")
-    assert told["message"].endswith(f"kubectl annotate qnb -n shop night --overwrite {labels.APPROVED}={uid}")
+    found = world.status("night")
+    assert (found["phase"], found["reason"]) == ("Pending", "OlderThanPolicy")
+    assert found["message"].endswith(f"kubectl annotate qnb -n shop night --overwrite {labels.APPROVED}={uid}")
     assert [path for path in world.created if path.startswith(JOBS)] == jobs
 
     approve(world, "night", uid)

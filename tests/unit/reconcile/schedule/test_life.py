@@ -7,7 +7,7 @@ import pytest
 from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.domain.naming import slot_run_name
 from quotenode_backup.domain.reasons import Reason
-from tests.unit.fakes.lives import ends_with, finished, killed_everywhere, live_until, one_round, told
+from tests.unit.fakes.lives import ends_with, event_reasons, finished, killed_everywhere, live_until, one_round
 from tests.unit.fakes.world import EVENTS, RUNS, Client, World
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -46,7 +46,7 @@ def test_each_slot_gets_one_run() -> None:
 def test_killed_before_and_after_every_write_a_slot_still_gets_one_run() -> None:
     def check(world: World) -> None:
         assert slots(world) == ALL_OF_AN_HOUR[:1]
-        assert (world.status("nightly").get("missedSlots"), told(world).count("RunCreated")) == (0, 1)
+        assert (world.status("nightly").get("missedSlots"), event_reasons(world).count("RunCreated")) == (0, 1)
 
     killed_everywhere(scheduled, check, least=10, live=ONE_SLOT)
 
@@ -69,7 +69,7 @@ def test_after_a_downtime_over_three_slots_one_run_catches_up() -> None:
     AN_HOUR(world, None)
     assert slots(world) == ["2026-03-01T02:45:00Z"]
     assert world.status("nightly")["missedSlots"] == 2
-    assert told(world).count("SlotMissed") == 1
+    assert event_reasons(world).count("SlotMissed") == 1
 
 
 def test_a_slot_whose_name_is_taken_counts_as_skipped_and_is_told_each_time() -> None:
@@ -78,7 +78,7 @@ def test_a_slot_whose_name_is_taken_counts_as_skipped_and_is_told_each_time() ->
     for minute in (15, 30):
         world.apply(slot_run_name("nightly", uid, START + timedelta(minutes=minute)))
     AN_HOUR(world, None)
-    assert (told(world).count("NameCollision"), world.status("nightly")["skippedSlots"]) == (2, 2)
+    assert (event_reasons(world).count("NameCollision"), world.status("nightly")["skippedSlots"]) == (2, 2)
     assert world.status("nightly")["lastScheduleTime"] == "2026-03-01T02:45:00Z"
 
 
@@ -104,7 +104,7 @@ def test_a_clock_that_jumps_ahead_starts_one_run() -> None:
     world.now += timedelta(days=30)
     live_until(world.now + timedelta(minutes=1))(world, None)
     assert slots(world) == [*ALL_OF_AN_HOUR, "2026-03-31T02:45:00Z"]
-    assert told(world).count("SlotMissed") == 1
+    assert event_reasons(world).count("SlotMissed") == 1
 
 
 def test_a_webhook_that_is_away_when_a_slot_comes_is_named_if_it_stays_away() -> None:
@@ -119,11 +119,11 @@ def test_a_webhook_that_is_away_when_a_slot_comes_is_named_if_it_stays_away() ->
     while world.now < first_slot + timedelta(seconds=50):
         finished(one_round(client))
         world.tick()
-    assert "RunRefused" not in told(world)
+    assert "RunRefused" not in event_reasons(world)
     while world.now < until + timedelta(minutes=2):
         finished(one_round(client))
         world.tick()
-    assert told(world).count("RunRefused") == 1
+    assert event_reasons(world).count("RunRefused") == 1
     assert slots(world) == ALL_OF_AN_HOUR[:1]
     assert world.status("nightly").get("missedSlots", 0) == 0
 

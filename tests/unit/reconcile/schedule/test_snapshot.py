@@ -13,8 +13,8 @@ def minutes(count: float) -> datetime:
     return START + timedelta(minutes=count)
 
 
-def read(told: BackupStatus | None = None, *runs: Run, **changes: Any) -> Snapshot:
-    one = schedule(told, schedule="0 2 * * *", **changes)
+def read(known: BackupStatus | None = None, *runs: Run, **changes: Any) -> Snapshot:
+    one = schedule(known, schedule="0 2 * * *", **changes)
     return snapshot(one, one.status, runs)
 
 
@@ -25,7 +25,7 @@ def test_a_new_schedule_has_nothing_to_say_of_backups() -> None:
 
 
 def test_everything_of_the_past_is_in_the_status_alone() -> None:
-    told = BackupStatus(
+    known = BackupStatus(
         last_successful_time=minutes(10),
         last_failed_time=minutes(5),
         last_size_bytes=100,
@@ -34,7 +34,7 @@ def test_everything_of_the_past_is_in_the_status_alone() -> None:
         missed_slots=2,
         skipped_slots=1,
     )
-    seen = read(told)
+    seen = read(known)
     assert (seen.last_success, seen.last_attempt, seen.next_slot) == (minutes(10), minutes(10), minutes(60))
     assert (seen.last_size_bytes, seen.last_duration_seconds) == (100, 7)
     assert (seen.missed_slots, seen.skipped_slots) == (2, 1)

@@ -22,7 +22,7 @@ from quotenode_backup.reconcile.target.capacity import (
     NotNow,
     spread,
 )
-from quotenode_backup.reconcile.target.shared_look import SharedLook
+from quotenode_backup.reconcile.target.shared_read import SharedRead
 from tests.unit.fakes.given import START
 from tests.unit.fakes.world import LEASES, Client, World
 
@@ -201,7 +201,7 @@ def test_no_more_than_so_many_wait_for_a_look() -> None:
 def test_what_a_look_saw_is_not_kept_for_those_who_ask_later() -> None:
     async def story() -> None:
         seen = [[1], [2]]
-        look = SharedLook(lambda: answered(seen.pop(0)))
+        look = SharedRead(lambda: answered(seen.pop(0)))
         assert await look() == (1, [1])
         assert await look() == (2, [2])
 

@@ -7,7 +7,7 @@ import pytest
 
 from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.domain.reasons import Reason
-from tests.unit.fakes.lives import GOES_WELL, assert_settled, ends_with, finished, one_round, to_rest, told
+from tests.unit.fakes.lives import GOES_WELL, assert_settled, ends_with, event_reasons, finished, one_round, to_rest
 from tests.unit.fakes.stateful_world import STATEFUL_SETS, StatefulWorld
 from tests.unit.fakes.world import CLAIMS, Client, Killed, Script
 
@@ -39,7 +39,7 @@ def refused(world: StatefulWorld, reason: str = "WorkloadDeletesData") -> str:
     status = world.status("night")
     assert (status["phase"], status["reason"]) == ("Failed", reason)
     assert not [write for write in client.writes if "/scale" in write]
-    assert told(world) == [reason]
+    assert event_reasons(world) == [reason]
     assert_settled(world)
     return str(status["message"])
 
@@ -95,7 +95,7 @@ def test_a_deleted_claim_that_waits_for_its_last_pod_keeps_its_pods(claim: str) 
     world = store_world()
     world.mark_deleted(f"{CLAIMS}/{claim}")
     assert refused(world).startswith(
-        f"PersistentVolumeClaim {claim} has been deleted and lives only as long as pods mount it, so they are not stopped"
+        f"PersistentVolumeClaim {claim} has been deleted and exists only as long as pods mount it, so they are not stopped"
     )
     assert world.claim_uid(claim)
 
@@ -153,8 +153,9 @@ def test_where_the_operator_may_not_look_it_stops_nothing(hidden: str) -> None:
     client = to_rest(world, Client(world, refuse))
     assert world.status("night")["reason"] == "WorkloadNotScaled"
     assert world.status("night")["message"] == (
-        "The operator can't see whether stopping Deployment backend and StatefulSet store would delete data, so it does not: "
-        f"GET {hidden}: forbidden (403). Allow it, or use mode Online"
+        "The operator can't see whether stopping Deployment backend and StatefulSet store would delete data, so nothing is"
+        " stopped: "
+        f"GET {hidden}: forbidden (403). Allow the operator to read it, or use mode Online"
     )
     assert not [write for write in client.writes if "/scale" in write]
     assert_settled(world)

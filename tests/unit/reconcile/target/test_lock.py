@@ -94,12 +94,12 @@ class Site:
 
     def work(self, uid: str, *, job: str, pod: str) -> None:
         """Its Job with such a condition, and its pod in such a phase."""
-        marks = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid, labels.STEP: "backup"}
-        body: dict[str, Any] = {"metadata": {"labels": marks}, "spec": {}}
+        pod_labels = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid, labels.STEP: "backup"}
+        body: dict[str, Any] = {"metadata": {"labels": pod_labels}, "spec": {}}
         conditions = [{"type": job, "status": "True"}] if job else []
         self.world.put(JOBS, "work", body | {"status": {"conditions": conditions}})
         pod_body = {
-            "metadata": {"labels": marks | {"batch.kubernetes.io/job-name": "work"}},
+            "metadata": {"labels": pod_labels | {"batch.kubernetes.io/job-name": "work"}},
             "spec": {"containers": []},
         }
         self.world.put(PODS, "work-x", pod_body | {"status": {"phase": pod}})
@@ -122,7 +122,7 @@ def site() -> Site:
 def test_of_two_that_wait_the_older_gets_it_and_keeps_it(site: Site) -> None:
     first = site.applied("first")
     site.applied("second")
-    assert site.take("second") == LockHeld("Waiting for first, which is older and waits for the same database")
+    assert site.take("second") == LockHeld("Waiting for first, which is older and also waits for this database")
     assert site.take("first") is None
     assert site.take("first") is None
     assert site.take("second") == held_by("first")
@@ -228,7 +228,7 @@ def test_a_holder_of_a_kind_that_only_a_later_release_knows_is_never_taken_for_a
     assert site.lease == before
     assert site.world.replicas("backend") == 0
     assert site.world.status("first")["reason"] == "WaitingForTarget"
-    assert site.world.status("first")["message"] == f"Waiting for {kind} evening, which has locked the same database"
+    assert site.world.status("first")["message"] == f"Waiting for {kind} evening, which has the lock of the same database"
 
 
 @pytest.mark.parametrize("is_there", [True, False])

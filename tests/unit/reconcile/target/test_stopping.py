@@ -30,10 +30,10 @@ DOWN = (scale("backend", 0), scale("worker", 0))
 STOPPED = Stopped(workloads=application(BACKEND, WORKER).recorded, user=1000, serve_by=START + seconds(1800))
 
 
-def decide(app: Application, told: Any = None, *, at: float = 1, jobs: Any = (), pods: Any = ()) -> Step:
+def decide(app: Application, known: Any = None, *, at: float = 1, jobs: Any = (), pods: Any = ()) -> Step:
     """Begun at START unless said otherwise."""
-    told = told or status(start_time=START)
-    seen = Seen(run(told), True, Jobs(tuple(jobs), tuple(pods)), START + seconds(at), application=app)
+    known = known or status(start_time=START)
+    seen = Seen(run(known), True, Jobs(tuple(jobs), tuple(pods)), START + seconds(at), application=app)
     return next_step(seen)
 
 
@@ -97,9 +97,9 @@ def test_an_application_that_is_up_when_the_pod_is_over_has_not_disturbed_it() -
 
 
 def test_an_application_that_is_up_between_attempts_fails_the_run_before_the_pause_is_over() -> None:
-    told = status(attempt(reason=Reason.IO_ERROR), start_time=START)
-    assert failed_for(decide(UP_AGAIN, told, at=1)) is Reason.WORKLOAD_SCALED_UP
-    assert decide(application(*DOWN, stopped=STOPPED), told, at=1) == Wait(seconds(4))
+    known = status(attempt(reason=Reason.IO_ERROR), start_time=START)
+    assert failed_for(decide(UP_AGAIN, known, at=1)) is Reason.WORKLOAD_SCALED_UP
+    assert decide(application(*DOWN, stopped=STOPPED), known, at=1) == Wait(seconds(4))
 
 
 def test_while_another_namespace_has_the_lock_it_is_started_once_and_stopped_again_after_minutes() -> None:
