@@ -1,4 +1,7 @@
-"""The admission policy that asks whether whoever writes a resource may himself read what it names: whether it is in force, and since when."""
+"""The admission policy that checks whether the author of a resource may read what the resource names.
+
+This module finds out whether that policy is in force, and since when.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,25 +18,28 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """A policy whose binding denies."""
+    """A policy that is in force: its binding has the action Deny."""
 
     policy: str
-    """UID of the binding or the policy, whichever is younger: it is another one as soon as either is made anew. Nobody can know it before."""
+    """UID of the binding or of the policy, whichever is younger, so that it changes when either is created again.
+    Nobody can know it in advance.
+    """
     since: datetime
 
 
 class AdmissionPolicy:
     def __init__(self, reader: Reader, name: str) -> None:
-        """`name`: of the policy and of its binding; empty when the chart has none (admission.enabled=false)."""
+        """`name`: of the policy and its binding; empty when the chart installs none (admission.enabled=false)."""
         self._reader = reader
         self.name = name
         self.last_seen = ""
-        """UID of the policy that was in force when it was last looked at."""
+        """UID of the policy that the last call of `enforcement` found in force; empty when there was none."""
 
     async def enforcement(self) -> Enforcement | None:
-        """None when it is not in force, or nobody may know.
+        """None when the policy is not in force, or the operator may not read it.
 
-        One that was changed is none: it may have let something pass meanwhile. The chart has another name for another content.
+        A policy that was changed in place counts as none, since it may have let something pass in between. The chart
+        never changes one: other content gets another name.
         """
         found = await self._found()
         self.last_seen = found.policy if found else ""

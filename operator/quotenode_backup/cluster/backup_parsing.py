@@ -1,6 +1,7 @@
-"""A QuoteNodeBackup as the API server sends it, made into a value of `objects`; and a status made into a patch.
+"""Parses a QuoteNodeBackup from the API server's JSON into a value of `objects`, and makes a status into a patch.
 
-There can be thousands of them, so what is asked of all of them is answered from the JSON, without parsing it.
+There can be thousands of QuoteNodeBackups, so what has to be known of all of them is read from the JSON without
+parsing.
 """
 
 import logging
@@ -33,7 +34,9 @@ Json = dict[str, Any]
 
 
 def backup_of(body: Json) -> AnyBackup:
-    """Raises Unreadable when its status does not fit our types. It is left alone then: only who wrote it knows what it means."""
+    """Raises Unreadable when the status does not fit our types. Such a resource is left alone, since only the release
+    that wrote its status knows what the status means.
+    """
     spec = _spec_of(body)
     if is_schedule(body):
         return _schedule_of(body, spec)
@@ -79,12 +82,12 @@ def _status_of(body: Json) -> BackupStatus:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise Unreadable(
-            f"its status.{where} is not of this operator's release: install the newer one again"
+            f"its status.{where} is not of this operator's release: install the newer release again"
         ) from error
 
 
 def _spec_of(body: Json) -> BackupSpec | str:
-    """The spec, or what does not fit."""
+    """The spec, or a sentence about what does not fit in it."""
     try:
         return BackupSpec.model_validate(body.get("spec", {}))
     except ValidationError as error:
@@ -94,7 +97,7 @@ def _spec_of(body: Json) -> BackupSpec | str:
 
 
 def readable(item: Json) -> AnyBackup | None:
-    """One that can't be read must not hide the others."""
+    """None when the resource can't be read, so that it does not hide the others in a list."""
     try:
         return backup_of(item)
     except Unreadable as exc:
@@ -111,12 +114,12 @@ def is_finished(item: Json) -> bool:
 
 
 def is_over(item: Json) -> bool:
-    """Whether it has ended, or did so before it lost its status."""
+    """Whether the run has ended, perhaps before its status was lost."""
     return is_finished(item) or mark_of(item) is not None
 
 
 def is_settled(item: Json) -> bool:
-    """Whether a pass over it would have nothing to do."""
+    """Whether a pass over the run would have nothing to do."""
     status, meta = item.get("status") or {}, item["metadata"]
     if not is_finished(item) or "deletionTimestamp" in meta:
         return False
@@ -130,7 +133,7 @@ def is_settled(item: Json) -> bool:
 
 
 def target_of(item: Json) -> Target | None:
-    """None when it names no database that we understand."""
+    """None when the spec names no database in a form that this release knows."""
     database = item.get("spec", {}).get("database", {})
     match database:
         case {"host": str(host), "port": int(port), "name": str(name)}:
@@ -144,7 +147,7 @@ def is_in_storage(item: Json, run: BackupRun) -> bool:
 
 
 def status_patch(old: BackupStatus, new: BackupStatus) -> Json:
-    """The new status as a merge patch, which forgets a field only when it is told so."""
+    """The new status as a merge patch, in which a field that is to be removed must be null."""
     before, after = _json(old), _json(new)
     return {key: None for key in before if key not in after} | after
 

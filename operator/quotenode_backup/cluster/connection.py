@@ -1,7 +1,7 @@
-"""HTTP to the API server: one request, one answer as plain JSON.
+"""HTTP to the API server: each request returns the answer as plain JSON.
 
-`kubernetes.aio` does login, token renewal and TLS. Its typed models are left out: they cost most of the library's
-memory, and the few fields we read are parsed in `parsing`.
+`kubernetes.aio` does login, token renewal and TLS. Its typed models are not used: they take most of the library's
+memory, and the operator reads only a few fields, which `parsing` parses.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
-from kubernetes.aio.client import Configuration as Configuration  # for those who may not import the library
+from kubernetes.aio.client import Configuration as Configuration  # for modules that may not import the library
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from quotenode_backup.cluster.crash_point import CrashPoint
@@ -30,7 +30,7 @@ def _in_cluster() -> bool:
 
 
 async def configuration() -> Configuration:
-    """Who we are and where the API server is: the pod's service account, else the kubeconfig."""
+    """The API server's address and our credentials: the pod's ServiceAccount, else the kubeconfig."""
     found = Configuration()
     if _in_cluster():
         load_incluster_config(client_configuration=found)
@@ -40,7 +40,7 @@ async def configuration() -> Configuration:
 
 
 class Api(Protocol):
-    """What the rest of this package asks of the API server."""
+    """The requests that the rest of this package makes."""
 
     async def read(self, path: str, query: Mapping[str, str] | None = None) -> Json: ...
 
@@ -52,7 +52,7 @@ class Api(Protocol):
 
 
 class ReviewApi(Api, Protocol):
-    """The same, for who wants to know what he may do."""
+    """The same, with access reviews."""
 
     async def ask(self, path: str, body: Json) -> Json: ...
 
@@ -69,7 +69,7 @@ class Connection:
         return await self._request("GET", path, query=query)
 
     async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Json]:
-        """The lists that together hold all of a collection, as of one moment."""
+        """The pages of a list. Together they hold the whole collection at one moment."""
         asked = {"limit": str(PAGE_SIZE), **(query or {})}
         while True:
             page = await self.read(path, asked)
@@ -120,14 +120,14 @@ class Connection:
 
 
 async def each_item(connection: Api, path: str, query: Mapping[str, str]) -> AsyncIterator[Json]:
-    """All that a collection holds, page by page."""
+    """Every item of a collection, fetched page by page."""
     async for page in connection.pages(path, query):
         for item in page["items"]:
             yield item
 
 
 def watching_session(config: Configuration, connections: int) -> aiohttp.ClientSession:
-    """A session for kopf's streams. The token is asked for at each request, so that renewing it drops no stream."""
+    """A session for kopf's watch streams. Each request gets the current token, so that its renewal drops no stream."""
 
     async def with_token(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
         token = await config.get_api_key_with_prefix("BearerToken")

@@ -1,4 +1,4 @@
-"""A place to die at, for the tests that kill the operator before and after every write it makes."""
+"""A point at which the operator kills itself, for the tests that do this before and after every write."""
 
 import logging
 import os

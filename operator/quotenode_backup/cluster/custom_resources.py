@@ -1,4 +1,4 @@
-"""What the operator asks of the API server about QuoteNodeBackups. A verb that is new here belongs in `permissions`."""
+"""Requests about QuoteNodeBackups. A verb that is new here must be added to `permissions`."""
 
 import re
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ AnyResource = TypeVar("AnyResource", bound=Resource)
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A resource that has yet to end, and the database that it is about. Not more of it was parsed."""
+    """An unfinished resource and its database: the few fields that are read of every resource in a namespace."""
 
     owner: Owner
     target: Target
@@ -47,7 +47,7 @@ class CustomResources:
         self._api = connection
 
     async def read(self, namespace: str, name: str) -> AnyBackup | None:
-        """None when there is none, and for what can't be a name: it may come from a Lease that anybody wrote."""
+        """None when the resource does not exist, or the name is invalid, as one from a Lease of others may be."""
         if not NAME.fullmatch(name):
             return None
         try:
@@ -56,13 +56,13 @@ class CustomResources:
             return None
 
     async def unsettled(self, namespace: str | None) -> AsyncIterator[Key]:
-        """Each that something is left to do for. The others are not even parsed: there can be thousands."""
+        """Keys of the resources that a pass has something to do for. The others, perhaps thousands, are not parsed."""
         async for item in self._items(namespace):
             if not is_settled(item) and readable(item):
                 yield Key(KIND, item["metadata"]["namespace"], item["metadata"]["name"])
 
     async def unfinished(self, namespace: str) -> list[Unfinished]:
-        """The runs that are still to end, those at work too."""
+        """The unfinished runs, including those at work."""
         return [
             Unfinished(
                 owner=Owner(KIND, namespace, item["metadata"]["name"], item["metadata"]["uid"]),
@@ -75,7 +75,7 @@ class CustomResources:
         ]
 
     async def stored_beside(self, run: BackupRun) -> AsyncIterator[Run]:
-        """The other finished runs whose bundles are in the same folder as the run's."""
+        """The other finished runs of the same database and storage."""
         async for item in self._items(run.namespace):
             is_other = item["metadata"]["uid"] != run.uid and is_finished(item)
             if is_other and target_of(item) == run.target and is_in_storage(item, run):
@@ -84,7 +84,7 @@ class CustomResources:
                     yield other
 
     async def set_finalizer(self, resource: Resource, *, present: bool) -> None:
-        """Compare-and-swap, and nobody else's finalizer is touched."""
+        """Compare-and-swap. The finalizers of others are kept."""
         path = paths.runs(resource.namespace, resource.name)
         try:
             meta = (await self._api.read(path))["metadata"]
@@ -96,14 +96,17 @@ class CustomResources:
             return
 
     async def release_finalizers(self, namespace: str) -> None:
-        """Ours, off all that is being deleted in a namespace that is going away: no Job can remove a bundle there any more."""
+        """Take our finalizers off in a terminating namespace, where no Job that removes a bundle can be created."""
         async for item in self._items(namespace):
             found = readable(item)
             if found and found.deleting and found.has_finalizer:
                 await self.set_finalizer(found, present=False)
 
     async def of_schedule(self, schedule: Schedule | UnreadableSchedule) -> list[Run]:
-        """Finished ones too, as far as they can be read, and those that a schedule of this name made before both were restored."""
+        """The schedule's readable runs, finished ones included.
+
+        Runs that came back from a restore count too: the schedule of their name had another UID when it created them.
+        """
         query = {"labelSelector": labels.of_schedule(schedule.name)}
         path = paths.runs(schedule.namespace)
         found = [readable(item) async for item in each_item(self._api, path, query)]
@@ -111,7 +114,7 @@ class CustomResources:
         return [run for run in runs if run.schedule_uid == schedule.uid or (run.came_back and run.is_over)]
 
     async def ensure(self, manifest: Json) -> Run:
-        """Create the run of a schedule, or adopt the one of this name that the same schedule made before."""
+        """Create the run of a schedule, or adopt the run of this name that the same schedule created before."""
         meta = manifest["metadata"]
         try:
             made = backup_of(await self._api.write("POST", paths.runs(meta["namespace"]), manifest))
@@ -122,7 +125,7 @@ class CustomResources:
         return made
 
     async def delete(self, resource: Resource) -> None:
-        """Raises Conflict when the resource is not what was read."""
+        """Raises Conflict if the resource has changed since it was read."""
         body = {"preconditions": {"uid": resource.uid, "resourceVersion": resource.resource_version}}
         try:
             await self._api.write("DELETE", paths.runs(resource.namespace, resource.name), body)
@@ -130,7 +133,7 @@ class CustomResources:
             return
 
     async def annotate(self, resource: AnyResource, key: str, text: str | None) -> AnyResource:
-        """Compare-and-swap: raises Conflict when the resource is not what was read. None takes the annotation off."""
+        """Compare-and-swap: raises Conflict if the resource has changed since then. None removes the annotation."""
         meta = {"uid": resource.uid, "resourceVersion": resource.resource_version, "annotations": {key: text}}
         return await self._patched(resource, "", {"metadata": meta})
 
@@ -138,9 +141,10 @@ class CustomResources:
         return await self.annotate(run, labels.FINISHED, mark.model_dump_json(by_alias=True, exclude_none=True))
 
     async def write_status(self, resource: AnyResource, status: BackupStatus) -> AnyResource:
-        """Compare-and-swap: raises Conflict when the resource is not what was read. Returns it as it is now.
+        """Compare-and-swap: raises Conflict if the resource has changed since it was read. Returns the updated
+        resource.
 
-        Nothing is sent when the status says nothing new.
+        Nothing is sent when the status is unchanged.
         """
         if status == resource.status:
             return resource
@@ -154,7 +158,7 @@ class CustomResources:
         path = f"{paths.runs(resource.namespace, resource.name)}{subresource}"
         found = backup_of(await self._api.write("PATCH", path, body, MERGE_PATCH))
         if not isinstance(found, type(resource)):
-            raise Unreadable("its spec can be read no more as it was a moment ago")
+            raise Unreadable("its spec was readable a moment ago and is not any more, or the other way round")
         return found
 
     def _items(self, namespace: str | None) -> AsyncIterator[Json]:

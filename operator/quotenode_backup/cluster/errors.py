@@ -1,4 +1,4 @@
-"""What the API server can answer, as far as a caller can act on it. The client library's own errors never leave `cluster`."""
+"""The API server's errors, by what a caller can do about them. The client library's own never leave `cluster`."""
 
 import json
 from http import HTTPStatus
@@ -7,48 +7,48 @@ _PHRASES = {known.value: known.phrase for known in HTTPStatus}
 
 
 class ApiError(Exception):
-    """The API server did not do what it was asked for."""
+    """The API server did not do what was requested."""
 
 
 class NotFound(ApiError):
-    """The object is not there."""
+    """The object does not exist."""
 
 
 class AlreadyExists(ApiError):
-    """Somebody made an object of this name before."""
+    """An object of this name exists already."""
 
 
 class Conflict(ApiError):
-    """The object has changed since it was read. Read again and decide again."""
+    """The object has changed since it was read, so the caller has to read it again and decide again."""
 
 
 class Refused(ApiError):
-    """Asking again will not change the answer: not allowed, invalid, or the namespace is going away."""
+    """A retry alone does not help: the request is forbidden or invalid, or the namespace is terminating."""
 
 
 class NamespaceTerminating(Refused):
-    """Nothing new can be made in a namespace that is going away."""
+    """Nothing can be created in a namespace that is terminating."""
 
 
 class Invalid(Refused):
-    """The object itself is at fault."""
+    """The object itself is invalid."""
 
 
 class Unreadable(ApiError):
-    """What the API server holds was written by another release, in words that this one does not know."""
+    """The object was written by another release, with fields or values that this release does not know."""
 
 
 class Unavailable(ApiError):
-    """The API server could not be reached, or asks for patience."""
+    """The API server could not be reached, or asks the client to try again later."""
 
 
 class NameTaken(Exception):
-    """An object that is not ours has the name of one of ours. It is never touched."""
+    """An object that is not ours has the name that ours would have. It is never touched."""
 
 
 def error_of(doing: str, status: int, body: bytes) -> ApiError:
-    """The answer as an error. Of the body only the server's own sentence is kept, and cut: bodies can hold anything."""
-    reason, message = _said(body)
+    """The answer as an error. Of the body only the server's message is kept, shortened: a body can hold anything."""
+    reason, message = _reason_and_message(body)
     sentence = f"{doing}: {message or _PHRASES.get(status, 'no such answer is known')} ({status})"
     if _is_terminating(body):
         return NamespaceTerminating(sentence)
@@ -72,7 +72,7 @@ def _is_terminating(body: bytes) -> bool:
         return False
 
 
-def _said(body: bytes) -> tuple[str, str]:
+def _reason_and_message(body: bytes) -> tuple[str, str]:
     try:
         status = json.loads(body)
         return str(status.get("reason", "")), str(status.get("message", ""))[:300]

@@ -1,4 +1,4 @@
-"""The annotation that says how a run finished: read from a QuoteNodeBackup that is not yet parsed, and made from one that is."""
+"""The annotation that says how a run finished: read from the JSON of a QuoteNodeBackup, and made from a parsed run."""
 
 import logging
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 LONGEST = 16384
-"""Characters. Nothing that we write comes near."""
+"""Characters. No annotation that the operator writes comes near this limit."""
 
 
 def holding(item: Json) -> set[str]:
@@ -24,7 +24,7 @@ def holding(item: Json) -> set[str]:
 
 
 def mark_of(item: Json) -> FinishedMark | None:
-    """None as well for the mark of another resource, and for one that is at odds with the status: then the status is right."""
+    """None also if the mark belongs to another resource or contradicts the status, which then counts."""
     mark = _read(item["metadata"])
     return mark if mark and mark.name == item["metadata"]["name"] and _agrees(mark, item) else None
 
@@ -53,7 +53,7 @@ def _agrees(mark: FinishedMark, item: Json) -> bool:
 
 
 def mark_for(run: Run) -> FinishedMark:
-    """What is to stay known of a run that has finished."""
+    """The annotation of a finished run: what must not be lost with the run's status."""
     status = run.status
     failed = status.holds(ConditionType.FAILED) and not status.holds(ConditionType.COMPLETE)
     return FinishedMark(

@@ -1,4 +1,4 @@
-"""Everything the operator asks of the API server, by what it is about."""
+"""All requests of the operator to the API server, grouped by kind of object."""
 
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import Api
@@ -22,7 +22,7 @@ class Cluster:
         self.workloads = Workloads(connection)
 
     async def is_terminating(self, namespace: str) -> bool:
-        """Whether the namespace is going away. False when we may not know."""
+        """Whether the namespace is being deleted. False when the operator may not read it."""
         try:
             return "deletionTimestamp" in (await self._api.read(paths.namespace(namespace)))["metadata"]
         except (NotFound, Refused):

@@ -1,4 +1,7 @@
-"""What the operator asks of the API server about its own Jobs, each known by its owner and its step. A verb that is new here belongs in `permissions`."""
+"""Requests about the operator's own Jobs, which are identified by owner and step.
+
+A verb that is new here must be added to `permissions`.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -20,18 +23,18 @@ class Jobs:
         return await self._selected(owner.namespace, labels.of_owner(owner.uid, step))
 
     async def count_under_way(self, namespace: str, step: str) -> int:
-        """How many Jobs of this step are unfinished in the namespace, whichever resource each is for."""
+        """How many Jobs of this step are unfinished in the namespace, over all resources."""
         return sum(not job.is_finished for job in await self._selected(namespace, labels.of_step(step)))
 
     async def owners_to_wind_down(self, namespace: str | None) -> AsyncIterator[Key]:
-        """Each resource that has a Job without a time to live."""
+        """Key of the owner of each Job without a time to live, once per Job."""
         async for item in each_item(self._api, paths.jobs(namespace), {"labelSelector": labels.OURS}):
             found = item["metadata"]["labels"]
             if labels.RUN_NAME in found and "ttlSecondsAfterFinished" not in item["spec"]:
                 yield Key(found.get(labels.KIND, KIND), item["metadata"]["namespace"], found[labels.RUN_NAME])
 
     async def ensure(self, manifest: Json) -> Job:
-        """Create the Job, or adopt the one of this name that was made for the same resource before."""
+        """Create the Job, or adopt the Job of this name that was created for the same resource before."""
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         try:
             return job_of(await self._api.write("POST", paths.jobs(namespace), manifest))

@@ -1,4 +1,4 @@
-"""What the operator asks of the API server about the Leases that are its locks. A verb that is new here belongs in `permissions`."""
+"""Requests about the Leases that are the operator's locks. A verb that is new here must be added to `permissions`."""
 
 from collections.abc import AsyncIterator
 
@@ -21,16 +21,16 @@ class Leases:
             return None
 
     async def each(self, namespace: str | None) -> AsyncIterator[Lease]:
-        """Ours. None: of all namespaces."""
+        """Every Lease of the operator. `namespace` None: in all namespaces."""
         async for item in each_item(self._api, paths.leases(namespace), {"labelSelector": labels.OURS}):
             yield lease_of(item)
 
     async def create(self, manifest: Json) -> Lease:
-        """Raises AlreadyExists when another was first."""
+        """Raises AlreadyExists if somebody else created the Lease first."""
         return lease_of(await self._api.write("POST", paths.leases(manifest["metadata"]["namespace"]), manifest))
 
     async def replace(self, seen: Lease, manifest: Json) -> Lease:
-        """Compare-and-swap: raises Conflict when the Lease is not what was read."""
+        """Compare-and-swap: raises Conflict if the Lease has changed since it was read."""
         meta = manifest["metadata"] | {"resourceVersion": seen.resource_version}
         path = paths.leases(meta["namespace"], seen.name)
         return lease_of(await self._api.write("PUT", path, manifest | {"metadata": meta}))

@@ -1,4 +1,4 @@
-"""The few facts about Kubernetes objects that a decision rests on, parsed once into values."""
+"""Kubernetes objects as values, with only the fields that decisions depend on."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,19 +20,19 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What every custom resource of ours has."""
+    """What all our custom resources have in common."""
 
     owner: Owner
-    """The resource itself, as its Jobs, Events and locks name it."""
+    """The resource itself, as its Jobs, Events and locks refer to it."""
     resource_version: str
     generation: int
     created: datetime
     deleting: bool
     status: BackupStatus
     has_finalizer: bool = False
-    """Its deletion waits until its local bundle is gone."""
+    """Whether the deletion of the resource waits until the local bundle is gone."""
     approved: str = ""
-    """The admission policy whose judgement somebody asked for later."""
+    """UID of the admission policy that somebody approved the resource for later, by an annotation."""
 
     @property
     def namespace(self) -> str:
@@ -52,30 +52,30 @@ class Run(Resource):
     """A QuoteNodeBackup that makes one backup."""
 
     schedule: str = ""
-    """The schedule that made it; empty for a one-off."""
+    """Name of the schedule that created the run; empty for a one-off."""
     schedule_uid: str = ""
     initiated_by: InitiatedBy = InitiatedBy.ADMIN
     mark: FinishedMark | None = None
-    """What its annotation says about its end. None when there is no annotation, or one that is not about this run."""
+    """The annotation that says how the run finished. None when there is none, or when it is not about this run."""
 
     @property
     def began(self) -> datetime:
-        """When it got its database's lock; before that, when it was made."""
+        """When the run got its lock; before that, when it was created."""
         return self.status.start_time or self.made
 
     @property
     def made(self) -> datetime:
-        """When it was made, the first time: of one that came back only its end is known."""
+        """When the run was first created; for a restored run when it ended, as no earlier time is sure to be known."""
         return self.mark.completion_time if self.mark and self.came_back else self.created
 
     @property
     def came_back(self) -> bool:
-        """Whether its resource was deleted, or lost with its namespace, and made again after the run had finished."""
+        """Whether the resource was deleted, alone or with its namespace, and created again after the run finished."""
         return self.bundle_uid != self.uid
 
     @property
     def is_history(self) -> bool:
-        """Whether it finished once and does not know it any more: it must not run again."""
+        """Whether the run has finished but lost the status that says so. It must not run again."""
         return self.mark is not None and not self.status.is_finished
 
     @property
@@ -84,12 +84,12 @@ class Run(Resource):
 
     @property
     def bundle_uid(self) -> str:
-        """The UID that the commit record of its bundle, and its row in backup_logs, have."""
+        """The UID in the commit record of the run's bundle and in the run's row in backup_logs."""
         return self.mark.uid if self.mark else self.status.original_uid or self.uid
 
     @property
     def deadline(self) -> datetime | None:
-        """When its Job must have ended, and its application serve again. None: nobody can tell."""
+        """When the run's Job must have ended and its application must serve again. None: the spec can't be read."""
         return None
 
 
@@ -109,19 +109,19 @@ class BackupRun(Run):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableRun(Run):
-    """A run whose spec does not fit our types: made under another release's CRD."""
+    """A run whose spec does not fit our types, since it was created under another release's CRD."""
 
     fault: str
-    """What does not fit."""
+    """A sentence about what does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule(Resource):
-    """A QuoteNodeBackup that makes others by the clock."""
+    """A QuoteNodeBackup that creates runs on a cron schedule."""
 
     spec: BackupSpec
     last_trigger: str | None = None
-    """The trigger that its annotation says was acted on."""
+    """The trigger that was acted on last, as an annotation records it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class UnreadableSchedule(Resource):
 
 
 AnyBackup = BackupRun | UnreadableRun | Schedule | UnreadableSchedule
-"""What a QuoteNodeBackup is parsed to, once."""
+"""The types that a QuoteNodeBackup is parsed into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,9 @@ class Job:
     name: str
     uid: str
     owner_uid: str | None
-    """UID of its controller; None when it has none."""
+    """UID of the owner that is its controller; None when it has no such owner."""
     run_uid: str | None
-    """UID of the resource that its labels name."""
+    """UID of the resource in the Job's labels."""
     created: datetime
     complete: bool
     failed: bool
@@ -150,7 +150,7 @@ class Job:
     ttl_set: bool
     deleting: bool
     number: int = 1
-    """The attempt that it is."""
+    """The number of the attempt, from 1."""
     ended: datetime | None = None
 
     @property
@@ -169,9 +169,9 @@ class Pod:
     created: datetime
     deleting: bool
     scheduled: datetime | None
-    """When it got its node."""
+    """When the pod was assigned to a node."""
     unscheduled_message: str
-    """What the scheduler says while it finds no node; empty otherwise."""
+    """Why the scheduler finds no node; empty once it has found one."""
     waiting_reason: str
     """Such as `ErrImagePull`; empty when the container runs or has ended."""
     waiting_message: str
@@ -185,20 +185,20 @@ class Pod:
 
 
 class Stopped(BaseModel):
-    """What an offline run stopped, as the Lease remembers it."""
+    """What an offline run stopped, as its Lease records it."""
 
     model_config = ConfigDict(frozen=True)
 
     workloads: tuple[StoppedWorkload, ...]
     user: int
-    """As whom the files can be read: with the application's pods gone, nobody else knows."""
+    """ID of the user that can read the files. It is recorded because only the application's pods show it."""
     serve_by: AwareDatetime | None = None
-    """When all of it must have been started again."""
+    """When everything must have been started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mounter:
-    """A live pod that has a claim mounted: where it is, and as whom it reads."""
+    """A live pod that mounts a claim, with its node and the user ID that it runs as."""
 
     pod: str
     node: str
@@ -211,13 +211,13 @@ class Claim:
     name: str
     access_modes: frozenset[str]
     deleting: bool = False
-    """It is only kept by the pods that have it mounted, and is gone after the last of them."""
+    """Whether the claim has been deleted and exists only until the last pod that mounts it has ended."""
     owner_uids: frozenset[str] = frozenset()
-    """The garbage collector deletes it together with its owner."""
+    """UIDs of its owners. The garbage collector deletes the claim together with them."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether pods on several nodes can have it."""
+        """Whether pods on several nodes can mount it."""
         return bool(self.access_modes & {"ReadWriteMany", "ReadOnlyMany"})
 
     @property
@@ -227,7 +227,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class PodClaims:
-    """The claims that a pod mounts. An ephemeral volume is not among them: its claim is part of the pod."""
+    """The claims that a pod mounts by name, without those of generic ephemeral volumes, which belong to the pod."""
 
     pod: str
     uid: str
@@ -242,12 +242,12 @@ class Lease:
     name: str
     resource_version: str
     holder: Owner | None
-    """None when it is free."""
+    """None when the lock is free."""
     target: str
-    """For people: which database this is."""
+    """The database, for people to read."""
     transitions: int
     break_for: str
-    """The holder that an admin allows to be replaced though its pod can't be seen to have ended."""
+    """UID of a holder whose lock an administrator allows to be broken, although its pod has not been seen to end."""
     stopped: Stopped | None = None
     """What the holder stopped and has not started again."""
 
@@ -261,16 +261,16 @@ Workload = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How many pods a workload is to have."""
+    """The scale subresource of a workload."""
 
     kind: Literal["Deployment", "StatefulSet"]
     name: str
     uid: str
-    """Of the workload."""
+    """UID of the workload."""
     resource_version: str
     replicas: int
     selector: str
-    """Selects its pods."""
+    """Selects the workload's pods; empty when unknown."""
 
     @property
     def title(self) -> str:
@@ -279,9 +279,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class StatefulSet:
-    """What of a StatefulSet decides whether it can be scaled down and up again without a loss."""
+    """The fields of a StatefulSet that decide whether it can be scaled down and up again without loss of data."""
 
     name: str
     deleting: bool
     deletes_claims: bool
-    """`persistentVolumeClaimRetentionPolicy.whenScaled` deletes the claim of each pod that is scaled away."""
+    """Whether scaling it down deletes the claims of its pods (`persistentVolumeClaimRetentionPolicy.whenScaled`)."""

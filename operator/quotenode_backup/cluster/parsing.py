@@ -1,4 +1,4 @@
-"""Kubernetes objects as the API server sends them, made into the values of `objects`. For our own kind see `backup_parsing`."""
+"""Parses the API server's JSON of Kubernetes objects into values of `objects`. Our own kind is in `backup_parsing`."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ def job_of(body: Json) -> Job:
 
 
 def _ended(holding: dict[str, Json]) -> datetime | None:
-    """When a Job was seen to have ended."""
+    """When the Job ended, according to its conditions."""
     times = [holding[kind].get("lastTransitionTime") for kind in ("Complete", "Failed") if kind in holding]
     return max((time_of(text) for text in times if text), default=None)
 
@@ -63,7 +63,7 @@ def pod_of(body: Json) -> Pod:
 
 
 def _container_state(status: Json) -> Json:
-    """Of ours: others may have been put beside it."""
+    """The state of our container. A service mesh, for example, may have added others to the pod."""
     containers = status.get("containerStatuses", [])
     return next((one.get("state", {}) for one in containers if one["name"] == labels.RUNNER), {})
 
@@ -84,7 +84,7 @@ def _pod_scheduled(status: Json) -> Json:
 
 
 def mounter_of(body: Json, claim: str) -> Mounter | None:
-    """The pod as one that has the claim mounted, or None."""
+    """The pod, if it is live and one of its containers mounts the claim; else None."""
     node = body["spec"].get("nodeName")
     if not node or body.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
         return None
@@ -105,7 +105,7 @@ def mounter_of(body: Json, claim: str) -> Mounter | None:
 
 
 def _user(body: Json, container: Json) -> int | None:
-    """As whom the container runs: what its template says, else what the kubelet reports."""
+    """The user ID of the container: what the pod's spec says, else what the kubelet reports; None if neither does."""
     for context in (container.get("securityContext", {}), body["spec"].get("securityContext", {})):
         if "runAsUser" in context:
             return int(context["runAsUser"])
@@ -149,7 +149,7 @@ def _holder(namespace: str, spec: Json, annotations: Json) -> Owner | None:
 
 
 def _stopped(text: str) -> Stopped | None:
-    """What can't be read was not written by us: nobody can act on it."""
+    """None for a text that can't be read, since the operator did not write it and can't act on it."""
     try:
         return Stopped.model_validate_json(text) if text else None
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Where the API server has each kind. Without a namespace: all of them; without a name: the collection."""
+"""URL paths of the API server. Without a namespace: all namespaces; without a name: the collection."""
 
 from urllib.parse import quote
 

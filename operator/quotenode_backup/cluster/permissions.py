@@ -1,4 +1,4 @@
-"""The verbs that the gateway uses. The chart's rules are tested against them."""
+"""The permissions that the gateway needs. Tests compare the chart's rules with them."""
 
 from quotenode_backup.api import GROUP
 from quotenode_backup.api.backup import PLURAL
@@ -16,20 +16,22 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("apps", "statefulsets/scale"): frozenset({"get", "patch"}),
     ("apps", "statefulsets"): frozenset({"get"}),
     ("autoscaling", "horizontalpodautoscalers"): frozenset({"list"}),
-    # No such resource exists: the right to it exempts from the admission policy, since the operator copies only specs whose authors were asked.
-    # A group of its own, so that no rule with a wildcard for our resources grants it by accident.
+    # No such resource exists. The permission exempts the operator from the admission policy, since it copies only specs
+    # whose authors were checked. The group is its own, so that no rule with a wildcard for our resources grants it too.
     (f"admission.{GROUP}", "exemptions"): frozenset({"use"}),
 }
-"""(API group, resource) -> verbs. At start-up the API server is asked for each."""
+"""(API group, resource) -> verbs. At startup an access review checks each of them."""
 
 NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
     ("", "namespaces"): frozenset({"get"}),
     (GROUP, PLURAL): frozenset({"get", "list", "patch"}),
 }
-"""What a namespace that is going away takes: its Roles may go before our resources. Without these it may have to wait for somebody."""
+"""What it takes to let a namespace be deleted, whose Roles may be deleted before our resources. Without these
+permissions the deletion may hang until somebody removes the finalizers.
+"""
 
 NEEDED_TO_JUDGE: dict[tuple[str, str], frozenset[str]] = {
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"): frozenset({"get"}),
     ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): frozenset({"get"}),
 }
-"""Of the release's own policy alone: whether it is in force, and since when."""
+"""For the release's own policy and binding alone, to see whether they are in force, and since when."""

@@ -1,4 +1,4 @@
-"""What the operator asks of the API server about pods, and the claims that they mount. A verb that is new here belongs in `permissions`."""
+"""Requests about pods and the claims that they mount. A verb that is new here must be added to `permissions`."""
 
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import Api, each_item
@@ -19,7 +19,7 @@ class Pods:
         return [pod_of(item) async for item in each_item(self._api, paths.core(owner.namespace, "pods"), query)]
 
     async def mounters_of(self, namespace: str, claims: set[str]) -> dict[str, list[Mounter]]:
-        """Which live pods have the claims mounted, ours left out."""
+        """The live pods that mount each of the claims, without the operator's own."""
         found: dict[str, list[Mounter]] = {claim: [] for claim in claims}
         query = {"labelSelector": f"{labels.MANAGED_BY}!={labels.MANAGER}"}
         async for item in each_item(self._api, paths.core(namespace, "pods"), query):
@@ -30,7 +30,7 @@ class Pods:
         return found
 
     async def read_claim(self, namespace: str, name: str) -> Claim | None:
-        """None when there is none, and for what can't be a name: it may come from an annotation."""
+        """None when the claim does not exist, or when the name is invalid: it may come from an annotation."""
         if not NAME.fullmatch(name):
             return None
         try:

@@ -1,4 +1,4 @@
-"""Checks before the first watch: an operator that can't see its resource, or may not act, must end with a sentence and not wait."""
+"""Checks before the first watch: without its CRD or its permissions the operator ends with a sentence."""
 
 import asyncio
 import logging
@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 
 class NotReady(Exception):
-    """The cluster is not prepared for this operator. The message says what is missing and how to get it."""
+    """The cluster is not prepared for this operator. The message says what is missing and how to install it."""
 
 
 async def require_resource(connection: Api) -> None:
-    """The CRD is installed, in the version that this operator reads, with its status."""
+    """Raises NotReady unless the CRD is installed in the version that this operator reads, with its status."""
     try:
         served = await connection.read(f"/apis/{GROUP}/{VERSION}")
     except NotFound:
@@ -34,11 +34,13 @@ async def require_resource(connection: Api) -> None:
 
 
 async def served(connection: ReviewApi, namespaces: Sequence[str | None]) -> list[str | None]:
-    """Those in which each verb that the code uses is granted (None: all at once). Raises NotReady when there is none.
+    """The namespaces in which the operator has all its permissions (None: all at once). Raises NotReady if there is
+    none.
 
-    The others are told and left out: who administers one namespace must not be able to stop the backups of the rest.
+    The others are logged and left out: whoever administers one namespace must not be able to stop the backups of the
+    rest.
     """
-    lacks = {namespace: await missing_rights(connection, namespace) for namespace in namespaces}
+    lacks = {namespace: await missing_permissions(connection, namespace) for namespace in namespaces}
     usable = [namespace for namespace, verbs in lacks.items() if not verbs]
     lacking = "; ".join(verb for verbs in lacks.values() for verb in verbs)
     sentence = f"the operator's ServiceAccount may not: {lacking}. Its Role is part of the chart"
@@ -49,7 +51,7 @@ async def served(connection: ReviewApi, namespaces: Sequence[str | None]) -> lis
     return usable
 
 
-async def missing_rights(connection: ReviewApi, namespace: str | None) -> list[str]:
+async def missing_permissions(connection: ReviewApi, namespace: str | None) -> list[str]:
     return [
         f"{verb} {resource}{f'.{group}' if group else ''} in {namespace or 'all namespaces'}"
         for (group, resource), verbs in NEEDED.items()
@@ -59,7 +61,7 @@ async def missing_rights(connection: ReviewApi, namespace: str | None) -> list[s
 
 
 async def release_finalizers(connection: Api, namespaces: Sequence[str]) -> None:
-    """No resource of ours holds up a namespace that is going away."""
+    """Take our finalizers off in those of the namespaces that are terminating, so that their deletion does not hang."""
     cluster = Cluster(connection)
     for namespace in namespaces:
         with suppress(ApiError):
@@ -68,13 +70,13 @@ async def release_finalizers(connection: Api, namespaces: Sequence[str]) -> None
 
 
 async def until_granted(connection: ReviewApi, namespaces: Sequence[str], pause_seconds: float) -> None:
-    """Until one of these can be served: then the operator starts anew, with it."""
+    """Return once one of these namespaces can be served. The operator then ends, and is started again with it."""
     while True:
         await asyncio.sleep(pause_seconds)
         await release_finalizers(connection, namespaces)
         for namespace in namespaces:
             with suppress(ApiError):
-                if not await missing_rights(connection, namespace):
+                if not await missing_permissions(connection, namespace):
                     logger.info("Namespace %s can be served now: starting anew", namespace)
                     return
 

@@ -1,4 +1,4 @@
-"""What the operator asks of the API server about the application's workloads. A verb that is new here belongs in `rights`."""
+"""Requests about the application's workloads. A verb that is new here must be added to `permissions`."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class Workloads:
             return None
 
     async def set_replicas(self, namespace: str, seen: Scale, replicas: int) -> None:
-        """Compare-and-swap: raises Conflict when somebody else has changed the workload."""
+        """Compare-and-swap: raises Conflict if the workload has changed since its scale was read."""
         body = {"metadata": {"resourceVersion": seen.resource_version}, "spec": {"replicas": replicas}}
         await self._api.write("PATCH", paths.scale(namespace, seen.kind, seen.name), body, MERGE_PATCH)
 
@@ -31,19 +31,19 @@ class Workloads:
             return None
 
     async def autoscaled(self, namespace: str) -> set[tuple[str, str]]:
-        """Kind and name of whatever a HorizontalPodAutoscaler scales."""
+        """Kind and name of each workload that a HorizontalPodAutoscaler scales."""
         path = paths.collection("/apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
         targets = [item["spec"]["scaleTargetRef"] async for item in each_item(self._api, path, {})]
         return {(target["kind"], target["name"]) for target in targets}
 
     async def live_pods(self, namespace: str, selector: str) -> list[str]:
-        """Names of the pods that are selected and not over; terminating ones still work."""
+        """Names of the selected pods that have not ended. A terminating pod is still at work."""
         query = {"labelSelector": selector}
         found = [pod_of(item) async for item in each_item(self._api, paths.core(namespace, "pods"), query)]
         return [pod.name for pod in found if not pod.is_over]
 
     async def claims_of_pods(self, namespace: str, selector: str) -> list[PodClaims]:
-        """Of all pods that are selected: one that is over still keeps a claim from being deleted."""
+        """The claims of all selected pods, since a pod that has ended still keeps its claims from being deleted."""
         query = {"labelSelector": selector}
         return [_pod_claims_of(item) async for item in each_item(self._api, paths.core(namespace, "pods"), query)]
 
@@ -61,7 +61,7 @@ def _scale_of(body: Json, kind: Literal["Deployment", "StatefulSet"]) -> Scale:
 
 
 def _stateful_set_of(body: Json) -> StatefulSet:
-    """The policy concerns only claims made from templates. A word that is not known is taken for the worst."""
+    """The policy is only about claims from templates. An unknown value counts as one that deletes claims."""
     spec = body["spec"]
     policy = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     return StatefulSet(

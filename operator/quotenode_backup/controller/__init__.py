@@ -1,1 +1,1 @@
-"""What keeps the operator going: kopf's streams, the keyed queue, the resync, probes and metrics. Decides nothing."""
+"""Runs the operator: kopf's watch streams, the keyed queue, the resync, probes and metrics. Nothing is decided here."""

@@ -1,7 +1,7 @@
-"""The operator as a process: check, connect, then watch, resync and reconcile until something ends it.
+"""The operator's process: connect, check, then watch, resync and reconcile until something ends it.
 
-Crash-only: whatever ends unexpectedly, but for a pass over one object, ends the process, and the kubelet starts it anew. Nothing is kept in
-memory that matters.
+The design is crash-only: whatever ends unexpectedly, except for a pass over one object, ends the process, and the
+kubelet restarts it. Nothing that matters is kept only in memory.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 
 WORKERS = 16
 FAULT = "fault"
-"""The result of a pass that met an unexpected error. An alert counts them, so there is a count from the start."""
+"""The result of a pass that met an unexpected error. Its counter has an alert, so it exists from the start."""
 
 
 def main() -> int:
-    """Exit code 0 after SIGTERM, 1 when the cluster or the settings do not allow a start, else an exception."""
+    """Exit code 0 after SIGTERM, 1 if cluster or settings do not allow a start. Anything else raises."""
     try:
         chosen = settings()
     except SettingsInvalid as exc:
@@ -68,7 +68,10 @@ async def _operate(chosen: Settings) -> None:
 
 
 async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connection, config: Configuration) -> None:
-    """Until something ends, which nothing should but a SIGTERM. `left_out`: what is to be served and can't be yet."""
+    """Run until any of the tasks ends, which should happen only after SIGTERM.
+
+    `left_out`: namespaces that are to be watched but can't be served yet.
+    """
     queue, metrics, health = KeyQueue(), Metrics(chosen.operator), Health(chosen.resync_seconds)
     observe(metrics, queue, health)
     metrics.set_served(chosen.namespaces, left_out)
@@ -118,7 +121,7 @@ async def _work(queue: KeyQueue, dispatcher: Dispatcher, metrics: Metrics) -> No
 
 
 async def _attempt(key: Key, dispatcher: Dispatcher, metrics: Metrics) -> PassResult | None:
-    """One pass; None when it has to be made again: what it saw was old, the API server said no, or it met an unexpected error."""
+    """One pass. None: it must be repeated, after a conflict, an error of the API server, or an unexpected error."""
     where = {"namespace": key.namespace, "backup": key.name}
     try:
         result = await dispatcher.reconcile(key)
@@ -129,7 +132,7 @@ async def _attempt(key: Key, dispatcher: Dispatcher, metrics: Metrics) -> PassRe
         metrics.passes.labels("error").inc()
         logger.warning("%s/%s: %s", key.namespace, key.name, exc, extra=where)
         return None
-    except Exception:  # one object must not be able to end the backups of all others, whatever is written in it
+    except Exception:  # whatever one object contains, it must not stop the backups of all others
         metrics.passes.labels(FAULT).inc()
         logger.exception("%s/%s: an unexpected error, please report it", key.namespace, key.name, extra=where)
         return None

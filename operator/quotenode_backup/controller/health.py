@@ -1,4 +1,4 @@
-"""How the operator itself is doing: the loop's heartbeat and the last resync, as probes and metrics see them."""
+"""The health of the operator itself: the heartbeat of the event loop and the last resync, for probes and metrics."""
 
 import asyncio
 import logging
@@ -22,7 +22,9 @@ LOOP_STUCK_SECONDS = 30.0
 
 @dataclass
 class Health:
-    """Monotonic times in seconds. Read by the HTTP thread, written by the loop: single values, so no lock."""
+    """Monotonic times in seconds. The event loop writes them and the HTTP thread reads them, one value at a time, so
+    that no lock is needed.
+    """
 
     resync_seconds: int
     heartbeat: float = field(default_factory=time.monotonic)
@@ -31,7 +33,7 @@ class Health:
 
     @property
     def is_live(self) -> bool:
-        """The loop runs. The API server's health is no part of it: an outage must not restart us."""
+        """Whether the event loop runs. An outage of the API server does not count: it must not restart the operator."""
         return time.monotonic() - self.heartbeat < LOOP_STUCK_SECONDS
 
     @property
@@ -40,7 +42,7 @@ class Health:
 
 
 def observe(metrics: Metrics, queue: KeyQueue, health: Health) -> None:
-    """Ask for these values at each scrape."""
+    """Have these values read at each scrape."""
     metrics.depth.set_function(lambda: queue.depth)
     metrics.oldest.set_function(lambda: queue.oldest_seconds)
     metrics.resync_interval.set(health.resync_seconds)
@@ -57,8 +59,12 @@ async def beat(health: Health, metrics: Metrics) -> None:
 
 
 async def until_in_effect(policy: AdmissionPolicy, pause_seconds: float = 1.0, tries: int = POLICY_TRIES) -> None:
-    """Who waits for this operator to be ready, as `helm install --wait` does, finds the policy that came with it in effect: what is
-    written from then on counts as judged. Helm may make the policy after the operator. One that does not come is told, not waited for."""
+    """Delay readiness until the admission policy of the release is in effect, but not without limit.
+
+    Whatever is written after `helm install --wait` has ended then counts as checked. Helm may create the policy after
+    the operator's Deployment. If the policy does not appear, the operator starts all the same, and `watch_policy`
+    reports it.
+    """
     if not policy.name:
         return
     for _ in range(tries):
@@ -70,7 +76,7 @@ async def until_in_effect(policy: AdmissionPolicy, pause_seconds: float = 1.0, t
 
 
 async def watch_policy(policy: AdmissionPolicy, metrics: Metrics, every_seconds: float) -> None:
-    """Tell, and go on telling, whether the admission policy is in force. It can't be watched: who may get it need not be allowed to list."""
+    """Keep the admission policy's metric current. The policy is polled, since a watch needs the permission to list."""
     was_enforced = True
     while True:
         with suppress(ApiError):

@@ -1,4 +1,7 @@
-"""Probes and metrics, served by a thread of their own: kopf's liveness answers 200 with nothing watched, and a stuck loop must be seen."""
+"""Serves probes and metrics from a thread of their own, so that a stuck event loop can be reported.
+
+kopf's own liveness endpoint answers 200 even when nothing is watched.
+"""
 
 import socket
 import threading
@@ -16,7 +19,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 def serve(port: int, health: Health, metrics: Metrics) -> ThreadingHTTPServer:
-    """Start serving; the caller shuts it down."""
+    """Start the server. The caller shuts it down."""
 
     class Handler(_Handler):
         routes: ClassVar[dict[str, Callable[[], Answer]]] = {
@@ -35,7 +38,7 @@ def _probe(holds: bool, otherwise: str) -> Answer:
 
 
 class _Server(ThreadingHTTPServer):
-    """For IPv4 and IPv6, since a cluster may have either alone."""
+    """Serves both IPv4 and IPv6, since a cluster may have only one of them."""
 
     address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
 
@@ -59,4 +62,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the base class's name
-        """Probes are not news."""
+        """Requests are not logged: probes come every few seconds."""

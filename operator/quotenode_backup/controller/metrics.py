@@ -1,4 +1,7 @@
-"""Every metric of the operator. Those of schedules are made at each scrape from what the passes last read, and labelled by schedule, never by run."""
+"""All metrics of the operator.
+
+Metrics of schedules are made at each scrape from what the passes read last. They are labeled by schedule, never by run.
+"""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -10,14 +13,16 @@ from prometheus_client.registry import Collector
 from quotenode_backup.reconcile.schedule.snapshot import ServeBy, Snapshot, Snapshots
 
 NAMESPACE = ("resource_namespace", "namespace")
-"""The namespace of the resource that a sample is about, under two labels. A Prometheus that does not honour our labels replaces the value of
-`namespace` with the operator's own, and resources of one name in two namespaces become one. So alerts go by `resource_namespace`."""
+"""Two labels with the namespace of the resource that a sample is about. A Prometheus without `honorLabels` replaces the
+value of `namespace` by the operator's own, so that resources of one name in two namespaces become one. Alerts therefore
+use `resource_namespace`.
+"""
 SCHEDULE = (*NAMESPACE, "name")
 Value = Callable[[Snapshot], float | None]
 
 
 def in_namespace(namespace: str, *rest: str) -> tuple[str, ...]:
-    """The values of the labels NAMESPACE, and of those behind them."""
+    """The values of the labels NAMESPACE, followed by those of the other labels."""
     return (namespace, namespace, *rest)
 
 
@@ -55,19 +60,19 @@ class ScheduleCollector(Collector):
         self._snapshots = snapshots
 
     def describe(self) -> Iterable[Metric]:
-        """Else registering would collect."""
+        """Without this, registering the collector would collect."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        seen = self._snapshots.copy()  # passes go on in another thread
-        for name, (words, value) in GAUGES.items():
-            yield _filled(GaugeMetricFamily(f"quotenode_backup_{name}", words, labels=SCHEDULE), value, seen)
-        for name, (words, value) in COUNTERS.items():
-            yield _filled(CounterMetricFamily(f"quotenode_backup_{name}", words, labels=SCHEDULE), value, seen)
+        seen = self._snapshots.copy()  # the passes, in another thread, change the original
+        for name, (meaning, value) in GAUGES.items():
+            yield _filled(GaugeMetricFamily(f"quotenode_backup_{name}", meaning, labels=SCHEDULE), value, seen)
+        for name, (meaning, value) in COUNTERS.items():
+            yield _filled(CounterMetricFamily(f"quotenode_backup_{name}", meaning, labels=SCHEDULE), value, seen)
 
 
 class ApplicationCollector(Collector):
-    """By database, as the Leases are: a run that stopped its application may be gone."""
+    """By database, as the Leases are, since the run that stopped an application may have been deleted."""
 
     def __init__(self, serve_by: ServeBy) -> None:
         self._serve_by = serve_by
@@ -97,7 +102,7 @@ def _filled(
 
 
 class Metrics:
-    """`operator`: which one this is, of those that one Prometheus may scrape as a single job."""
+    """`operator`: tells operators apart that Prometheus scrapes as a single job."""
 
     def __init__(self, operator: str = "") -> None:
         self.registry = CollectorRegistry()

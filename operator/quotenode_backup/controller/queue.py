@@ -1,4 +1,4 @@
-"""A queue of keys: each key is worked on by one worker at a time, and nothing that happens meanwhile is lost."""
+"""A queue of keys. Only one worker at a time works on a key, and changes in the meantime are not lost."""
 
 import asyncio
 import random
@@ -11,8 +11,11 @@ LONGEST_BACKOFF_SECONDS = 60.0
 
 
 class KeyQueue:
-    """At most one reconcile per key. A key added while it is worked on comes again; delayed adds never get lost and never double;
-    failures back off per key."""
+    """Keys that wait, each at most once.
+
+    A key that is added while a worker has it is queued again when the worker is done. A key has at most one delayed
+    add, and failures back off per key.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Key, float] = {}
@@ -37,7 +40,7 @@ class KeyQueue:
             self.add(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """The earlier of two delayed adds counts."""
+        """Of two delayed adds, the earlier one counts."""
         loop = asyncio.get_running_loop()
         when, timer = loop.time() + seconds, self._timers.get(key)
         if timer and timer.when() <= when:
@@ -54,7 +57,7 @@ class KeyQueue:
         return key
 
     async def room(self, most: int) -> None:
-        """Until fewer than `most` keys wait."""
+        """Wait until fewer than `most` keys are waiting."""
         while self.depth >= most:
             self._taken.clear()
             await self._taken.wait()
@@ -64,7 +67,7 @@ class KeyQueue:
         self._leave(key)
 
     def failed(self, key: Key) -> None:
-        """The key comes again by itself, later after each failure in a row."""
+        """The key is added again after a pause, which grows with each failure in a row."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(LONGEST_BACKOFF_SECONDS, 0.25 * 2.0 ** min(count, 10))
         self.add_after(key, delay * random.uniform(0.5, 1))
@@ -77,11 +80,11 @@ class KeyQueue:
 
     @property
     def depth(self) -> int:
-        """Keys that wait for a worker."""
+        """How many keys wait for a worker."""
         return len(self._waiting)
 
     @property
     def oldest_seconds(self) -> float:
-        """How long the key that has waited longest has done so."""
+        """How long the oldest waiting key has waited."""
         now = time.monotonic()
         return now - min(list(self._waiting.values()), default=now)

@@ -1,4 +1,7 @@
-"""Every few minutes: list everything, and queue what is not at rest. Lost events, and whatever an earlier process left, heal here."""
+"""Lists everything every few minutes and queues what is not settled.
+
+This makes up for lost watch events, and for whatever an earlier process left unfinished.
+"""
 
 import asyncio
 import contextlib
@@ -18,14 +21,14 @@ from quotenode_backup.reconcile.schedule.snapshot import ServeBy
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
-CLOCK_LOOK_SECONDS = 30.0
+CLOCK_CHECK_SECONDS = 30.0
 CLOCK_JUMP_SECONDS = 5.0
 WAITING_AT_MOST = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one look at everything came to."""
+    """What the lists of one scope contain."""
 
     keys: set[Key] = field(default_factory=set)
     serve_by: ServeBy = field(default_factory=dict)
@@ -38,7 +41,7 @@ class Resync:
     queue: KeyQueue
     health: Health
     serve_by: ServeBy
-    """Kept up for the metrics."""
+    """Kept up to date for the metrics."""
 
     async def go_on(self) -> None:
         clock = ClockWatch()
@@ -47,13 +50,13 @@ class Resync:
             await rest(pause * random.uniform(0.9, 1.1), clock.has_jumped)
 
     async def _once(self) -> float:
-        """How long to rest."""
+        """One resync. Returns how many seconds to rest after it."""
         keys: set[Key] = set()
         is_whole = True
         for scope in self.scopes:
             found = Found()
             try:
-                await look(self.cluster, scope, found)
+                await collect(self.cluster, scope, found)
                 self._remember(scope, found.serve_by)
             except ApiError as exc:
                 logger.warning("Resync: %s", exc)
@@ -65,7 +68,7 @@ class Resync:
         return float(self.health.resync_seconds) if is_whole else RETRY_SECONDS
 
     def _remember(self, scope: str | None, serve_by: ServeBy) -> None:
-        """Never empty in between: the metrics are read by another thread."""
+        """Update in place, so that the thread that serves the metrics never sees the mapping empty."""
         before = {key for key in self.serve_by if scope in (None, key[0])}
         for gone in before - serve_by.keys():
             del self.serve_by[gone]
@@ -73,35 +76,38 @@ class Resync:
 
 
 class ClockWatch:
-    """Sees when the clock was set, or stood still with the machine: timers run by the monotonic one, and would miss their slots."""
+    """Detects that the wall clock was set, or that the machine was suspended.
+
+    Timers run by the monotonic clock, and would miss the slots of schedules.
+    """
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall, self._monotonic = wall, monotonic
         self._ahead = wall() - monotonic()
 
     def has_jumped(self) -> bool:
-        """Since it was last asked."""
+        """Whether the clock has jumped since the last call."""
         before, self._ahead = self._ahead, self._wall() - self._monotonic()
         return abs(self._ahead - before) > CLOCK_JUMP_SECONDS
 
 
-async def rest(seconds: float, is_over: Callable[[], bool], look_seconds: float = CLOCK_LOOK_SECONDS) -> None:
-    """For so long, or until it is over before that."""
+async def rest(seconds: float, is_over: Callable[[], bool], check_seconds: float = CLOCK_CHECK_SECONDS) -> None:
+    """Wait for so many seconds, or until `is_over`, which is checked every `check_seconds`."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not is_over():  # noqa: ASYNC110 # no event tells that the clock was set
-        await asyncio.sleep(min(left, look_seconds))
+        await asyncio.sleep(min(left, check_seconds))
 
 
 async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
-    """Never many at a time: what happens while thousands are looked at must not wait behind them."""
+    """Add a few keys at a time, so that an event in the middle of a resync does not wait behind thousands of keys."""
     for key in keys:
-        with contextlib.suppress(TimeoutError):  # events may keep it full: the resync goes on all the same
+        with contextlib.suppress(TimeoutError):  # events may keep the queue full, and the resync goes on all the same
             await asyncio.wait_for(queue.room(WAITING_AT_MOST), 1.0)
         queue.add(key)
 
 
-async def look(cluster: Cluster, scope: str | None, found: Found) -> None:
-    """Runs that something is left to do for, finished ones whose Jobs are not wound down, and whoever holds a lock."""
+async def collect(cluster: Cluster, scope: str | None, found: Found) -> None:
+    """Add to `found` the unsettled resources, the owners of Jobs without a time to live, and the holders of locks."""
     found.keys.update([key async for key in cluster.backups.unsettled(scope)])
     found.keys.update([key async for key in cluster.jobs.owners_to_wind_down(scope)])
     async for lease in cluster.leases.each(scope):

@@ -11,7 +11,7 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsInvalid(Exception):
-    """A setting is missing or makes no sense. The message names it."""
+    """A setting is missing or invalid. The message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Settings:
     identity: str
     """The pod's name."""
     operator: str
-    """The Deployment as `namespace/name`, which stays the same when the pod is another."""
+    """The operator's Deployment as `namespace/name`, which stays the same when its pod is replaced."""
     admission_policy: str = ""
-    """Name of the admission policy that asks the authors of resources; empty when there is none."""
+    """Name of the admission policy that checks the authors of resources; empty when there is none."""
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
-        """What to list: each watched namespace, or None for all of them at once."""
+        """The scopes of lists: each watched namespace, or a single None for all namespaces at once."""
         return self.namespaces or (None,)
 
 
@@ -48,7 +48,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsInvalid(f"QN_LOG_LEVEL is {log_level!r}: it must be one of {', '.join(_LOG_LEVELS)}")
     image = environment.get("QN_RUNNER_IMAGE", "")
     if not image:
-        raise SettingsInvalid("QN_RUNNER_IMAGE is not set: the image of the backup pods")
+        raise SettingsInvalid("QN_RUNNER_IMAGE is not set: it must be the image of the backup pods")
     return Settings(
         runner=RunnerSettings(
             image=image,

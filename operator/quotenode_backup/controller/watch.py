@@ -1,4 +1,4 @@
-"""kopf as transport: streams in, keys out. Every handler does one thing and can't fail; what it misses, the resync finds."""
+"""kopf as transport: watch events in, keys out. Handlers only add keys and can't fail; the resync finds lost events."""
 
 import random
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from quotenode_backup.domain.owner import Key
 from quotenode_backup.manifests import labels
 
 OUTAGE_SECONDS = 600.0
-"""How long the API server may be away before the process ends and the kubelet starts it anew."""
+"""How long the API server may be unreachable before the process ends and the kubelet restarts it."""
 STREAMS_PER_NAMESPACE = 3
 
 
 class Backoffs:
-    """Pauses between tries of a request, jittered so that restarts do not align. Can be iterated again and again."""
+    """The pauses between tries of a request, with jitter so that operators don't retry in step. Can be iterated again."""
 
     def __iter__(self) -> Iterator[float]:
         total, step = 0.0, 0.5
@@ -33,12 +33,12 @@ class Backoffs:
 
 
 async def watch(config: Configuration, settings: Settings, queue: KeyQueue) -> None:
-    """Run until told to stop (SIGTERM), or until a stream fails for good."""
+    """Run until SIGTERM, or until a stream fails for good."""
     await kopf.operator(
         registry=_registry(config, settings, queue),
         settings=_settings(),
         standalone=True,
-        # Else kopf asks for a user name, which our user has none of. It does not export the type.
+        # Without an identity kopf looks up the name of the user, and ours has none. The type of it is not exported.
         identity=settings.identity,  # type: ignore[arg-type]
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
@@ -59,7 +59,7 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
         if namespace and name and (type == "DELETED" or not is_settled(dict(body))):
             queue.add(Key(KIND, namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
-        if namespace and schedule and type:  # not when all is listed: the schedule is in that list itself
+        if namespace and schedule and type:  # there is no type while listing, and the list contains the schedule itself
             queue.add(Key(KIND, namespace, schedule))
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)
@@ -87,13 +87,13 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = Backoffs()
     settings.networking.trust_env = False
     settings.queueing.worker_limit = None  # our handlers only add to a queue
-    # A worker that idles keeps its object: after a start that would be all of them.
+    # An idle worker keeps its object in memory, and after a start there would be one for each object.
     settings.queueing.idle_timeout = 0.1
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = 45
     settings.posting.enabled = False
     settings.peering.standalone = True
-    settings.scanning.disabled = True  # needs rights on CRDs and namespaces
+    settings.scanning.disabled = True  # scanning needs permissions on CRDs and namespaces
     settings.persistence.finalizer = f"{GROUP}/never-used"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)

@@ -1,1 +1,1 @@
-"""What is true without a cluster, a clock or a disk: names, reasons, the shape of a bundle."""
+"""Rules that need no cluster, clock or disk: names, reasons, times, retention and the format of a bundle."""

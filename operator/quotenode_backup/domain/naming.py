@@ -1,4 +1,4 @@
-"""Names that are functions of what they name: the same thing always gets the same name, so a retry finds it."""
+"""Names that follow from what they name: the same thing always gets the same name, so that a retry finds it."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -7,18 +7,18 @@ from quotenode_backup.domain.bundle import SUFFIX
 
 
 def digest(*parts: object, length: int = 20) -> str:
-    """The first `length` hex digits of the sha256 over the NUL-joined parts."""
+    """The first `length` hex digits of the SHA-256 of the parts, joined by NUL."""
     text = "\0".join(str(part) for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def job_name(step: str, owner_uid: str, attempt: int) -> str:
-    """The Job of one step, such as `backup`. `attempt` counts from 1. Short, whatever the resource is called."""
+    """The name of a step's Job. `attempt` counts from 1. The length does not depend on the name of the resource."""
     return f"qnb-{step}-{digest(owner_uid)}-{attempt:02d}"
 
 
 def slot_run_name(schedule: str, schedule_uid: str, slot: datetime) -> str:
-    """The run of a slot. A schedule made anew under the same name has runs of its own."""
+    """The name of a slot's run. A schedule that is created again under the same name has other runs."""
     return f"{schedule}-{digest(schedule_uid, 'slot', f'{slot.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}', length=10)}"
 
 
@@ -31,10 +31,10 @@ def event_name(owner_uid: str, reason: str, occurrence: int) -> str:
 
 
 def local_url(claim: str, path: str) -> str:
-    """Where a bundle is, in backup_logs. Also the mark of the rows that are ours."""
+    """Where a bundle is, as backup_logs has it. The scheme also marks the rows that the operator wrote."""
     return f"pvc://{claim}/{path}"
 
 
 def bundle_name(started: datetime) -> str:
-    """As QuoteNode names its own. For people: nothing ever parses it back."""
+    """The form of QuoteNode's own bundle names. It is for people to read and is never parsed."""
     return f"quotenode-backup-{started.astimezone(UTC):%Y%m%d-%H%M%S}{SUFFIX}"

@@ -1,11 +1,11 @@
-"""Which custom resource something belongs to: the lock of a database, a Job, an Event, a pass."""
+"""References to the custom resource that a lock, a Job, an Event or a pass belongs to."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """What one pass is over. The resource need not exist any more."""
+    """The resource that a pass is about, by name. It need not exist any more."""
 
     kind: str
     namespace: str
@@ -14,10 +14,10 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One resource, and no other that was ever made under the same name."""
+    """One resource, told apart by its UID from all others that ever had its name."""
 
     kind: str
-    """Such as `QuoteNodeBackup`. A kind that this release does not know is of a later one."""
+    """Such as `QuoteNodeBackup`. It can be one that only a later release knows."""
     namespace: str
     name: str
     uid: str

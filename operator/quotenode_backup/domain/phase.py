@@ -1,10 +1,10 @@
-"""The phase: one word for people, derived from the conditions and never the memory of anything."""
+"""The phase: one word for people. It is derived from the conditions, and nothing is decided by it."""
 
 from collections.abc import Mapping
 
 
 def phase(holding: Mapping[str, bool]) -> str:
-    """`holding`: condition type -> whether it is True. The words are QuoteNode's own."""
+    """`holding`: for each condition type, whether its status is True. The phases have QuoteNode's own names."""
     if holding.get("Complete"):
         return "Completed"
     if holding.get("Failed"):

@@ -1,7 +1,7 @@
-"""Why a run is not (yet) what was asked for: one enum, and what each reason means for exit code and retry.
+"""The reasons of statuses, conditions and Events, and what each reason of a failure means for exit code and retry.
 
-The words are part of the API: they appear in `status.reason`, conditions, Events and alerts.
-Exit codes follow sysexits.h, as far as it has a word for the thing.
+The reasons are part of the API: they appear in `status.reason`, conditions, Events and alerts.
+Exit codes follow sysexits.h where it has a fitting one.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Exit(IntEnum):
 class Reason(StrEnum):
     """Every reason of a status, a condition or an Event (docs/reasons.md)."""
 
-    # The way of a run that goes well.
+    # A run that goes well.
     ACCEPTED = "Accepted"
     WAITING_FOR_TARGET = "WaitingForTarget"
     WAITING_FOR_CAPACITY = "WaitingForCapacity"
@@ -64,7 +64,7 @@ class Reason(StrEnum):
     BACKUP_STALE = "BackupStale"
     BACKUP_FRESH = "BackupFresh"
 
-    # Said by the runner.
+    # Reported by the runner.
     PLAN_INVALID = "PlanInvalid"
     SECRET_MISSING = "SecretMissing"
     CREDENTIALS_REFUSED = "CredentialsRefused"
@@ -91,7 +91,7 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     INTERNAL_ERROR = "InternalError"
 
-    # Seen by the operator.
+    # Found by the operator.
     CLAIM_MISSING = "ClaimMissing"
     CLAIMS_APART = "ClaimsApart"
     CLAIM_IN_USE = "ClaimInUse"
@@ -116,7 +116,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a reason of failure means: the runner's exit code, and whether another attempt can help."""
+    """What a reason of a failure means: the runner's exit code, and whether another attempt can help."""
 
     exit_code: Exit
     retryable: bool
@@ -159,13 +159,13 @@ VERDICTS: dict[Reason, Verdict] = {
 
 
 def is_retryable(reason: Reason) -> bool:
-    """Whether another attempt can end otherwise. A reason without a verdict is final."""
+    """Whether another attempt can have another outcome. A reason without a verdict is final."""
     verdict = VERDICTS.get(reason)
     return verdict is not None and verdict.retryable
 
 
 class RunFailed(Exception):
-    """An attempt ended without a bundle, or a row or a removal could not be done.
+    """A command of the runner failed: an attempt made no bundle, or a row was not written, or a bundle not removed.
 
     `message` is one sentence for a person: what is wrong, where, and what to do.
     """

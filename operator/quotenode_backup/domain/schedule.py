@@ -1,4 +1,4 @@
-"""When a schedule is due: the slots of a cron expression in a time zone, as UTC. Pure: `now` comes in."""
+"""When a schedule is due: the slots, in UTC, of a cron expression in a time zone. Pure: `now` is an argument."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 COUNTED_AT_MOST = 1000
-"""Missed slots of one downtime: a minute-wise schedule after a year away must not cost minutes to count."""
+"""Missed slots of one downtime. Without a limit, counting those of a schedule with a slot each minute would take
+minutes after a year of downtime.
+"""
 
 
 class ScheduleInvalid(ValueError):
@@ -18,17 +20,18 @@ class ScheduleInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The newest slot that has come, and those before it that nothing is known of, oldest first, at most `COUNTED_AT_MOST`."""
+    """The newest slot that is due, and those since the last known one, oldest first, at most COUNTED_AT_MOST."""
 
     slot: datetime
     passed: tuple[datetime, ...]
 
 
 class CronSchedule:
-    """A cron expression of five fields, or of six with one number for the seconds first, as QuoteNode has it.
+    """A cron expression of five fields, or of six with one number of seconds first, as QuoteNode has it.
 
-    The seconds are taken off and added to each slot, so that both forms mean the same when clocks change: cronsim moves a slot in the
-    missing hour behind it and makes one of the doubled hour once, as Debian's cron does, but only for five fields.
+    The seconds are removed and then added to each slot, so that both forms behave alike when daylight saving time
+    begins or ends. As in Debian's cron, a slot in the hour that is left out comes right after that hour, and a slot in
+    the repeated hour comes once; cronsim does this only for five fields.
     """
 
     def __init__(self, expression: str, zone: str) -> None:
@@ -62,7 +65,7 @@ class CronSchedule:
         return next(self.after(moment), None)
 
     def due(self, after: datetime, now: datetime) -> Due | None:
-        """What has come since `after`, `now` included."""
+        """The slots after `after` up to `now`, which is included; None when there are none."""
         newest = next((slot for slot in self._run(now + timedelta(seconds=1), reverse=True) if slot <= now), None)
         if newest is None or newest <= after:
             return None

@@ -1,4 +1,4 @@
-"""The database that is worked on, as far as one namespace can know it: what a lock is for, and what a folder of bundles is of."""
+"""The database that a run works on, as its namespace addresses it. Each target has its own lock and bundle folder."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Target:
     database: str
 
     def __str__(self) -> str:
-        """For people."""
+        """As it is shown to people."""
         return f"{self.database} at {self.host}:{self.port}"
 
     @property
@@ -22,11 +22,11 @@ class Target:
 
     @property
     def bundle_folder(self) -> str:
-        """The folder, below `storage.local.subPath`, that holds the bundles of this database and no other's."""
+        """The folder, below `storage.local.subPath`, with the bundles of this database alone."""
         return f"{self.namespace}-{self._digest}"
 
     def bundle_home(self, sub_path: str) -> str:
-        """That folder inside the claim, with a slash at its end. `sub_path`: of `storage.local`."""
+        """The path of `bundle_folder` inside the claim, with a slash at its end. `sub_path`: of `storage.local`."""
         return "".join(f"{part}/" for part in (sub_path, self.bundle_folder) if part)
 
     @property

@@ -1,4 +1,4 @@
-"""Values as people read them."""
+"""Texts for people to read."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -12,6 +12,6 @@ def readable_size(size: int) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters, on one line, without control characters: it may come from anywhere."""
+    """At most `limit` characters on one line, without control characters, since `text` can come from anywhere."""
     clean = "".join(char if char.isprintable() else " " for char in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -3,24 +3,24 @@
 from datetime import datetime, timedelta
 
 MARGIN = timedelta(seconds=60)
-"""The runner ends itself this long before the Job's deadline, which kills without a word."""
+"""The runner ends itself this long before the Job's deadline, at which the pod is deleted with whatever it reports."""
 NODE_GRACE = timedelta(minutes=5)
-"""How long after the deadline a pod may be unaccounted for before its node is given up."""
+"""How long after the deadline a pod may still not have been seen to end before its node counts as unreachable."""
 STUCK_AFTER = timedelta(seconds=90)
-"""How long a cause that waiting can't cure may last: the sentence is there within two minutes."""
+"""How long a cause that waiting can't cure may last, so that a run fails within two minutes."""
 QUIET_PERIOD = timedelta(seconds=5)
-"""How long a Job's pod may take to come up before anybody asks why."""
+"""How long a Job's pod may take to start before the status says why it does not."""
 FOLLOWUP_TIME = timedelta(seconds=90)
 """How long a Job that writes a row or removes a bundle may take."""
 FOLLOWUP_BACKSTOP = timedelta(seconds=30)
-"""After that the Job's own deadline ends it."""
+"""How long after the runner's deadline the Job's own deadline ends the pod."""
 SLOW_DISK = 20_000_000
-"""Bytes that are read in a second at least, where a whole bundle has to be read."""
+"""Bytes per second that any disk is expected to deliver at least when a whole bundle is read."""
 FIRST_FOLLOWUP_RETRY = timedelta(minutes=1)
 LONGEST_FOLLOWUP_RETRY = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=5)
 OFFLINE_BUSY_RETRY = timedelta(minutes=5)
-"""An application is not stopped and started again each minute."""
+"""Longer than BUSY_RETRY, since each attempt of an offline run stops the application."""
 BUSY_RETRY = timedelta(seconds=15)
 LONGEST_RETRY = timedelta(minutes=1)
 
@@ -31,18 +31,18 @@ def deadline(start: datetime, active_seconds: int) -> datetime:
 
 
 def runner_deadline(start: datetime, active_seconds: int) -> datetime:
-    """When the runner must have ended and cleaned up: a quarter earlier for the very short, else a minute."""
+    """When the runner must have ended and cleaned up: MARGIN earlier, or a quarter of the time if that is less."""
     return deadline(start, active_seconds) - min(MARGIN, timedelta(seconds=active_seconds) / 4)
 
 
 def retry_delay(failures: int) -> timedelta:
-    """The pause after the n-th failure that counts."""
+    """The pause after so many failures. Attempts that found the lock busy don't count."""
     doublings = min(max(0, failures - 1), 10)
     return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
 
 
 def busy_delay(attempt: int, *, offline: bool) -> timedelta:
-    """The pause after the database's lock was held by a run that this namespace can't see."""
+    """The pause after an attempt that found the database locked by a run of another namespace."""
     return (
         min(OFFLINE_BUSY_RETRY * attempt, LONGEST_FOLLOWUP_RETRY)
         if offline
@@ -51,11 +51,11 @@ def busy_delay(attempt: int, *, offline: bool) -> timedelta:
 
 
 def followup_delay(number: int) -> timedelta:
-    """The pause after the n-th Job that could not write its row or remove its bundle."""
+    """The pause after so many Jobs have failed to write a row, or to remove or find a bundle."""
     doublings = min(max(0, number - 1), 10)
     return min(FIRST_FOLLOWUP_RETRY * (1 << doublings), LONGEST_FOLLOWUP_RETRY)
 
 
 def search_time(size: int) -> timedelta:
-    """How long a Job may take that reads a bundle of so many bytes to its end."""
+    """How long a Job may take that reads a whole bundle of `size` bytes."""
     return FOLLOWUP_TIME + timedelta(seconds=size // SLOW_DISK)

@@ -1,1 +1,1 @@
-"""Kubernetes objects as values: typed things in, plain dicts out. Nothing here reads a clock or a cluster."""
+"""Builds manifests of Kubernetes objects: typed values in, plain dicts out. Nothing here reads a clock or a cluster."""

@@ -1,4 +1,4 @@
-"""The Job of one attempt."""
+"""The Job of one attempt of a backup."""
 
 from quotenode_backup.api import API_VERSION
 from quotenode_backup.api.backup import KIND
@@ -19,13 +19,13 @@ from quotenode_backup.manifests.pod import (
 )
 
 BACKUP = "backup"
-"""The step."""
+"""The step label of the Job."""
 
 
 def backup_job(
     plan: BackupPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings, seconds_left: int
 ) -> Manifest:
-    """`seconds_left` is the backstop: it kills the pod and takes its result along, so the plan's deadline comes first."""
+    """`seconds_left` is a backstop: it deletes the pod together with its result, so the plan's deadline is earlier."""
     job = runner_job(plan, KIND, _work(plan, database), pod, placement, settings)
     owner = {"apiVersion": API_VERSION, "kind": KIND, "name": plan.name, "uid": plan.run_uid}
     job["metadata"]["ownerReferences"] = [owner | {"controller": True, "blockOwnerDeletion": False}]
@@ -48,6 +48,6 @@ def _work(plan: BackupPlan, database: Database) -> Work:
 
 
 def _claims(plan: BackupPlan) -> list[tuple[str, str]]:
-    """Each claim once, with the name of its volume: the kubelet mounts only one of two volumes of the same claim."""
+    """Each claim once, with the name of its volume: of two volumes with the same claim, the kubelet mounts only one."""
     claims = dict.fromkeys([*(files.claim_name for files in plan.files), plan.local.claim_name])
     return [(f"claim-{index}", claim) for index, claim in enumerate(claims)]

@@ -1,4 +1,4 @@
-"""Events: one per transition, with a name that is a function of what happened, so that recording it twice makes one."""
+"""Events: one for each transition. Its name follows from the transition, so that recording it twice makes one Event."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,12 @@ from quotenode_backup.domain.owner import Owner
 from quotenode_backup.manifests import labels
 
 NOTE_LIMIT = 1024
-"""Bytes in UTF-8: the API server counts those."""
+"""Bytes in UTF-8, which is what the API server counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """What there is to say of a resource."""
+    """An Event about a resource, before it is a manifest."""
 
     regarding: Owner
     reason: str
@@ -24,11 +24,11 @@ class EventRecord:
     """Tells transitions with the same reason apart, such as two attempts or two slots."""
     warning: bool
     about: str = ""
-    """Tells transitions with the same reason and occurrence apart, such as those of a run from those of its row in backup_logs."""
+    """Tells transitions with the same reason and occurrence apart, such as a run's own from those of its row."""
 
 
 def event(record: EventRecord, reporter: str, now: datetime) -> dict[str, Any]:
-    """`reporter`: the operator's own name."""
+    """`reporter`: the name of the operator's pod."""
     owner = record.regarding
     return {
         "apiVersion": "events.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""The Jobs of what follows a run: its row is written, its bundle removed or looked for, where the run itself could not."""
+"""The small Jobs that follow a run: they write its row in backup_logs, or remove or look for its bundle."""
 
 from datetime import timedelta
 
@@ -23,9 +23,9 @@ from quotenode_backup.manifests.pod import (
 RECORD = "record"
 REMOVE = "remove"
 FIND = "find"
-"""The steps. The runner's commands have the same names."""
+"""The step labels of the Jobs. The runner's commands have the same names."""
 KEPT_SECONDS = 86400
-"""A finished Job stays for a day: for its log, and as the memory of how often a step was tried."""
+"""A finished Job is kept for a day, for its log and because the Jobs are the record of how often a step was tried."""
 
 
 def record_job(
@@ -55,8 +55,9 @@ def _job(
     settings: RunnerSettings,
     time: timedelta = timing.FOLLOWUP_TIME,
 ) -> Manifest:
-    """Without an owner: a deletion in the foreground would take the Job away that it waits for. And with resources of its own: those of the
-    run may be the very reason why it could not do this itself."""
+    """The Job has no owner reference, since a foreground deletion of the run would delete the very Job that it waits
+    for. It has default resources, since those of the run may be why the run's own Job failed.
+    """
     job = runner_job(plan, KIND, work, pod.model_copy(update={"resources": None}), placement, settings)
     seconds = int((time + timing.FOLLOWUP_BACKSTOP).total_seconds())
     job["spec"] |= {"activeDeadlineSeconds": seconds, "ttlSecondsAfterFinished": KEPT_SECONDS}

@@ -1,20 +1,20 @@
-"""Labels and annotations that tie what the operator makes to the resource that it is for."""
+"""The labels and annotations that tie the operator's objects to the resources that they are for."""
 
 from quotenode_backup.api import GROUP
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "quotenode-backup-operator"
 KIND = f"{GROUP}/kind"
-"""On a Job and its pod: the kind of the resource that it is for."""
+"""On a Job and its pod: the kind of the resource that the Job is for."""
 RUN_NAME = f"{GROUP}/run"
 RUN_UID = f"{GROUP}/run-uid"
 STEP = f"{GROUP}/step"
-"""On a Job and its pod: what of that resource it does, such as `backup`."""
+"""On a Job and its pod: what the Job does for the resource, such as `backup`."""
 ATTEMPT = f"{GROUP}/attempt"
 PLAN = f"{GROUP}/plan"
 HOLDER = f"{GROUP}/holder"
 HOLDER_KIND = f"{GROUP}/holder-kind"
-"""On a Lease: the name of the resource that has the lock, and its kind."""
+"""On a Lease: name and kind of the resource that has the lock."""
 TARGET = f"{GROUP}/target"
 SCHEDULE = f"{GROUP}/schedule"
 SCHEDULE_UID = f"{GROUP}/schedule-uid"
@@ -22,21 +22,23 @@ INITIATED_BY = f"{GROUP}/initiated-by"
 SLOT = f"{GROUP}/slot"
 BREAK_LOCK = f"{GROUP}/break-lock"
 STOPPED = f"{GROUP}/stopped"
-"""On a Lease: what the holder stopped, and how many replicas it had."""
+"""On a Lease: which workloads the holder stopped, and how many replicas each had."""
 APPROVED = f"{GROUP}/approved"
-"""On a schedule, or a run that came back: UID of the policy, as the message of OlderThanPolicy has it. Who writes it is asked as if the spec were his."""
+"""On a schedule or a restored run: the UID from the message of reason OlderThanPolicy. The policy checks whoever writes
+it as it would check the author of the spec.
+"""
 FINISHED = f"{GROUP}/finished"
-"""On a run that has ended: how (`api.finished_mark`). It outlives the loss of the status, so that the run is not made again."""
+"""On a finished run: how it ended (`api.finished_mark`), so that it does not run again if its status is lost."""
 LAST_TRIGGER = f"{GROUP}/last-trigger"
-"""On a schedule: the same as its `status.lastTrigger`, for the same purpose."""
+"""On a schedule: its `status.lastTrigger`, in case the status is lost."""
 FINALIZER = f"{GROUP}/local-bundle"
-"""On a run whose deletion takes its local bundle along."""
+"""On a run whose deletion removes its local bundle too."""
 
 RUNNER = "runner"
-"""The container that is ours, whatever else is put into a pod."""
+"""Name of our container. Others, such as a service mesh, may add containers to the pod."""
 
 OURS = f"{MANAGED_BY}={MANAGER}"
-"""Selects every object that the operator made."""
+"""Selects every object that the operator created."""
 
 
 def of_schedule(name: str) -> str:
@@ -45,10 +47,10 @@ def of_schedule(name: str) -> str:
 
 
 def of_step(step: str) -> str:
-    """Selects the Jobs and pods of one step, whichever resource each is for."""
+    """Selects the Jobs and pods of one step, of all resources."""
     return f"{OURS},{STEP}={step}"
 
 
 def of_owner(uid: str, step: str = "") -> str:
-    """Selects the Jobs and pods of one resource: of one step, or of all."""
+    """Selects the Jobs and pods of one resource: those of one step, or all."""
     return f"{of_step(step) if step else OURS},{RUN_UID}={uid}"

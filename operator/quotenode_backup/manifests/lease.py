@@ -1,4 +1,4 @@
-"""The lock of one database: a Lease without a duration, since no clock may take it away from its holder."""
+"""The lock of one database: a Lease without a duration, since it must not expire while its holder may be at work."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,16 +10,16 @@ from quotenode_backup.manifests import labels
 
 @dataclass(frozen=True, slots=True)
 class LockState:
-    """What a Lease is to say."""
+    """The contents of a Lease."""
 
     holder: Owner | None
-    """None: it is free."""
+    """None: the lock is free."""
     target: str
-    """For people: which database this is."""
+    """The database, for people to read."""
     stopped: str
-    """What the holder stopped, as JSON; empty when nothing."""
+    """What the holder stopped, as JSON; empty when it stopped nothing."""
     break_for: str
-    """UID of the holder that an administrator allows to be replaced; kept as it is."""
+    """UID of the holder whose lock an administrator allows to be broken."""
     transitions: int
 
 

@@ -1,4 +1,4 @@
-"""Where a pod must run, and as whom."""
+"""On which node and as which user a pod must run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What it takes for the pod to have its claims and read the files."""
+    """What the pod needs in order to mount its claims and read the files."""
 
     user: int
     node: str | None
-    """None: any."""
+    """None: any node."""
     tolerations: tuple[dict[str, Any], ...] = ()
     leaves_modes: bool = False
-    """Whether somebody else's pod has the bundles' claim mounted, and may have files of its own there."""
+    """Whether a pod that is not ours mounts the claim of the bundles too, and may have files of its own there."""

@@ -1,4 +1,4 @@
-"""The pod that the runner lives in, whatever it does there: without root, capabilities or a token."""
+"""The runner's pod, for any command: without root, capabilities or an API token."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ DEFAULT_RESOURCES: Manifest = {
 
 @dataclass(frozen=True, slots=True)
 class RunnerSettings:
-    """What the chart says about every runner's pod."""
+    """The chart's settings for the pods of all runners."""
 
     image: str
     image_pull_policy: str
@@ -36,16 +36,16 @@ class RunnerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a pod of the runner does, and what it needs mounted for it, besides its plan."""
+    """What a runner's pod does, and what it mounts beside its plan."""
 
     step: str
-    """What of its resource this is, such as `backup`."""
+    """The step label, such as `backup`."""
     command: str
-    """Of the runner."""
+    """The runner's command."""
     volumes: tuple[Manifest, ...]
     mounts: tuple[Manifest, ...]
     leaves_modes: bool = False
-    """Whether a writable volume holds files of somebody else: the kubelet must not give those to `pod.fsGroup`."""
+    """Whether a writable volume holds files of others, whose group the kubelet must not change to `pod.fsGroup`."""
 
 
 _PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory", "sizeLimit": PRIVATE_LIMIT}}
@@ -54,9 +54,11 @@ _PRIVATE_VOLUME: Manifest = {"name": "private", "emptyDir": {"medium": "Memory",
 def runner_job(
     plan: Plan, kind: str, work: Work, chosen: Pod, placement: Placement, settings: RunnerSettings
 ) -> Manifest:
-    """The Job of one pod that gets its plan as an annotation; without owner and limits, which each step adds. `kind`: of the resource.
+    """The Job of one pod, which gets its plan as an annotation. Each step adds owner and deadline. `kind`: the
+    resource's.
 
-    Whoever may patch pods or suspended Jobs can change an annotation, but not the arguments of a container: so the plan's checksum is one.
+    The plan's checksum is an argument of the container, because whoever may patch pods or suspended Jobs can change an
+    annotation but not the arguments.
     """
     text, identity = plan.model_dump_json(by_alias=True, exclude_none=True), _identity(plan, kind, work.step)
     pod = runner_pod(work, chosen, placement, settings)
@@ -81,7 +83,7 @@ def runner_job(
 
 
 def _identity(plan: Plan, kind: str, step: str) -> dict[str, str]:
-    """The labels by which a Job and its pod are found again."""
+    """The labels by which a Job and its pod are found."""
     return {
         labels.MANAGED_BY: labels.MANAGER,
         labels.KIND: kind,
@@ -126,7 +128,7 @@ def _security(pod: Pod, placement: Placement, work: Work) -> Manifest:
 
 
 def _pinned_to(node: str) -> Manifest:
-    """By affinity and not by `nodeName`: a claim that waits for its first consumer is bound by the scheduler alone."""
+    """Affinity and not `nodeName`, since only the scheduler binds a claim that waits for its first consumer."""
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
 
@@ -175,7 +177,7 @@ def mount(name: str, path: str, *, read_only: bool = True) -> Manifest:
 
 
 def database_mounts(database: Database) -> list[Manifest]:
-    """The Secrets that a session needs, as files."""
+    """The Secrets for a connection to the database, as files."""
     authority = [mount("ca", folder_of(paths.CA_FILE))] if database.ca_secret_ref else []
     return [mount("database", paths.DATABASE_SECRET), *authority]
 
@@ -186,8 +188,9 @@ def database_volumes(database: Database) -> list[Manifest]:
 
 
 def claim_volume(name: str, claim: str, *, read_only: bool = False) -> Manifest:
-    """Only of a volume that is read-only as a whole does the kubelet leave group, modes and SELinux labels as they are: a read-only mount
-    of a writable volume is no protection."""
+    """`read_only` is about the whole volume. With a read-only mount of a writable volume, the kubelet would still
+    change the group, modes and SELinux labels of the files.
+    """
     source: Manifest = {"claimName": claim} | ({"readOnly": True} if read_only else {})
     return {"name": name, "persistentVolumeClaim": source}
 
@@ -198,7 +201,7 @@ def plan_volume() -> Manifest:
 
 
 def credentials_volume(ref: CredentialsSecretRef) -> Manifest:
-    """Optional, so that the pod starts without it and the runner can say which Secret or key is missing."""
+    """The Secret is optional, so that the pod starts without it and the runner can name the missing Secret or key."""
     items = [{"key": ref.username_key, "path": "username"}, {"key": ref.password_key, "path": "password"}]
     return {"name": "database", "secret": {"secretName": ref.name, "optional": True, "items": items}}
 

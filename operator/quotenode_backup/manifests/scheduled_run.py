@@ -1,4 +1,4 @@
-"""The QuoteNodeBackup that a schedule makes for a slot or a trigger."""
+"""The QuoteNodeBackup that a schedule creates for a slot or a trigger."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from quotenode_backup.manifests import labels
 
 
 def run_spec(schedule: BackupSpec) -> BackupSpec:
-    """The spec of each run of a schedule. Retention is said: a one-off without it keeps all."""
+    """The spec of a schedule's runs. Retention is always set, since a run without it keeps every bundle."""
     nothing = dict.fromkeys(SCHEDULE_FIELDS)
     return schedule.model_copy(update={**nothing, "retention": schedule.retention or Retention()})
 
@@ -24,7 +24,7 @@ def scheduled_run(
     by: InitiatedBy,
     slot: datetime | None,
 ) -> dict[str, Any]:
-    """Without an owner: to delete a schedule must not delete the record of its backups."""
+    """The run has no owner reference, since the deletion of a schedule must not delete the record of its backups."""
     copied = run_spec(spec).model_dump(mode="json", by_alias=True, exclude_none=True)
     return {
         "apiVersion": API_VERSION,

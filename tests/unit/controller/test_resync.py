@@ -23,9 +23,9 @@ def test_a_clock_that_is_led_back_slowly_has_not_jumped() -> None:
 
 
 def test_a_rest_ends_with_its_time_or_when_it_is_over() -> None:
-    looks = iter([False, False, True])
+    checks = iter([False, False, True])
     began = time.monotonic()
-    asyncio.run(rest(60, looks.__next__, look_seconds=0.01))
+    asyncio.run(rest(60, checks.__next__, check_seconds=0.01))
     assert time.monotonic() - began < 30
-    asyncio.run(rest(0.02, lambda: False, look_seconds=0.01))
-    assert next(looks, None) is None
+    asyncio.run(rest(0.02, lambda: False, check_seconds=0.01))
+    assert next(checks, None) is None

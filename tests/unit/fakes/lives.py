@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.controller.resync import Found, look
+from quotenode_backup.controller.resync import Found, collect
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.dispatch import Dispatcher
@@ -51,7 +51,7 @@ def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
 async def one_round(client: Client) -> bool:
     """What a resync finds gets one pass each; whether it found anything."""
     found = Found()
-    await look(Cluster(client), "shop", found)
+    await collect(Cluster(client), "shop", found)
     for key in sorted(found.keys):
         try:
             await reconciler(client.world, client).reconcile(key)

@@ -10,7 +10,7 @@ import pytest
 from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.contract.plans import BackupPlan
-from quotenode_backup.controller.resync import Found, look
+from quotenode_backup.controller.resync import Found, collect
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
@@ -94,7 +94,7 @@ def test_while_it_is_down_a_resync_sees_when_it_must_serve_again() -> None:
 
 def seen_stopped(client: Client) -> ServeBy:
     found = Found()
-    finished(look(Cluster(client), "shop", found))
+    finished(collect(Cluster(client), "shop", found))
     return found.serve_by
 
 
