@@ -9,7 +9,6 @@ Four things the ordinary way does not give:
   process id that it gives a client at the start, so it is not the one that the server answers with.
 """
 
-import ctypes
 import logging
 import select
 import time
@@ -21,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.postgres import libpq
 from quotenode_backup.runner.postgres.refusals import ASKED_OTHERWISE, lost, refusal, unreachable
 from quotenode_backup.runner.postgres.server import MUTUAL, Server
 from quotenode_backup.runner.process.display import sentence
@@ -37,7 +37,6 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 APPLICATION = "quotenode-backup"
-_VERBOSE = 2  # PQERRORS_VERBOSE
 _KNOWS_REQUIRE_AUTH = 160000
 """The image's libpq is newer; one on a developer's machine may not be."""
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -106,7 +105,7 @@ def _tried(server: Server, database: str, within: float) -> PGconn:
     """Connected, or with the words why not."""
     pgconn = pq.PGconn.connect_start(_conninfo(server, database).encode())
     try:
-        _ask_for_sqlstate(pgconn)
+        libpq.set_verbosity(pgconn, libpq.VERBOSE)
         _complete(pgconn, server, within)
     except BaseException:
         pgconn.finish()
@@ -129,13 +128,6 @@ def _conninfo(server: Server, database: str) -> str:
         client_encoding="UTF8",
         **KEEPALIVE,
     )
-
-
-def _ask_for_sqlstate(pgconn: PGconn) -> None:
-    """psycopg has no word for it. Its plain Python form works on the system's libpq, the one that is loaded here."""
-    set_verbosity = ctypes.CDLL("libpq.so.5").PQsetErrorVerbosity
-    set_verbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
-    set_verbosity(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 - only the plain Python form has it
 
 
 def _complete(pgconn: PGconn, server: Server, within: float) -> None:
