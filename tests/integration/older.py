@@ -42,8 +42,8 @@ class Older:
         return not any(part.exists() for part in self.parts)
 
     @property
-    def mark(self) -> str:
-        return retention.mark(self.run_uid)
+    def fingerprint(self) -> str:
+        return retention.fingerprint(self.run_uid)
 
     def pin(self) -> None:
         self.path.with_name(f"{self.path.name}.keep").touch()

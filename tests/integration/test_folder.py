@@ -14,7 +14,7 @@ import pytest
 
 from quotenode_backup.contract import results
 from quotenode_backup.contract.manifest import CommitRecord, parse_record
-from quotenode_backup.domain.retention import mark
+from quotenode_backup.domain.retention import fingerprint
 from tests import bundle_maker
 from tests.integration import older, trees
 from tests.integration.older import Older, standing
@@ -303,5 +303,5 @@ def test_the_survivors_are_named_while_every_record_can_be_read(site: Site) -> N
     a_pipe(site.shelf / "pipe.tar.gz")
     retention = pruned(site, 2)
     assert retention.survivors
-    assert mark(bundle.run_uid) in retention.survivors
+    assert fingerprint(bundle.run_uid) in retention.survivors
     assert retention.problem == "pipe.tar.gz: not a regular file, left as it is."

@@ -14,7 +14,7 @@ import pytest
 
 from quotenode_backup.contract import results
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.domain.retention import MARK_LENGTH, is_among, mark
+from quotenode_backup.domain.retention import FINGERPRINT_LENGTH, fingerprint, is_among
 from tests.integration import older
 from tests.integration.older import Older, standing
 from tests.integration.pod import Outcome
@@ -47,10 +47,13 @@ def test_exactly_so_many_stay_and_are_named(site: Site) -> None:
     assert len(site.bundles()) == 3
     assert (retention.pruned, retention.problem) == (7, None)
     assert retention.survivors is not None
-    assert {retention.survivors[at : at + MARK_LENGTH] for at in range(0, len(retention.survivors), MARK_LENGTH)} == {
-        before[0].mark,
-        before[1].mark,
-        mark(outcome.result.run_uid),
+    assert {
+        retention.survivors[at : at + FINGERPRINT_LENGTH]
+        for at in range(0, len(retention.survivors), FINGERPRINT_LENGTH)
+    } == {
+        before[0].fingerprint,
+        before[1].fingerprint,
+        fingerprint(outcome.result.run_uid),
     }
     assert "7 older bundles were removed" in outcome.result.message
     site.assert_nothing_left_behind()
@@ -188,7 +191,9 @@ def test_what_is_no_record_is_left_alone_and_mentioned(site: Site) -> None:
     assert {name: (site.shelf / name).read_text() for name in others} == others
     assert retention.problem
     assert "garbage.manifest.json and 3 more" in retention.problem
-    assert retention.survivors == mark(json.loads(next(site.shelf.glob("quotenode*.json")).read_text())["runUid"])
+    assert retention.survivors == fingerprint(
+        json.loads(next(site.shelf.glob("quotenode*.json")).read_text())["runUid"]
+    )
 
 
 def test_a_bundle_whose_record_is_spoilt_stays_and_nobody_claims_to_know_all_survivors(site: Site) -> None:

@@ -69,7 +69,7 @@ class RetentionOutcome(_Told):
     """What became of the older bundles. A failure here never fails a run."""
 
     survivors: str | None = None
-    """The marks (`domain.retention.mark`) of all runs whose bundles are in the folder, joined. Absent when the listing can't be trusted
+    """The fingerprints (`domain.retention.fingerprint`) of all runs whose bundles are in the folder, joined. Absent when the listing can't be trusted
     or they are too many to say: then nothing is known."""
     pruned: int = 0
     problem: str | None = None

@@ -29,9 +29,9 @@ from quotenode_backup.runner.postgres.dump import Dump, dump_command
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.process.component import Component
-from quotenode_backup.runner.process.display import sentence, shown
+from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.environment import child_environment, python_environment
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Context
 from quotenode_backup.runner.process.signals import Signals
 from quotenode_backup.runner.process.threads import Every, supervise
@@ -47,15 +47,15 @@ PROGRESS_SECONDS = 10.0
 
 
 def back_up(plan: BackupPlan, context: Context) -> BackupResult:
-    places = context.places
-    server = server_of(plan.database, places, context.redact)
+    mounts = context.mounts
+    server = server_of(plan.database, mounts, context.redact)
     for index, files in enumerate(plan.files):
-        require_source(places.source(index), files.sub_path, files.claim_name)
+        require_source(mounts.source(index), files.sub_path, files.claim_name)
     with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
-        client = clients.choose(session.server_version // 10000, clients.installed(places.clients), server.address)
+        client = clients.choose(session.server_version // 10000, clients.installed(mounts.clients), server.address)
         lock.acquire()
-        log.info("Locked database %s on %s", shown(plan.database.name), server.address)
-        with prepared(places.destination, plan, lock.tag, _pod()) as destination:
+        log.info("Locked database %s on %s", escape(plan.database.name), server.address)
+        with prepared(mounts.destination, plan, lock.tag, _pod()) as destination:
             attempt = Attempt(plan, context, server, client, session, lock, destination)
             return _followed_up(attempt, _stored_once(attempt))
 
@@ -89,7 +89,7 @@ def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     plan, pruned = attempt.plan, None
     if plan.retention:
         own = Path(result.bundle.path).name
-        newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
+        newest = attempt.restorer(clients.installed(attempt.mounts.clients)[-1])  # reads what any of them dumped
         guard = retention.Guard(attempt.lock.check, lambda: attempt.signals.is_stop_requested)
         pruned = retention.apply(attempt.destination.folder, plan, plan.retention.keep_last, own, guard, newest)
     row = backup_logs.completed(plan, attempt.server, result.bundle) if plan.audit else None
@@ -114,8 +114,8 @@ class Attempt:
         self._check_lock = Every(LOCK_CHECK_SECONDS, self.lock.check)
 
     @property
-    def places(self) -> Places:
-        return self.context.places
+    def mounts(self) -> Mounts:
+        return self.context.mounts
 
     @property
     def signals(self) -> Signals:
@@ -125,7 +125,7 @@ class Attempt:
         self.session.require_readable()
         if self.plan.audit:
             backup_logs.begin(self.plan, self.server)
-        folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
+        folders = [self.mounts.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
         require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
@@ -144,8 +144,8 @@ class Attempt:
 
     def _dump(self, bundle: PartialBundle) -> locked_dump.Begun:
         """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
-        password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
-        environment = clients.database_environment(self.server, child_environment(self.places), password_file)
+        password_file = write_password_file(self.mounts, self.plan.database, self.server.credentials.password)
+        environment = clients.database_environment(self.server, child_environment(self.mounts), password_file)
         segment = bundle.open(shape.DUMP)
 
         def dump_of(snapshot: Snapshot) -> Dump:
@@ -165,8 +165,8 @@ class Attempt:
     def _files(self, bundle: PartialBundle) -> FilesArchive | None:
         if not self.plan.files:
             return None
-        environment = python_environment(self.places)
-        return FilesArchive(bundle.open(shape.FILES), self.plan, self.places, environment, self.server.redact)
+        environment = python_environment(self.mounts)
+        return FilesArchive(bundle.open(shape.FILES), self.plan, self.mounts, environment, self.server.redact)
 
     def _collect(self, bundle: PartialBundle, dump: Dump, files: FilesArchive | None) -> None:
         """Database and files side by side. The snapshot was taken before, so every file that a row names is on the disk by now."""
@@ -203,11 +203,11 @@ class Attempt:
         return look
 
     def restorer(self, client: Client) -> Restorer:
-        return Restorer(client, child_environment(self.places), self.server.redact)
+        return Restorer(client, child_environment(self.mounts), self.server.redact)
 
     def flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
         """What is wrong with a bundle that an earlier attempt of this run may have stored."""
-        log.info("Reading bundle %s of an earlier attempt", shown(record.bundle.name))
+        log.info("Reading bundle %s of an earlier attempt", escape(record.bundle.name))
         reading = Reading(self.restorer(self.client))
         return self._supervised(reading, lambda: flaw(folder, record, reading))
 

@@ -16,8 +16,8 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.display import sentence, shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import escape, sentence
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.pipeline import CHUNK
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
@@ -32,13 +32,13 @@ class Absent(Exception):
     """Why the bundle is not there."""
 
 
-def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, places)
+def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, mounts)
 
 
 def find(plan: SearchPlan, context: Context) -> SearchResult:
     try:
-        bundle = _found(plan, context.places)
+        bundle = _found(plan, context.mounts)
     except Absent as absence:
         return plan_io.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
     except OSError as error:
@@ -47,12 +47,12 @@ def find(plan: SearchPlan, context: Context) -> SearchResult:
     return plan_io.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
 
 
-def _found(plan: SearchPlan, places: Places) -> StoredBundle:
+def _found(plan: SearchPlan, mounts: Mounts) -> StoredBundle:
     *folders, name = steps_of(plan.path) or [""]
     if not name:
         raise Absent("is no path of a file inside the claim")
     try:
-        with reached(places.destination, folders) as folder:
+        with reached(mounts.destination, folders) as folder:
             return _in_folder(plan, folder, name)
     except OSError as error:
         if error.errno in NOT_A_FOLDER:
@@ -95,4 +95,4 @@ def _failed(plan: SearchPlan, error: OSError) -> RunFailed:
 
 
 def _place(plan: SearchPlan) -> str:
-    return sentence(f"{shown(plan.path)} of claim {plan.local.claim_name}", DETAIL_LIMIT // 2)
+    return sentence(f"{escape(plan.path)} of claim {plan.local.claim_name}", DETAIL_LIMIT // 2)

@@ -17,8 +17,8 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.display import shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import escape
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.folder import BundleFolder, reached
@@ -30,19 +30,19 @@ A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, places)
+def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, mounts)
 
 
 def remove(plan: RemovalPlan, context: Context) -> Result:
     *folders, bundle = _steps(plan)
     try:
-        with reached(context.places.destination, folders) as folder:
+        with reached(context.mounts.destination, folders) as folder:
             was_there = folder is not None and _all_removed(plan, folder, bundle)
     except OSError as error:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
-    message = f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
+    message = f"{escape(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
     return plan_io.succeeded(plan, message, Result)
 
 
@@ -57,7 +57,7 @@ def _all_removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
     if unknown and not were_there:
         raise RunFailed(
             Reason.RETENTION_FAILED,
-            f"No bundle of this run was found in {_bundle(plan)}, but {shown(unknown[0])} cannot be read and may be its commit "
+            f"No bundle of this run was found in {_bundle(plan)}, but {escape(unknown[0])} cannot be read and may be its commit "
             "record: repair the file's owner or mode, or set spec.deletionPolicy to Retain.",
         )
     return bool(were_there)
@@ -81,7 +81,7 @@ def _of_run(plan: RemovalPlan, folder: BundleFolder) -> tuple[list[str], list[st
         try:
             record = folder.record(name, bundle)
         except OSError as error:
-            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            log.warning("%s cannot be read: %s", escape(name), error.strerror)
             unreadable.append(name)
             continue
         if record and record.run_uid == _stored_by(plan):
@@ -98,9 +98,9 @@ def _mark_unfinished(plan: RemovalPlan, folder: BundleFolder) -> list[str]:
         try:
             record = folder.record(name)
             if isinstance(record, CommitRecord) and _is_of(plan, record):
-                Removal(folder).mark_unfinished(name, record)
+                Removal(folder).mark_unfinished_for_removal(name, record)
         except OSError as error:
-            log.warning("%s is left as it is: %s", shown(name), error.strerror)
+            log.warning("%s is left as it is: %s", escape(name), error.strerror)
             left.append(name)
     return left
 
@@ -142,7 +142,7 @@ def _refuse_if_pinned(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> N
     if folder.has(bundle) and folder.is_pinned(bundle):
         raise RunFailed(
             Reason.RETENTION_FAILED,
-            f"{_bundle(plan)} is pinned by {shown(bundle)}{PIN_SUFFIX} beside it and was not removed: remove that file, or "
+            f"{_bundle(plan)} is pinned by {escape(bundle)}{PIN_SUFFIX} beside it and was not removed: remove that file, or "
             "set spec.deletionPolicy to Retain.",
         )
 
@@ -163,4 +163,4 @@ def _failed(plan: RemovalPlan, error: OSError) -> RunFailed:
 
 
 def _bundle(plan: RemovalPlan) -> str:
-    return f"{shown(plan.path)} of claim {plan.local.claim_name}"
+    return f"{escape(plan.path)} of claim {plan.local.claim_name}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 NOTES_KEPT = 100
 
@@ -20,4 +20,4 @@ class Account:
     def note(self, path: str, what: str) -> None:
         self.note_count += 1
         if len(self.notes) < NOTES_KEPT:
-            self.notes.append({"path": shown(path, 300), "note": what})
+            self.notes.append({"path": escape(path, 300), "note": what})

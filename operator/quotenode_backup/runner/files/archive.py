@@ -25,7 +25,7 @@ from typing import IO, Any
 from quotenode_backup.domain.reasons import VERDICTS, Reason, RunFailed
 from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.files.source import open_source
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 _BUFFER = 1 << 18
 _BLOCK = 512
@@ -88,7 +88,7 @@ class Archive:
         except PermissionError as error:
             raise self._unreadable(path) from error
         except OSError as error:
-            where = f"{shown(path)} of claim {self._claim}"
+            where = f"{escape(path)} of claim {self._claim}"
             raise RunFailed(Reason.IO_ERROR, f"Reading {where} failed: {error.strerror}.") from error
         return None
 
@@ -184,14 +184,14 @@ class Archive:
     def _unreadable(self, path: str) -> RunFailed:
         return RunFailed(
             Reason.FILE_UNREADABLE,
-            f"{shown(path)} of claim {self._claim} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the "
+            f"{escape(path)} of claim {self._claim} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the "
             "owner of the files, or give that user the right to read it.",
         )
 
     def _changed(self, path: str) -> RunFailed:
         return RunFailed(
             Reason.FILE_CHANGED,
-            f"{shown(path)} of claim {self._claim} was written to while it was read, so the archive would hold neither its "
+            f"{escape(path)} of claim {self._claim} was written to while it was read, so the archive would hold neither its "
             "old nor its new content: back up files that are written once, or at a time when nobody writes.",
         )
 

@@ -15,20 +15,20 @@ from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.process.component import Component, Sink
 from quotenode_backup.runner.process.display import Redactor, sentence
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.pipeline import Exit, Pipeline, Stage
 
 
 class FilesArchive(Component):
     def __init__(
-        self, sink: Sink, plan: BackupPlan, places: Places, environment: Mapping[str, str], redact: Redactor
+        self, sink: Sink, plan: BackupPlan, mounts: Mounts, environment: Mapping[str, str], redact: Redactor
     ) -> None:
         super().__init__(sink, redact)
         self._environment = environment
         self._sources = [
             {
                 "name": files.name,
-                "root": str(places.source(index)),
+                "root": str(mounts.source(index)),
                 "subPath": files.sub_path,
                 "claimName": files.claim_name,
             }

@@ -22,8 +22,8 @@ from quotenode_backup.runner.postgres.backup_logs_schema import Table, Unfit
 from quotenode_backup.runner.postgres.connection import Connection, connect
 from quotenode_backup.runner.postgres.refusals import lost
 from quotenode_backup.runner.postgres.server import Server, server_of
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import Redactor, escape, sentence
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.threads import within
 
 log = logging.getLogger(__name__)
@@ -67,14 +67,14 @@ def completed(plan: BackupPlan, server: Server, stored: StoredBundle) -> AuditOu
     return write(server, plan.run_uid, row.model_copy(update=told))
 
 
-def failed(plan: BackupPlan, places: Places, redact: Redactor, result: Result) -> AuditOutcome | None:
+def failed(plan: BackupPlan, mounts: Mounts, redact: Redactor, result: Result) -> AuditOutcome | None:
     """None where it was not even tried."""
     if not plan.audit or result.reason in _NOT_EVEN_TRIED:
         return None
     row = _row(plan, RowStatus.FAILED, folder_url(plan))
     told = {"completed": datetime.now(UTC), "error": f"{result.reason}: {result.message}"}
     try:
-        server = server_of(plan.database, places, redact)
+        server = server_of(plan.database, mounts, redact)
     except RunFailed as failure:
         return _not_logged(failure)
     return write(server, plan.run_uid, row.model_copy(update=told))
@@ -139,7 +139,7 @@ def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutc
         raise _refused(server, error) from error
     finally:
         connection.close()
-    message = f"The run is a row of {shown(table.name, 80)} in database {shown(server.planned.name, 80)}."
+    message = f"The run is a row of {escape(table.name, 80)} in database {escape(server.planned.name, 80)}."
     return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message=sentence(message, DETAIL_LIMIT))
 
 
@@ -180,8 +180,8 @@ class Writer:
         assignments = ", ".join(f"{column} = %({column})s" for column in columns)
         if self._execute(f"UPDATE {{}} SET {assignments} WHERE id = %(id)s", values):
             return
-        names, places = ", ".join(values), ", ".join(f"%({column})s" for column in values)
-        self._execute(f"INSERT INTO {{}} ({names}) VALUES ({places})", values)
+        names, placeholders = ", ".join(values), ", ".join(f"%({column})s" for column in values)
+        self._execute(f"INSERT INTO {{}} ({names}) VALUES ({placeholders})", values)
 
     def _values(self, row: AuditRow) -> dict[str, Any]:
         return {
@@ -231,7 +231,7 @@ def _refused(server: Server, error: psycopg.Error) -> RunFailed:
 
 
 def _database(server: Server) -> str:
-    return f"database {shown(server.planned.name, 80)} on {server.address}"
+    return f"database {escape(server.planned.name, 80)} on {server.address}"
 
 
 _STATUS = "pg_catalog.rtrim(pg_catalog.concat(status))"

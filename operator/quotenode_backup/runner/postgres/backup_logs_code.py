@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quotenode_backup.runner.postgres.connection import Connection
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 OLDEST_SERVER = 14
 
@@ -47,7 +47,7 @@ def require_harmless(connection: Connection, oid: int, filled: Iterable[str], ke
 
 def _named(what: str, relation: str | None) -> str:
     """The table itself goes without saying, a partition or child does not."""
-    return shown(what, 90) + (f" on {shown(relation, 80)}" if relation else "")
+    return escape(what, 90) + (f" on {escape(relation, 80)}" if relation else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _danger_in(connection: Connection, tree: str) -> str | None:
         "harmless": sorted(_HARMLESS_FUNCTIONS),
     }
     stranger = connection.execute(_STRANGERS, values).fetchone()
-    return f"(with {shown(stranger[0], 90)})" if stranger else None
+    return f"(with {escape(stranger[0], 90)})" if stranger else None
 
 
 _KNOWN_NODES = frozenset(

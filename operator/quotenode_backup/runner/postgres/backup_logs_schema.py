@@ -6,7 +6,7 @@ from typing import Any
 
 from quotenode_backup.runner.postgres import backup_logs_code
 from quotenode_backup.runner.postgres.connection import Connection
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 TABLE = "backup_logs"
 _TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
@@ -138,7 +138,7 @@ def _usable(connection: Connection, oid: int | None) -> About:
         where = "in schema public or on the search_path of the role"
         raise Unfit(f"there is no such table {where}", "let QuoteNode create it")
     found = About(*row)
-    name = shown(found.name, 80)
+    name = escape(found.name, 80)
     if found.kind not in ("r", "p"):
         raise Unfit(f"{name} is a {_KINDS.get(found.kind, 'relation')}, not a table", "put a table in its place")
     if not found.may_use_schema or found.missing_rights:
@@ -165,7 +165,7 @@ def _bind(connection: Connection, found: About) -> int:
     """
     database = connection.execute(_LACKS_TEMPORARY).fetchone()
     if database:
-        raise Unfit("", f"GRANT TEMPORARY ON DATABASE {shown(database[0], 80)} to it", lacks_rights=True)
+        raise Unfit("", f"GRANT TEMPORARY ON DATABASE {escape(database[0], 80)} to it", lacks_rights=True)
     name = found.name.replace("%", "%%")
     connection.execute(f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT * FROM {name}".encode(), ())
     connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", (f"{BOUND_LOCK_MILLISECONDS}ms",))
@@ -178,14 +178,14 @@ def _require_harmless(connection: Connection, found: About) -> None:
     try:
         backup_logs_code.require_harmless(connection, found.oid, COLUMNS, "id", is_owned=found.is_owned)
     except backup_logs_code.Danger as danger:
-        role = shown(connection.info.user, 63)
+        role = escape(connection.info.user, 63)
         raise Unfit(f"{danger} can run somebody else's code as role {role}", _use_owner(found)) from danger
 
 
 def _use_owner(found: About) -> str:
     if found.is_owner_super:
         return "remove that, make an ordinary role the owner of the table and put it into the Secret"
-    return f"put the table's owner, role {shown(found.owner, 63)}, into the Secret"
+    return f"put the table's owner, role {escape(found.owner, 63)}, into the Secret"
 
 
 def _column(
@@ -207,7 +207,7 @@ def faults(columns: Mapping[str, Column]) -> Iterator[tuple[str, str]]:
     for column in columns.values():
         if column.name not in COLUMNS and column.is_not_null and not column.has_default:
             fault = "is NOT NULL without a default, and only QuoteNode knows its value"
-            yield f"column {shown(column.name, 63)} {fault}", "give it a default"
+            yield f"column {escape(column.name, 63)} {fault}", "give it a default"
 
 
 def _fault(column: Column, wanted: Wanted) -> tuple[str, str] | None:
@@ -216,7 +216,7 @@ def _fault(column: Column, wanted: Wanted) -> tuple[str, str] | None:
         missing = sorted(wanted.words - column.labels)
         return (f"is an enum without {', '.join(missing)}", "add that") if missing else None
     if column.type not in wanted.types:
-        return f"is of type {shown(column.type, 63)}, not {', '.join(sorted(wanted.types))}", "change its type"
+        return f"is of type {escape(column.type, 63)}, not {', '.join(sorted(wanted.types))}", "change its type"
     if column.length is not None and column.length < length:
         return f"has room for {column.length} characters, and {length} are needed", "widen it"
     if column.is_not_null and wanted.is_nullable:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quotenode_backup.contract.plans import PlannedDatabase
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Credentials:
     password: str = field(repr=False)
 
 
-def read_credentials(places: Places, database: PlannedDatabase) -> Credentials:
-    folder = places.database_secret
+def read_credentials(mounts: Mounts, database: PlannedDatabase) -> Credentials:
+    folder = mounts.database_secret
     if not (folder / "username").exists() and not (folder / "password").exists():
         raise RunFailed(
             Reason.SECRET_MISSING,
@@ -49,20 +49,20 @@ def _unusable(secret: str, what: str) -> RunFailed:
     return RunFailed(Reason.SECRET_MISSING, f"Secret {secret} (spec.database.credentialsSecretRef) {what}.")
 
 
-def require_ca(places: Places, database: PlannedDatabase) -> Path | None:
+def require_ca(mounts: Mounts, database: PlannedDatabase) -> Path | None:
     """The CA certificate's path, if the resource names one."""
     if database.ca_secret is None:
         return None
-    if not places.ca_file.is_file():
+    if not mounts.ca_file.is_file():
         raise RunFailed(
             Reason.SECRET_MISSING,
             f"Secret {database.ca_secret} (spec.database.caSecretRef) does not exist, or has no key "
             f"{database.ca_key}: create it with the CA certificate under that key.",
         )
-    return places.ca_file
+    return mounts.ca_file
 
 
-def write_password_file(places: Places, database: PlannedDatabase, password: str) -> Path:
+def write_password_file(mounts: Mounts, database: PlannedDatabase, password: str) -> Path:
     """libpq's password file, for any host, database and role: nothing but the password needs escaping then."""
     if "\n" in password or "\0" in password:
         raise _unusable(
@@ -70,7 +70,7 @@ def write_password_file(places: Places, database: PlannedDatabase, password: str
             f"has more than one line under key {database.password_key}, which no PostgreSQL client can read from "
             "its password file: choose a password of one line",
         )
-    path = places.private / "pgpass"
+    path = mounts.private / "pgpass"
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

@@ -5,7 +5,7 @@ pg_dump reports no SQLSTATE. Its own messages are English in the environment tha
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres.server import Server
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.process.pipeline import Exit
 
 LOCK_WAIT_SECONDS = 30
@@ -28,7 +28,7 @@ def dump_failure(server: Server, failure: Exit, *, has_waited: bool = True) -> R
     """`has_waited`: whether pg_dump ran for as long as it waits for a lock."""
     words, where = (
         server.words(_reasons(failure.said), 180),
-        f"database {shown(server.planned.name, 80)} on {server.address}",
+        f"database {escape(server.planned.name, 80)} on {server.address}",
     )
     said = failure.said
     if "permission denied" in said or "row-level security" in said:

@@ -10,7 +10,7 @@ import psycopg
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres.server import Server
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 ASKED_OTHERWISE = "authentication method requirement"
 """libpq's words when the server asks for the password in a way that `require_auth` does not allow."""
@@ -44,7 +44,7 @@ def refusal(server: Server, database: str, words: str) -> RunFailed:
     if not found:
         cause = next((cause for said, cause in _CAUSES.items() if said in words), "what answers there is no PostgreSQL")
         return unreachable(server, cause)
-    code, secret, name = found[1], server.planned.credentials_secret, shown(database, 80)
+    code, secret, name = found[1], server.planned.credentials_secret, escape(database, 80)
     match code:
         case "28P01" | "28000":
             return RunFailed(
@@ -96,7 +96,7 @@ def lost(server: Server, error: psycopg.Error) -> RunFailed:
     if code == "55P03":
         return RunFailed(
             Reason.TABLE_LOCKED,
-            f"The catalogs of database {shown(server.planned.name, 80)} on {server.address} are locked by somebody else, as by VACUUM FULL or "
+            f"The catalogs of database {escape(server.planned.name, 80)} on {server.address} are locked by somebody else, as by VACUUM FULL or "
             "REINDEX of a catalog: let that end first.",
         )
     if code[:2] in _STATEMENT_AT_FAULT:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from quotenode_backup.contract.plans import PlannedDatabase
 from quotenode_backup.runner.postgres.credentials import Credentials, read_credentials, require_ca
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import Redactor, escape, sentence
+from quotenode_backup.runner.process.mounts import Mounts
 
 log = logging.getLogger(__name__)
 
@@ -54,18 +54,18 @@ class Server:
 
     def named(self, name: str, limit: int) -> str:
         """The name of something in it, which might well be a word that is secret here, or advice to whoever reads it."""
-        return shown(self.words(name, limit), limit)
+        return escape(self.words(name, limit), limit)
 
     @property
     def address(self) -> str:
-        return f"{shown(self.planned.host)}:{self.planned.port}"
+        return f"{escape(self.planned.host)}:{self.planned.port}"
 
     @property
     def role(self) -> str:
-        return shown(self.credentials.username)
+        return escape(self.credentials.username)
 
 
-def server_of(database: PlannedDatabase, places: Places, redact: Redactor) -> Server:
-    credentials = read_credentials(places, database)
+def server_of(database: PlannedDatabase, mounts: Mounts, redact: Redactor) -> Server:
+    credentials = read_credentials(mounts, database)
     redact.learn(credentials.password)
-    return Server(database, credentials, require_ca(places, database), redact)
+    return Server(database, credentials, require_ca(mounts, database), redact)

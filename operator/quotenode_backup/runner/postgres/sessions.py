@@ -11,7 +11,7 @@ from quotenode_backup.runner.postgres import definitions
 from quotenode_backup.runner.postgres.connection import Connection, connect
 from quotenode_backup.runner.postgres.refusals import lost
 from quotenode_backup.runner.postgres.server import Server
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 MAINTENANCE = "postgres"
 CATALOG_WAIT_SECONDS = 5
@@ -99,7 +99,7 @@ class DatabaseLock(Session):
         server = self._server
         return RunFailed(
             Reason.LOCK_BUSY,
-            f"Database {shown(server.planned.name, 80)} on {server.address} is being backed up by another run"
+            f"Database {escape(server.planned.name, 80)} on {server.address} is being backed up by another run"
             f"{self._holder()}: this one waits for its turn.",
         )
 
@@ -192,7 +192,7 @@ class SnapshotSession(Session):
             return
         kind, name = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        database = f"database {shown(self._server.planned.name, 80)} on {self._server.address}"
+        database = f"database {escape(self._server.planned.name, 80)} on {self._server.address}"
         raise RunFailed(
             Reason.PERMISSION_DENIED,
             f"Role {self._server.role} may not read {kind} {self._named(name)}{more} of {database}: {_REMEDY[kind]}, or put "

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 REDACTED = "(redacted)"
 
 
-def shown(text: str, limit: int = 200) -> str:
+def escape(text: str, limit: int = 200) -> str:
     """`text` on one line: what a terminal or a log might obey is escaped, bytes that are not UTF-8 become `\\xNN`."""
     visible = "".join(_visible(character) for character in text[: limit * 2])
     return visible if len(visible) <= limit else visible[: limit - 1] + "…"
@@ -22,7 +22,7 @@ def _visible(character: str) -> str:
 
 def sentence(text: str, limit: int) -> str:
     """At most `limit` characters, on one line."""
-    return shown(" ".join(text.split()), limit)
+    return escape(" ".join(text.split()), limit)
 
 
 class Redactor:

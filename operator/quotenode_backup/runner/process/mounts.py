@@ -8,7 +8,7 @@ from quotenode_backup.contract import paths
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Mounts:
     plan: Path = Path(paths.PLAN)
     result: Path = Path(paths.RESULT)
     database_secret: Path = Path(paths.DATABASE_SECRET)

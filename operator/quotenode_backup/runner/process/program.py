@@ -11,7 +11,7 @@ from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, RunFailed
 from quotenode_backup.runner.process import logs, plan_io
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.environment import forbid_core_dumps
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.plan_io import AnyPlan, AnyResult
 from quotenode_backup.runner.process.signals import Interrupted, Signals, Unfinished
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Context:
     """What there is of a program once in each process, and handed down to whoever needs it."""
 
-    places: Places
+    mounts: Mounts
     signals: Signals
     redact: Redactor
 
@@ -41,19 +41,19 @@ class Command(Generic[AnyPlan, AnyResult]):
     """Has the last word on the result of a run that failed. Nothing interrupts it."""
 
 
-def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], places: Places | None = None) -> int:
+def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], mounts: Mounts | None = None) -> int:
     """`arguments`: the plan's checksum."""
     logs.set_up()
     forbid_core_dumps()
-    program = Program(command, "".join(arguments), places or Places())
+    program = Program(command, "".join(arguments), mounts or Mounts())
     result = program.ended()
-    plan_io.write_result(program.context.places.result, result)
+    plan_io.write_result(program.context.mounts.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
 class Program(Generic[AnyPlan, AnyResult]):
-    def __init__(self, command: Command[AnyPlan, AnyResult], digest: str, places: Places) -> None:
-        self.context = Context(places, Signals(command.unfinished), Redactor())
+    def __init__(self, command: Command[AnyPlan, AnyResult], digest: str, mounts: Mounts) -> None:
+        self.context = Context(mounts, Signals(command.unfinished), Redactor())
         self._digest = digest
         self._command: Command[AnyPlan, AnyResult] = command
         self._plan: AnyPlan | None = None
@@ -83,7 +83,7 @@ class Program(Generic[AnyPlan, AnyResult]):
     def _attempt(self) -> AnyResult:
         context = self.context
         context.signals.listen()
-        self._plan = plan = plan_io.read_plan(context.places.plan, self._command.plan, self._digest)
+        self._plan = plan = plan_io.read_plan(context.mounts.plan, self._command.plan, self._digest)
         context.signals.stop_at(plan.deadline)
         log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
         try:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import REMOVED_PREFIX
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 
@@ -64,7 +64,7 @@ def _looked_through(destination: Destination, names: list[str]) -> tuple[dict[st
         try:
             record = folder.record(name)
         except OSError as error:
-            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            log.warning("%s cannot be read: %s", escape(name), error.strerror)
             spared |= {name, _partial_of(name)} if _may_have_its_name(folder, name) else set()
             continue
         if isinstance(record, NewerRecord):
@@ -186,4 +186,4 @@ def _logged(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        log.warning("%s is left as it is: %s", shown(name), error.strerror)
+        log.warning("%s is left as it is: %s", escape(name), error.strerror)

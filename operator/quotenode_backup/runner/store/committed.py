@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import BackupResult, StoredBundle, StoredComponent
-from quotenode_backup.domain.retention import CLOCKS_APART
+from quotenode_backup.domain.retention import CLOCK_SKEW
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.process import plan_io
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 
@@ -34,7 +34,7 @@ def find(
             if not found:
                 return record
             log.warning(
-                "Bundle %s says that it is of this run, and is not taken for it: %s", shown(record.bundle.name), found
+                "Bundle %s says that it is of this run, and is not taken for it: %s", escape(record.bundle.name), found
             )
     return None
 
@@ -49,7 +49,7 @@ def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) ->
 
     Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
     """
-    volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCKS_APART
+    volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCK_SKEW
     with _listed():
         alike = [
             record

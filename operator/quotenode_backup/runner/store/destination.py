@@ -14,7 +14,7 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.writer import ASIDE
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, LeadsOutside, steps_inside
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder, opened
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -103,7 +103,7 @@ def _steps(root: Path, plan: BackupPlan) -> tuple[str, ...]:
     except LeadsOutside as error:
         raise RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
-            f"Folder {shown(plan.local.sub_path)} leads out of claim {plan.local.claim_name} by a link: "
+            f"Folder {escape(plan.local.sub_path)} leads out of claim {plan.local.claim_name} by a link: "
             "correct spec.storage.local.subPath.",
         ) from error
 

@@ -18,7 +18,7 @@ from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, New
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import descend
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class BundleFolder:
             try:
                 record = self.record(name, bundle)
             except OSError as error:
-                log.warning("Commit record %s cannot be read: %s", shown(name), error.strerror)
+                log.warning("Commit record %s cannot be read: %s", escape(name), error.strerror)
                 continue
             if isinstance(record, CommitRecord):
                 yield record

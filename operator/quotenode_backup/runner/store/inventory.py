@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, Kept, mark
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, BundleEntry, fingerprint
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder
 
 log = logging.getLogger(__name__)
 
 MOST_SURVIVORS = 400
-"""More marks do not fit into a result."""
+"""More fingerprints do not fit into a result."""
 _OUR_SUFFIXES = (shape.SUFFIX, shape.CHECKSUM_SUFFIX)
 
 
@@ -41,10 +41,10 @@ class Inventory:
     no_files: list[str] = field(default_factory=list)
     """Has a name of ours, and is a folder, a link or something stranger."""
 
-    def kept(self, folder: BundleFolder, own: str) -> Iterator[Kept]:
+    def entries(self, folder: BundleFolder, own: str) -> Iterator[BundleEntry]:
         """What retention chooses from. `own` is the bundle that was stored just now."""
         for name, record in self.records.items():
-            yield Kept(
+            yield BundleEntry(
                 name,
                 record.completed,
                 holds=record.holds,
@@ -69,7 +69,7 @@ class Inventory:
             there = [name for name in known if shape.record_name(name) in names and folder.size(name) is not None]
         except OSError:
             return None
-        return "".join(mark(known[name].run_uid) for name in there) if len(there) <= MOST_SURVIVORS else None
+        return "".join(fingerprint(known[name].run_uid) for name in there) if len(there) <= MOST_SURVIVORS else None
 
     def oddities(self) -> Iterator[str]:
         """A sentence for each kind of thing that is left as it is."""
@@ -98,7 +98,7 @@ def trusted(folder: BundleFolder, plan: BackupPlan, own: str) -> Inventory:
         try:
             _enter(found, folder, record, name)
         except OSError as error:
-            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            log.warning("%s cannot be read: %s", escape(name), error.strerror)
             found.unreadable.append(name)
     return found
 
@@ -138,4 +138,4 @@ def _bundle_of(record_name: str) -> str:
 
 def named(names: list[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{shown(names[0], 60)}{more}"
+    return f"{escape(names[0], 60)}{more}"

@@ -17,10 +17,10 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
-from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
+from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, BundleEntry, Choice, choose
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
-from quotenode_backup.runner.process.display import sentence, shown
+from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.threads import supervise
 from quotenode_backup.runner.store import inventory, stored
 from quotenode_backup.runner.store.folder import BundleFolder
@@ -134,9 +134,9 @@ class Pruning:
         try:
             self._go_through(found.tombstones, lambda name: self._finish(folder, name))
             choice = choose(
-                found.kept(folder, self._own), self._keep_last, lambda one: self._is_good(folder, found, one)
+                found.entries(folder, self._own), self._keep_last, lambda one: self._is_good(folder, found, one)
             )
-            self._go_through([kept.name for kept in choice.remove], lambda name: self._remove(folder, name))
+            self._go_through([entry.name for entry in choice.remove], lambda name: self._remove(folder, name))
         except RunFailed as failure:
             self._failures.insert(0, failure.message.removesuffix("."))
         except OSError as error:
@@ -155,7 +155,7 @@ class Pruning:
             try:
                 action(name)
             except OSError as error:
-                log.warning("Bundle %s cannot be removed: %s", shown(name), _words(error))
+                log.warning("Bundle %s cannot be removed: %s", escape(name), _words(error))
                 self._failures.append(_words(error))
 
     def _not_removed(self) -> Iterator[str]:
@@ -163,14 +163,14 @@ class Pruning:
             more = f", and {len(self._failures) - 1} more" if len(self._failures) > 1 else ""
             yield f"Not every older bundle was removed: {self._failures[0]}{more}."
 
-    def _is_good(self, folder: BundleFolder, found: Inventory, kept: Kept) -> bool:
-        record = found.records[kept.name]
+    def _is_good(self, folder: BundleFolder, found: Inventory, entry: BundleEntry) -> bool:
+        record = found.records[entry.name]
         try:
             flaw = self._flaw(folder, record)
         except OSError as error:
             flaw = f"it cannot be read: {error.strerror}"
         if flaw:
-            log.warning("Bundle %s does not count: %s", shown(kept.name), flaw)
+            log.warning("Bundle %s does not count: %s", escape(entry.name), flaw)
         return not flaw
 
     def _flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
@@ -180,7 +180,7 @@ class Pruning:
             return stored.flaw(folder, record, self._reading)
         except Stopped:
             log.warning(
-                "Bundle %s has the right size, and there was no time to read it again", shown(record.bundle.name)
+                "Bundle %s has the right size, and there was no time to read it again", escape(record.bundle.name)
             )
             return "a part of it was never written" if stored.has_holes(folder, record) else ""
 
@@ -194,7 +194,7 @@ class Pruning:
 
     def _remove(self, folder: BundleFolder, name: str) -> None:
         if not folder.is_pinned(name):
-            log.info("Removing bundle %s", shown(name))
+            log.info("Removing bundle %s", escape(name))
             Removal(folder).remove(name)
             self._count_if_gone(folder, name)
 
@@ -209,15 +209,15 @@ class Pruning:
 
 def _about(choice: Choice) -> Iterator[str]:
     if choice.bad:
-        which = named([kept.name for kept in choice.bad])
+        which = named([entry.name for entry in choice.bad])
         yield f"{which}: no longer the bundle that was stored (missing, changed or unreadable), so an older one stays in its stead."
     if choice.large:
-        which = named([kept.name for kept in choice.large])
+        which = named([entry.name for entry in choice.large])
         yield f"{which}: dump or files over {SHRUNKEN} times as large as in newer ones, so it stays: if the data really shrank, remove it by hand."
     if choice.of_the_future:
-        which = named([kept.name for kept in choice.of_the_future])
+        which = named([entry.name for entry in choice.of_the_future])
         yield f"{which}: dated in the future, neither counted nor removed."
 
 
 def _words(error: OSError) -> str:
-    return f"{error.strerror} ({shown(str(error.filename), 80)})" if error.filename else str(error.strerror)
+    return f"{error.strerror} ({escape(str(error.filename), 80)})" if error.filename else str(error.strerror)

@@ -16,7 +16,7 @@ from quotenode_backup.contract.results import (
     StoredComponent,
 )
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.domain.retention import mark
+from quotenode_backup.domain.retention import fingerprint
 from quotenode_backup.runner.store.inventory import MOST_SURVIVORS
 from quotenode_backup.runner.store.retention import PROBLEM_LIMIT
 
@@ -42,7 +42,7 @@ def result(message: str, problem: str | None, said: str, survivors: int, path: s
         ),
         notes=10**9,
         retention=RetentionOutcome(
-            survivors="".join(map(mark, map(str, range(survivors)))), pruned=999, problem=problem
+            survivors="".join(map(fingerprint, map(str, range(survivors)))), pruned=999, problem=problem
         ),
         audit=AuditOutcome(logged=False, reason=Reason.SOURCE_CONNECTION_LOST, message=said),
     )

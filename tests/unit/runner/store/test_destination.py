@@ -14,7 +14,7 @@ from quotenode_backup.runner.store.destination import (
     require_space,
     require_writable,
 )
-from tests.unit.fakes.site import a_destination, folder_of, make_places, make_plan
+from tests.unit.fakes.site import a_destination, folder_of, make_mounts, make_plan
 
 
 @pytest.fixture
@@ -55,14 +55,14 @@ def test_nothing_is_written_through_a_link_to_see_whether_it_can_be(destination:
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    places, plan = make_places(tmp_path), make_plan()
-    with prepared(places.destination, plan, "a1b2c3d4", "pod-1") as destination:
+    mounts, plan = make_mounts(tmp_path), make_plan()
+    with prepared(mounts.destination, plan, "a1b2c3d4", "pod-1") as destination:
         folder = folder_of(destination)
     folder.rename(folder.with_name("elsewhere"))
     folder.symlink_to("elsewhere")
     with (
         pytest.raises(RunFailed, match="a link or a file is in the place of a folder") as failure,
-        prepared(places.destination, plan, "a1b2c3d4", "pod-1"),
+        prepared(mounts.destination, plan, "a1b2c3d4", "pod-1"),
     ):
         pass
     assert failure.value.reason is Reason.DESTINATION_NOT_WRITABLE
@@ -70,9 +70,9 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["link", "link/below"])
 def test_a_destination_out_of_the_claim_is_refused(tmp_path: Path, path: str) -> None:
-    places = make_places(tmp_path)
-    (places.destination / "link").symlink_to(tmp_path)
+    mounts = make_mounts(tmp_path)
+    (mounts.destination / "link").symlink_to(tmp_path)
     plan = make_plan(local={"claimName": "c", "subPath": path})
-    with pytest.raises(RunFailed) as failure, prepared(places.destination, plan, "a1b2c3d4", "pod-1"):
+    with pytest.raises(RunFailed) as failure, prepared(mounts.destination, plan, "a1b2c3d4", "pod-1"):
         pass
     assert failure.value.reason is Reason.DESTINATION_NOT_WRITABLE
