@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kubernetes.aio.client import Configuration
 
+from quotenode_backup import logs
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.connection import Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
@@ -18,7 +19,6 @@ from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, let_go, require_resource, served, until_granted
 from quotenode_backup.contract.plans import InitiatedBy
-from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, Metrics, beat, until_in_effect, watch_policy
 from quotenode_backup.controller.http import serve
 from quotenode_backup.controller.queue import Key, KeyQueue

@@ -1,14 +1,16 @@
 """Plan in, result and exit code out, whatever happens in between: what the commands of the runner share."""
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from quotenode_backup import logs
 from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, RunFailed
-from quotenode_backup.runner.process import logs, plan_io
+from quotenode_backup.runner.process import plan_io
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.environment import forbid_core_dumps
 from quotenode_backup.runner.process.mounts import Mounts
@@ -43,7 +45,7 @@ class Command(Generic[AnyPlan, AnyResult]):
 
 def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], mounts: Mounts | None = None) -> int:
     """`arguments`: the plan's checksum."""
-    logs.set_up()
+    logs.configure(os.environ.get("QN_LOG_FORMAT") or "text", os.environ.get("QN_LOG_LEVEL") or "INFO")
     forbid_core_dumps()
     program = Program(command, "".join(arguments), mounts or Mounts())
     result = program.ended()
