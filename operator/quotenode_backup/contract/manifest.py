@@ -140,23 +140,27 @@ class CommitRecord(BundleManifest):
         return self.model_copy(update={"bundle": self.bundle.model_copy(update={"name": name})})
 
 
-class NewerRecord(_Described):
-    """A commit record of a format that this release does not know: of a later release, before somebody went back to this one."""
+class NewerFormat(_Described):
+    """A manifest or a commit record of a format that this release cannot read. A later release wrote it, and somebody has gone back to this one since."""
 
     format_version: Annotated[int, Field(gt=shape.FORMAT_VERSION)]
     run_uid: str = ""
+
+    def __str__(self) -> str:
+        return f"of format {self.format_version}, which only a later release of this operator can read"
 
 
 Described = TypeVar("Described", bound=_Described)
 
 
-def parse_manifest(content: bytes) -> BundleManifest | None:
-    return _parsed(BundleManifest, content)
+def parse_manifest(content: bytes) -> BundleManifest | NewerFormat | None:
+    """None when it is not a manifest."""
+    return _parsed(BundleManifest, content) or _parsed(NewerFormat, content)
 
 
-def parse_record(content: bytes) -> CommitRecord | NewerRecord | None:
-    """None when it is no commit record."""
-    return _parsed(CommitRecord, content) or _parsed(NewerRecord, content)
+def parse_record(content: bytes) -> CommitRecord | NewerFormat | None:
+    """None when it is not a commit record."""
+    return _parsed(CommitRecord, content) or _parsed(NewerFormat, content)
 
 
 def _parsed(kind: type[Described], content: bytes) -> Described | None:

@@ -12,7 +12,7 @@ from quotenode_backup.contract.manifest import (
     LARGEST_RECORD,
     BundleTarget,
     CommitRecord,
-    NewerRecord,
+    NewerFormat,
     parse_manifest,
     parse_record,
 )
@@ -100,13 +100,21 @@ def test_fields_of_a_later_release_of_this_format_are_ignored() -> None:
     fields["encryption"] = {"keys": 2}
     fields["target"]["version"] = 18
     assert parse_record(json.dumps(fields).encode()) == RECORD
+    del fields["bundle"]
+    assert parse_manifest(json.dumps(fields).encode()) == MANIFEST
 
 
 def test_a_record_of_a_later_format_is_told_from_one_that_is_none() -> None:
-    assert parse_record(b'{"formatVersion": 2, "runUid": "run-1", "bundle": "elsewhere"}') == NewerRecord(
+    assert parse_record(b'{"formatVersion": 2, "runUid": "run-1", "bundle": "elsewhere"}') == NewerFormat(
         format_version=2, run_uid="run-1"
     )
-    assert parse_record(b'{"formatVersion": 2}') == NewerRecord(format_version=2)
+    assert parse_record(b'{"formatVersion": 2}') == NewerFormat(format_version=2)
+
+
+def test_a_manifest_of_a_later_format_is_told_from_one_that_is_none() -> None:
+    later = MANIFEST.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
+    assert parse_manifest(later) == NewerFormat(format_version=2, run_uid="run-1")
+    assert str(parse_manifest(later)) == "of format 2, which only a later release of this operator can read"
 
 
 ABSURD: dict[str, list[Any]] = {

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from quotenode_backup.contract.manifest import NewerRecord
+from quotenode_backup.contract.manifest import NewerFormat
 from quotenode_backup.contract.plans import SearchPlan
 from quotenode_backup.contract.results import DETAIL_LIMIT, SearchResult, StoredBundle
 from quotenode_backup.domain import bundle as shape
@@ -64,8 +64,8 @@ def _in_folder(plan: SearchPlan, folder: BundleFolder | None, name: str) -> Stor
     record = folder.record(shape.record_name(name), name) if folder else None
     if folder is None or record is None:
         raise Absent("has no commit record")
-    if isinstance(record, NewerRecord):
-        raise Absent("has a commit record of a later release, which this one can't read")
+    if isinstance(record, NewerFormat):
+        raise Absent(f"has a commit record {record}")
     if record.bundle.sha256 != plan.sha256:
         raise Absent("is another backup's, by the checksum in its commit record")
     if folder.size(name) != plan.size_bytes:

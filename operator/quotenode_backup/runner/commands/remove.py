@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain import bundle as shape
@@ -113,10 +113,8 @@ def _removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
         Removal(folder, includes_links=True).remove(bundle)
     elif _is_of(plan, folder.record(tombstone_name(bundle), bundle)):
         Removal(folder, includes_links=True).finish(bundle)
-    elif isinstance(record, NewerRecord):
-        raise _refused(
-            plan, "its commit record is of a later release of this operator: remove it with that release, or by hand"
-        )
+    elif isinstance(record, NewerFormat):
+        raise _refused(plan, f"its commit record is {record}: remove it with that release, or by hand")
     elif folder.has(bundle) or folder.has(shape.record_name(bundle)):
         raise _refused(plan, "its commit record does not say that it is of this run")
     else:
@@ -125,7 +123,7 @@ def _removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
     return True
 
 
-def _is_of(plan: RemovalPlan, record: CommitRecord | NewerRecord | None) -> bool:
+def _is_of(plan: RemovalPlan, record: CommitRecord | NewerFormat | None) -> bool:
     return isinstance(record, CommitRecord) and record.run_uid == _stored_by(plan)
 
 

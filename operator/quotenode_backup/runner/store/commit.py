@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import REMOVED_PREFIX
 from quotenode_backup.runner.process.display import escape
@@ -67,7 +67,7 @@ def _looked_through(destination: Destination, names: list[str]) -> tuple[dict[st
             log.warning("%s cannot be read: %s", escape(name), error.strerror)
             spared |= {name, _partial_of(name)} if _may_have_its_name(folder, name) else set()
             continue
-        if isinstance(record, NewerRecord):
+        if isinstance(record, NewerFormat):
             spared |= {name, _partial_of(name)}
         elif record and _had_its_name(folder, name, record):
             unfinished[name] = record

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerRecord, parse_record
+from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerFormat, parse_record
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import descend
@@ -110,7 +110,7 @@ class BundleFolder:
             raise not_a_file(name)
         return file
 
-    def record(self, name: str, bundle: str = "") -> CommitRecord | NewerRecord | None:
+    def record(self, name: str, bundle: str = "") -> CommitRecord | NewerFormat | None:
         """None unless `name` is a commit record. `bundle`: None as well unless the record is of this bundle."""
         size = self.size(name)
         if size is None or size > LARGEST_RECORD:

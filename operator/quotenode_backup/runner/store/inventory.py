@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, BundleEntry, fingerprint
@@ -36,7 +36,7 @@ class Inventory:
     """Ends as a commit record does, and is none."""
     unreadable: list[str] = field(default_factory=list)
     """A commit record that cannot be read."""
-    newer: dict[str, NewerRecord] = field(default_factory=dict)
+    newer: dict[str, NewerFormat] = field(default_factory=dict)
     """Of a later release's format."""
     no_files: list[str] = field(default_factory=list)
     """Has a name of ours, and is a folder, a link or something stranger."""
@@ -56,7 +56,7 @@ class Inventory:
 
     def survivors(self, folder: BundleFolder) -> str | None:
         """Read from the disk once more. None as well when a bundle lies there whose run nobody can tell."""
-        known: dict[str, CommitRecord | NewerRecord] = {**self.newer, **self.tombstones, **self.others, **self.records}
+        known: dict[str, CommitRecord | NewerFormat] = {**self.newer, **self.tombstones, **self.others, **self.records}
         unknown = [
             *self.no_records,
             *self.unreadable,
@@ -116,7 +116,7 @@ def _enter_record(found: Inventory, folder: BundleFolder, own: CommitRecord, nam
     record = folder.record(name, bundle)
     if record is None:
         found.no_records.append(name)
-    elif isinstance(record, NewerRecord):
+    elif isinstance(record, NewerFormat):
         found.newer[bundle] = record
     elif not record.is_of(own.namespace, own.target):
         found.others[bundle] = record

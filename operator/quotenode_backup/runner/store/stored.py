@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from quotenode_backup.contract.manifest import CommitRecord, StoredMember, parse_manifest
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, parse_manifest
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.runner.bundle.members import Part
@@ -52,6 +52,8 @@ def difference(record: CommitRecord, found: Contents) -> str:
     if sorted(found.small.get(shape.CHECKSUMS, b"").splitlines(keepends=True)) != sorted(_lines(others)):
         return "the checksums in it differ"
     manifest = parse_manifest(found.small.get(shape.MANIFEST, b""))
+    if isinstance(manifest, NewerFormat):
+        return f"the manifest in it is {manifest}"
     return "" if manifest and record.agrees_with(manifest) else "the manifest in it differs from its commit record"
 
 

@@ -129,7 +129,11 @@ def _changed(**changes: object) -> Callable[[Path], None]:
             id="other checksum",
         ),
         pytest.param(_changed(completed="yesterday"), "has no commit record", id="record without a time"),
-        pytest.param(_changed(formatVersion=99), "of a later release", id="record of a later release"),
+        pytest.param(
+            _changed(formatVersion=99),
+            "of format 99, which only a later release of this operator can read",
+            id="record of a later release",
+        ),
     ],
 )
 def test_what_is_not_the_bundle_is_not_found_and_said_why(

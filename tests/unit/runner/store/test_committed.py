@@ -1,7 +1,8 @@
 """What of all that says it is of a run is taken for its bundle, and which bundle tells how much room the next one needs."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,30 @@ def test_a_manifest_inside_that_tells_another_story_is_found(
     bundle_maker.pack(folder / NAME, bundle_maker.members(theirs, DUMP, FILES))
     bundle_maker.record(folder / NAME, mine)
     assert found(destination, plan) is None
+
+
+def bundle_with_manifest(folder: Path, plan: BackupPlan, change: Callable[[dict[str, Any]], object]) -> CommitRecord:
+    """Its hashes are right. The change is in the bundle alone, not in the commit record."""
+    made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
+    fields = json.loads(made.to_json())
+    change(fields)
+    bundle_maker.pack(folder / NAME, bundle_maker.members(json.dumps(fields).encode(), DUMP, FILES))
+    return bundle_maker.record(folder / NAME, made)
+
+
+def test_fields_that_a_later_release_adds_to_the_manifest_inside_are_ignored(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
+    mine = bundle_with_manifest(folder, plan, lambda fields: fields["database"].update(encoding="UTF8"))
+    assert found(destination, plan) == mine
+
+
+def test_a_manifest_of_a_later_format_inside_is_refused_and_it_is_said_why(
+    destination: Destination, folder: Path, plan: BackupPlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle_with_manifest(folder, plan, lambda fields: fields.update(formatVersion=2))
+    assert found(destination, plan) is None
+    assert "the manifest in it is of format 2, which only a later release of this operator can read" in caplog.text
 
 
 def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: BackupPlan) -> None:

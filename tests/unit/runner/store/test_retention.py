@@ -213,6 +213,20 @@ def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Pa
     assert "of a later release of this operator" in outcome.problem
 
 
+def test_a_bundle_with_a_manifest_of_a_later_format_inside_does_not_count_and_it_is_said_why(
+    folder: Path, plan: BackupPlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = bundle_maker.manifest(target(plan, SYSTEM), "run-1", NOW - timedelta(days=1), DUMP)
+    later = made.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
+    bundle_maker.pack(folder / name(1), bundle_maker.members(later, DUMP))
+    bundle_maker.record(folder / name(1), made)
+    outcome, staying = applied(folder, plan)
+    assert staying == [0, 1, 2]
+    assert outcome.problem
+    assert name(1) in outcome.problem
+    assert f"{name(1)} does not count: the manifest in it is of format 2, which only a later release" in caplog.text
+
+
 @pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
 def test_one_file_that_cannot_be_read_keeps_no_other(
     folder: Path, plan: BackupPlan, refused: str, monkeypatch: pytest.MonkeyPatch
