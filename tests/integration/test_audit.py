@@ -30,7 +30,7 @@ COLUMNS = {
 ROW = ", ".join(COLUMNS)
 UID = "0b6f2a9e-6a53-4f0e-9d59-0c6f7d1c2e3f"
 STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC)
-INTERRUPTED = "Interrupted: the run ended without a word"
+INTERRUPTED = "Interrupted: the run ended without a result"
 
 
 def create(database: Database, *before: str, table: str = "backup_logs", **columns: str | None) -> None:

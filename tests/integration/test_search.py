@@ -52,7 +52,7 @@ def test_a_real_bundle_is_found_by_what_its_run_reported(site: Site) -> None:
 
 def test_another_checksum_is_another_backup(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
-    assert_absent(search(site, bundle, sha256="0" * 64), "is another backup's")
+    assert_absent(search(site, bundle, sha256="0" * 64), "is the bundle of another backup")
 
 
 def test_content_that_changed_is_no_bundle_any_more(site: Site) -> None:
@@ -98,7 +98,7 @@ def test_a_link_on_the_way_is_not_followed(site: Site) -> None:
 def test_a_path_that_is_none_inside_the_claim_finds_nothing(site: Site, path: str) -> None:
     bundle = older.bundle(site, days_ago=1)
     hostile = path.format(bundle.path.name, shelf=site.shelf_name)
-    assert_absent(search(site, bundle, path=hostile), "is no path of a file inside the claim")
+    assert_absent(search(site, bundle, path=hostile), "is not the path of a file inside the claim")
 
 
 @pytest.mark.parametrize("part", ["bundle", "record", "folder"])

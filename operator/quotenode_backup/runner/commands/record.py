@@ -1,4 +1,4 @@
-"""`python -m quotenode_backup record`: the row of a run that could not write it itself. The operator knows how the run ended."""
+"""`python -m quotenode_backup record` writes the row of a run that could not write it itself. The plan says how that run ended."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""`python -m quotenode_backup run`."""
+"""`python -m quotenode_backup run` makes a backup."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What went into the archive of the files, and what was odd about it."""
+"""What is in the archive of the files, and what was odd about them."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class Account:
     bytes: int = 0
     note_count: int = 0
     notes: list[dict[str, str]] = field(default_factory=list)
-    """The first `NOTES_KEPT` of them."""
+    """The first `NOTES_KEPT` notes."""
 
     def note(self, path: str, what: str) -> None:
         self.note_count += 1

@@ -1,4 +1,4 @@
-"""The archive of the files as a component of a backup: the program `archive`, and igzip behind it."""
+"""The archive of the files as a component of a backup: the program `archive`, whose output igzip compresses."""
 
 import json
 import os
@@ -57,7 +57,9 @@ class FilesArchive(Component):
     def _listen(self, reading: int) -> None:
         with os.fdopen(reading, encoding="utf-8") as report:
             for line in report:
-                with suppress(ValueError):  # half a line of a child that was killed: its exit code tells the rest
+                with suppress(
+                    ValueError
+                ):  # a child that is killed may leave half a line, and its exit code tells the rest
                     self._take(json.loads(line))
 
     def _take(self, report: dict[str, Any]) -> None:
@@ -74,7 +76,7 @@ class FilesArchive(Component):
         self._listener.join()
         return self._failed or RunFailed(
             Reason.IO_ERROR,
-            f"{failure.name} ended with exit code {failure.code} ({sentence(failure.said, 220) or 'it said nothing'}).",
+            f"{failure.name} ended with exit code {failure.code} ({sentence(failure.stderr, 220) or 'without a message'}).",
         )
 
     def progress(self) -> str:

@@ -1,4 +1,4 @@
-"""The folder that a volume of files is read from: inside its claim, whatever links say."""
+"""The folder that a volume of files is read from. It is inside its claim, wherever links lead."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Role and password of the database: out of the mounted Secret, into the forms that the clients want.
+"""The role and the password for the database, read from the mounted Secret.
 
-The password is never in an argument or an environment: pg_dump reads it from a file of mode 0600 in memory, because the
-mounted Secret itself is readable for all and libpq refuses such a file.
+The password is never in an argument or in an environment. pg_dump reads it from a password file of mode 0600 in memory: the mounted Secret is
+readable for everybody, and libpq refuses such a file.
 """
 
 import os
@@ -33,7 +33,7 @@ def read_credentials(mounts: Mounts, database: PlannedDatabase) -> Credentials:
 
 
 def _read(path: Path, secret: str, key: str) -> str:
-    """The value without the one newline that `echo` and editors put behind it."""
+    """The value without the newline that `echo` and editors add to it."""
     try:
         value = path.read_bytes().removesuffix(b"\n").decode()
     except FileNotFoundError as error:
@@ -50,7 +50,7 @@ def _unusable(secret: str, what: str) -> RunFailed:
 
 
 def require_ca(mounts: Mounts, database: PlannedDatabase) -> Path | None:
-    """The CA certificate's path, if the resource names one."""
+    """The path of the CA certificate, or None if the resource names none."""
     if database.ca_secret is None:
         return None
     if not mounts.ca_file.is_file():
@@ -63,7 +63,7 @@ def require_ca(mounts: Mounts, database: PlannedDatabase) -> Path | None:
 
 
 def write_password_file(mounts: Mounts, database: PlannedDatabase, password: str) -> Path:
-    """libpq's password file, for any host, database and role: nothing but the password needs escaping then."""
+    """Writes libpq's password file. It is for any host, database and role, so that only the password needs escaping."""
     if "\n" in password or "\0" in password:
         raise _unusable(
             database.credentials_secret,

@@ -1,4 +1,4 @@
-"""What children get to see: an environment made from scratch, with nothing in it that is secret or left over."""
+"""The environment of child processes. It is made from scratch, so that nothing secret and nothing left over is in it."""
 
 import resource
 from pathlib import Path
@@ -15,11 +15,11 @@ def child_environment(mounts: Mounts) -> dict[str, str]:
 
 
 def python_environment(mounts: Mounts) -> dict[str, str]:
-    """The same for a child that is this program: it must find the package that its parent was loaded from."""
+    """The environment of a child that runs this package: it must find the one that its parent was loaded from."""
     package = Path(quotenode_backup.__path__[0])
     return {**child_environment(mounts), "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def forbid_core_dumps() -> None:
-    """A core file of this program or of a child would hold the password."""
+    """A core file of this program or of a child would contain the password."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,4 +1,4 @@
-"""Plan in, result and exit code out, whatever happens in between: what the commands of the runner share."""
+"""What the commands of the runner share: they read a plan, and end with a result and an exit code whatever happens in between."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What there is of a program once in each process, and handed down to whoever needs it."""
+    """What exists once in each process, and is handed down to those who need it."""
 
     mounts: Mounts
     signals: Signals
@@ -40,15 +40,15 @@ class Command(Generic[AnyPlan, AnyResult]):
     work: Callable[[AnyPlan, Context], AnyResult]
     unfinished: Unfinished
     after_failure: Callable[[AnyPlan, Context, AnyResult], AnyResult] = _unchanged
-    """Has the last word on the result of a run that failed. Nothing interrupts it."""
+    """May change the result of a run that failed. Nothing interrupts it."""
 
 
 def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], mounts: Mounts | None = None) -> int:
-    """`arguments`: the plan's checksum."""
+    """The exit code. `arguments`: the checksum of the plan."""
     logs.configure(os.environ.get("QN_LOG_FORMAT") or "text", os.environ.get("QN_LOG_LEVEL") or "INFO")
     forbid_core_dumps()
     program = Program(command, "".join(arguments), mounts or Mounts())
-    result = program.ended()
+    result = program.result()
     plan_io.write_result(program.context.mounts.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
@@ -60,14 +60,14 @@ class Program(Generic[AnyPlan, AnyResult]):
         self._command: Command[AnyPlan, AnyResult] = command
         self._plan: AnyPlan | None = None
 
-    def ended(self) -> AnyResult:
-        """The result. Nothing interrupts any more once it is returned."""
+    def result(self) -> AnyResult:
+        """Once this has returned, nothing interrupts the process any more."""
         try:
-            return self._succeeded_or_not()
+            return self._success_or_failure()
         except Interrupted as end:
             return self._failed(end.failure)
 
-    def _succeeded_or_not(self) -> AnyResult:
+    def _success_or_failure(self) -> AnyResult:
         try:
             result = self._attempt()
         except RunFailed as failure:
@@ -97,7 +97,5 @@ class Program(Generic[AnyPlan, AnyResult]):
             raise self._unexpected(error) from error
 
     def _unexpected(self, error: Exception) -> RunFailed:
-        words = sentence(self.context.redact(f"{type(error).__name__}: {error}"), 300)
-        return RunFailed(
-            Reason.INTERNAL_ERROR, f"The runner failed with an unexpected error ({words}): please report it."
-        )
+        message = sentence(self.context.redact(f"{type(error).__name__}: {error}"), 300)
+        return RunFailed(Reason.INTERNAL_ERROR, f"The runner met an unexpected error ({message}): please report it.")

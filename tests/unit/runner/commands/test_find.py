@@ -125,7 +125,7 @@ def _changed(**changes: object) -> Callable[[Path], None]:
         pytest.param(_shortened, "is not a file of 3000000 bytes", id="other size"),
         pytest.param(
             _changed(bundle={"name": BUNDLE, "sizeBytes": len(CONTENT), "sha256": "0" * 64}),
-            "is another backup's",
+            "is the bundle of another backup",
             id="other checksum",
         ),
         pytest.param(_changed(completed="yesterday"), "has no commit record", id="record without a time"),
@@ -150,4 +150,4 @@ def test_what_is_not_the_bundle_is_not_found_and_said_why(
 def test_what_is_no_path_inside_the_claim_is_not_followed(mounts: Mounts, path: str) -> None:
     result = searched(mounts, path=path)
     assert result.bundle is None
-    assert "is no path of a file inside the claim" in result.message
+    assert "is not the path of a file inside the claim" in result.message

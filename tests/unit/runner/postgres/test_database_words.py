@@ -54,13 +54,17 @@ def test_any_database_name_is_that_name_to_libpq(name: str) -> None:
         (FAILED + "FATAL:  XX000: anything", Reason.SOURCE_UNREACHABLE, "SQLSTATE XX000"),
         (FAILED + "Connection refused", Reason.SOURCE_UNREACHABLE, "nothing listens there"),
         (FAILED + "SSL error: certificate verify failed", Reason.SOURCE_UNREACHABLE, "certificate"),
-        (FAILED + "server does not support SSL, but SSL was required", Reason.SOURCE_UNREACHABLE, "no SSL"),
+        (
+            FAILED + "server does not support SSL, but SSL was required",
+            Reason.SOURCE_UNREACHABLE,
+            "does not support SSL",
+        ),
         (
             FAILED + 'authentication method requirement "!password" failed: server requested a cleartext password',
             Reason.SERVER_UNVERIFIED,
             "VerifyFull",
         ),
-        (FAILED + "anything at all", Reason.SOURCE_UNREACHABLE, "no PostgreSQL"),
+        (FAILED + "anything at all", Reason.SOURCE_UNREACHABLE, "not PostgreSQL"),
         (
             'could not translate host name "db" to address: Name or service not known',
             Reason.SOURCE_UNREACHABLE,

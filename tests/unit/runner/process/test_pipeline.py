@@ -37,7 +37,7 @@ def test_a_failure_anywhere_is_seen_and_the_cause_is_told_from_its_victims() -> 
     _, exits = output_of(endless, fails)
     failure = first_failure(exits)
     assert failure
-    assert (failure.name, failure.code, failure.said) == ("fails", 1, "no more\n")
+    assert (failure.name, failure.code, failure.stderr) == ("fails", 1, "no more\n")
 
 
 def test_a_failure_of_the_first_is_not_hidden_by_the_last() -> None:
@@ -61,9 +61,9 @@ def test_a_child_that_the_runner_kills_is_none() -> None:
 def test_what_it_says_is_bounded_and_without_secrets() -> None:
     loud = python("loud", "import sys\nfor _ in range(10_000): print('canary', 'x' * 5000, file=sys.stderr)")
     _, exits = output_of(loud, secrets=("canary",))
-    assert len(exits[0].said) < 100_000
-    assert "canary" not in exits[0].said
-    assert REDACTED in exits[0].said
+    assert len(exits[0].stderr) < 100_000
+    assert "canary" not in exits[0].stderr
+    assert REDACTED in exits[0].stderr
 
 
 def test_a_child_sees_nothing_of_the_runners_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     folder.rename(folder.with_name("elsewhere"))
     folder.symlink_to("elsewhere")
     with (
-        pytest.raises(RunFailed, match="a link or a file is in the place of a folder") as failure,
+        pytest.raises(RunFailed, match="there is a link or a file in the place of a folder") as failure,
         prepared(mounts.destination, plan, "a1b2c3d4", "pod-1"),
     ):
         pass
