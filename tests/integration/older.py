@@ -70,9 +70,9 @@ def bundle(
     `server`: the system identifier of one that is called the same, and is not the site's. `filler`: how many bytes of files it has.
     """
     name = database or site.database.name
-    shelf = site.destination / naming.bundle_folder(NAMESPACE, HOST, site.database.server.port, name)
+    folder = site.destination / naming.bundle_folder(NAMESPACE, HOST, site.database.server.port, name)
     made = datetime.now(UTC) - timedelta(days=days_ago)
-    older = Older((on or shelf) / naming.bundle_name(made), str(uuid.uuid4()))
+    older = Older((on or folder) / naming.bundle_name(made), str(uuid.uuid4()))
     target = BundleTarget(
         host=HOST,
         port=site.database.server.port,

@@ -24,7 +24,7 @@ MINUTES = st.integers(-500_000, 90)
 
 
 @st.composite
-def shelves(draw: st.DrawFn) -> tuple[list[BundleEntry], set[str]]:
+def folders(draw: st.DrawFn) -> tuple[list[BundleEntry], set[str]]:
     """Bundles in any order, and the names of those that are good. The run's own always is, and may be pinned too."""
     ages = draw(st.lists(MINUTES, max_size=30))
     others = [
@@ -38,9 +38,9 @@ def shelves(draw: st.DrawFn) -> tuple[list[BundleEntry], set[str]]:
 
 
 @st.composite
-def sized_shelves(draw: st.DrawFn) -> tuple[list[BundleEntry], set[str]]:
+def sized_folders(draw: st.DrawFn) -> tuple[list[BundleEntry], set[str]]:
     """Bundles as above, with dumps and files from nothing to a thousand times the usual."""
-    bundles, good = draw(shelves())
+    bundles, good = draw(folders())
     sizes = st.sampled_from([0, 1, 10, 11, 100, 101, 1000])
     return [replace(bundle, dump=draw(sizes), files=draw(sizes)) for bundle in bundles], good
 
@@ -62,11 +62,11 @@ def countable(bundles: list[BundleEntry], good: set[str]) -> list[BundleEntry]:
     ]
 
 
-@given(shelves(), KEEP_LAST)
-def test_as_many_good_ones_stay_as_are_wanted_or_there(
-    shelf: tuple[list[BundleEntry], set[str]], keep_last: int
+@given(folders(), KEEP_LAST)
+def test_as_many_good_bundles_stay_as_are_wanted_or_exist(
+    folder: tuple[list[BundleEntry], set[str]], keep_last: int
 ) -> None:
-    bundles, good = shelf
+    bundles, good = folder
     _, staying = chosen(bundles, good, keep_last)
     assert len(countable(staying, good)) == min(keep_last, len(countable(bundles, good)))
 
@@ -115,7 +115,7 @@ KB, GB = 10**3, 10**9
     [((GB, 8 * GB), (20 * KB, 8 * GB)), ((8 * GB, GB), (8 * GB, 20 * KB))],
     ids=["an emptied database beside large files", "emptied volumes beside a large database"],
 )
-def test_what_was_emptied_does_not_hide_behind_what_is_still_large(
+def test_an_emptied_part_does_not_hide_behind_one_that_is_still_large(
     before: tuple[int, int], after: tuple[int, int]
 ) -> None:
     own = replace(OWN, dump=after[0], files=after[1])
@@ -126,7 +126,7 @@ def test_what_was_emptied_does_not_hide_behind_what_is_still_large(
     assert choice.remove == (hollow[-1],)
 
 
-def test_no_more_than_are_wanted_are_kept_for_their_size() -> None:
+def test_no_more_bundles_stay_for_their_size_than_are_wanted() -> None:
     """Two schedules in one folder, one of them with compression and one without, must not fill the disk."""
     own = replace(OWN, dump=20)
     mixed = days("mixed", [20, 20, 1000] * 10)
@@ -135,7 +135,7 @@ def test_no_more_than_are_wanted_are_kept_for_their_size() -> None:
     assert len(mixed) - len(choice.remove) <= 10
 
 
-def test_no_more_than_are_wanted_are_kept_for_their_dumps_and_as_many_for_their_files() -> None:
+def test_no_more_bundles_stay_for_their_dumps_than_are_wanted_and_as_many_for_their_files() -> None:
     """Large dumps and large files by turns: neither kind must bring back the other one's turn."""
     own = replace(OWN, dump=20, files=20)
     large_dumps, large_files = days("dump", [1000] * 30, files=20), days("files", [20] * 30, files=1000)
@@ -152,17 +152,17 @@ def test_a_bundle_of_ten_times_the_size_goes_as_usual() -> None:
         assert choose([own, newer, larger], 2, lambda _: True).large == (larger,)
 
 
-def test_a_large_one_that_is_not_good_goes_as_usual() -> None:
+def test_a_large_bundle_that_is_not_good_goes_as_usual() -> None:
     own, newer, older = replace(OWN, dump=1), *days("bundle", [1, 1000])
     choice = choose([own, newer, older], 2, lambda entry: entry is newer)
     assert (choice.remove, choice.large, choice.bad) == ((older,), (), ())
 
 
-@given(sized_shelves(), KEEP_LAST)
-def test_nothing_good_goes_that_is_far_larger_than_all_that_stays_of_the_newer_ones(
-    shelf: tuple[list[BundleEntry], set[str]], keep_last: int
+@given(sized_folders(), KEEP_LAST)
+def test_no_good_bundle_goes_that_is_far_larger_than_the_newer_ones_that_stay(
+    folder: tuple[list[BundleEntry], set[str]], keep_last: int
 ) -> None:
-    bundles, good = shelf
+    bundles, good = folder
     choice, staying = chosen(bundles, good, keep_last)
     counted = countable(staying, good)
     assert set(choice.large) <= set(counted)
@@ -172,11 +172,11 @@ def test_nothing_good_goes_that_is_far_larger_than_all_that_stays_of_the_newer_o
             assert bundle.files <= SHRUNKEN * max(entry.files for entry in counted)
 
 
-@given(sized_shelves(), KEEP_LAST)
-def test_of_one_order_of_size_no_more_than_are_wanted_are_kept_for_a_part(
-    shelf: tuple[list[BundleEntry], set[str]], keep_last: int
+@given(sized_folders(), KEEP_LAST)
+def test_no_more_bundles_of_one_order_of_size_stay_for_a_part_than_are_wanted(
+    folder: tuple[list[BundleEntry], set[str]], keep_last: int
 ) -> None:
-    bundles, good = shelf
+    bundles, good = folder
     choice, staying = chosen(bundles, good, keep_last)
     counted = countable(staying, good)
     for large in choice.large:
@@ -194,29 +194,29 @@ def files_of(entry: BundleEntry) -> int:
     return entry.files
 
 
-@given(sized_shelves(), KEEP_LAST)
+@given(sized_folders(), KEEP_LAST)
 def test_sizes_remove_no_bundle_that_would_stay_without_them(
-    shelf: tuple[list[BundleEntry], set[str]], keep_last: int
+    folder: tuple[list[BundleEntry], set[str]], keep_last: int
 ) -> None:
-    bundles, good = shelf
+    bundles, good = folder
     choice, _ = chosen(bundles, good, keep_last)
     unsized, _ = chosen([replace(bundle, dump=0, files=0) for bundle in bundles], good, keep_last)
     names = {bundle.name for bundle in unsized.remove}
     assert {bundle.name for bundle in choice.remove} == names - {bundle.name for bundle in choice.large}
 
 
-@given(shelves(), KEEP_LAST)
-def test_the_runs_own_and_the_pinned_always_stay(shelf: tuple[list[BundleEntry], set[str]], keep_last: int) -> None:
-    bundles, good = shelf
+@given(folders(), KEEP_LAST)
+def test_the_runs_own_and_the_pinned_always_stay(folder: tuple[list[BundleEntry], set[str]], keep_last: int) -> None:
+    bundles, good = folder
     _, staying = chosen(bundles, good, keep_last)
     assert {bundle for bundle in bundles if bundle.is_own or bundle.is_pinned} <= set(staying)
 
 
-@given(shelves(), KEEP_LAST)
+@given(folders(), KEEP_LAST)
 def test_what_goes_is_older_than_every_good_one_that_is_counted(
-    shelf: tuple[list[BundleEntry], set[str]], keep_last: int
+    folder: tuple[list[BundleEntry], set[str]], keep_last: int
 ) -> None:
-    bundles, good = shelf
+    bundles, good = folder
     choice, staying = chosen(bundles, good, keep_last)
     counted = [bundle.completed for bundle in countable(staying, good) if not bundle.is_own]
     assert not choice.remove or max(bundle.completed for bundle in choice.remove) <= min(
@@ -225,11 +225,11 @@ def test_what_goes_is_older_than_every_good_one_that_is_counted(
     assert [bundle.completed for bundle in choice.remove] == sorted(bundle.completed for bundle in choice.remove)
 
 
-@given(shelves(), KEEP_LAST)
+@given(folders(), KEEP_LAST)
 def test_each_bundle_is_named_once_at_most_and_none_is_made_up(
-    shelf: tuple[list[BundleEntry], set[str]], keep_last: int
+    folder: tuple[list[BundleEntry], set[str]], keep_last: int
 ) -> None:
-    bundles, good = shelf
+    bundles, good = folder
     choice, _ = chosen(bundles, good, keep_last)
     named = [*choice.remove, *choice.bad, *choice.of_the_future]
     assert len(named) == len(set(named))
@@ -237,9 +237,9 @@ def test_each_bundle_is_named_once_at_most_and_none_is_made_up(
     assert not {bundle.name for bundle in choice.bad} & good
 
 
-@given(shelves(), KEEP_LAST)
-def test_no_more_bundles_are_read_than_decide(shelf: tuple[list[BundleEntry], set[str]], keep_last: int) -> None:
-    bundles, good = shelf
+@given(folders(), KEEP_LAST)
+def test_no_more_bundles_are_read_than_matter(folder: tuple[list[BundleEntry], set[str]], keep_last: int) -> None:
+    bundles, good = folder
     asked: list[str] = []
 
     def is_good(entry: BundleEntry) -> bool:

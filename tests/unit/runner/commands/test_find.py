@@ -51,7 +51,7 @@ def searched(mounts: Mounts, left: timedelta = timedelta(minutes=5), **changes: 
     return result
 
 
-def test_a_bundle_that_is_there_is_read_to_its_end_and_told_of_as_it_was(mounts: Mounts) -> None:
+def test_a_bundle_that_is_there_is_read_to_its_end_and_reported_as_it_was_stored(mounts: Mounts) -> None:
     result = searched(mounts)
     assert result.bundle
     assert (result.bundle.path, result.bundle.sha256, result.bundle.user_id) == (f"a/shop/{BUNDLE}", SHA256, 10001)
@@ -136,7 +136,7 @@ def _changed(**changes: object) -> Callable[[Path], None]:
         ),
     ],
 )
-def test_what_is_not_the_bundle_is_not_found_and_said_why(
+def test_anything_but_the_bundle_is_not_found_and_the_message_says_why(
     mounts: Mounts, done: Callable[[Path], None], words: str
 ) -> None:
     done(mounts.destination / "a" / "shop")
@@ -147,7 +147,7 @@ def test_what_is_not_the_bundle_is_not_found_and_said_why(
 
 
 @pytest.mark.parametrize("path", ["../a/shop/one.tar.gz", "/a/shop/one.tar.gz", "a//one.tar.gz", "a/shop/", "", ".."])
-def test_what_is_no_path_inside_the_claim_is_not_followed(mounts: Mounts, path: str) -> None:
+def test_a_path_that_is_not_inside_the_claim_is_not_followed(mounts: Mounts, path: str) -> None:
     result = searched(mounts, path=path)
     assert result.bundle is None
     assert "is not the path of a file inside the claim" in result.message

@@ -63,7 +63,7 @@ def test_the_bundle_of_a_run_that_was_restored_goes_by_the_uid_that_it_was_store
     assert not (folder / "one.tar.gz").exists()
 
 
-def test_a_backup_that_commits_just_now_does_not_hide_the_bundle(
+def test_a_backup_that_commits_at_the_same_time_does_not_hide_the_bundle(
     mounts: Mounts, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "one.tar.gz.manifest.json").write_text(record("mine", "one.tar.gz"))
@@ -82,7 +82,7 @@ def test_a_backup_that_commits_just_now_does_not_hide_the_bundle(
     assert not (folder / "one.tar.gz").exists()
 
 
-def test_a_commit_that_the_next_backup_finishes_just_now_is_removed_all_the_same(
+def test_a_bundle_is_removed_even_if_the_next_backup_finishes_its_commit_at_the_same_time(
     mounts: Mounts, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = folder / ".partial-a1b2c3d4-dead.manifest.json"
@@ -112,7 +112,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
 
 
 @pytest.mark.parametrize("strange", ["a.tar.gz.manifest.json", ".partial-a1b2c3d4-dead.manifest.json"])
-def test_a_record_of_somebody_else_that_cannot_be_read_hides_no_bundle(
+def test_a_record_of_another_run_that_cannot_be_read_hides_no_bundle(
     mounts: Mounts, folder: Path, monkeypatch: pytest.MonkeyPatch, strange: str
 ) -> None:
     (folder / strange).write_text(record("other", "a.tar.gz"))

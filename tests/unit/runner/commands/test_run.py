@@ -70,12 +70,12 @@ def test_a_plan_of_another_version_is_refused(mounts: Mounts) -> None:
     assert "version 2" in ended(mounts, start(mounts, version=2), Reason.PLAN_INVALID, Exit.BAD_REQUEST)
 
 
-def test_a_deadline_in_the_past_is_too_late(mounts: Mounts) -> None:
+def test_a_deadline_in_the_past_ends_the_run_at_once(mounts: Mounts) -> None:
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     ended(mounts, start(mounts, deadline=past), Reason.DEADLINE_EXCEEDED, Exit.DEADLINE)
 
 
-def test_a_secret_that_is_not_there_ends_it(mounts: Mounts) -> None:
+def test_a_missing_secret_ends_the_run(mounts: Mounts) -> None:
     (mounts.database_secret / "password").unlink()
     ended(mounts, start(mounts), Reason.SECRET_MISSING, Exit.BAD_CONFIG)
 
@@ -87,12 +87,12 @@ def test_a_folder_that_is_not_in_its_claim_is_named(mounts: Mounts) -> None:
     assert "2026" in message
 
 
-def test_a_server_that_is_not_there_is_unreachable(mounts: Mounts) -> None:
+def test_a_missing_server_is_unreachable(mounts: Mounts) -> None:
     database = {**plan_fields()["database"], "host": "127.0.0.1", "port": 1}
     ended(mounts, start(mounts, database=database), Reason.SOURCE_UNREACHABLE, Exit.UNAVAILABLE)
 
 
-def test_told_to_stop_it_says_so(mounts: Mounts) -> None:
+def test_a_run_that_is_told_to_stop_says_so(mounts: Mounts) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = start(mounts, database=database_at(listener))
         connection, _ = listener.accept()
@@ -101,7 +101,7 @@ def test_told_to_stop_it_says_so(mounts: Mounts) -> None:
         connection.close()
 
 
-def test_a_deadline_that_passes_ends_it(mounts: Mounts) -> None:
+def test_a_deadline_that_passes_ends_the_run(mounts: Mounts) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = start(mounts, database=database_at(listener), deadline=soon)

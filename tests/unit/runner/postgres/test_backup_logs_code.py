@@ -18,12 +18,12 @@ def test_functions_operators_and_types_are_read_by_number() -> None:
     assert references_in(AMONG) == expected
 
 
-def test_the_number_of_an_operators_function_is_not_believed() -> None:
+def test_the_stored_function_of_an_operator_is_not_relied_on() -> None:
     """The server finds the function by the operator, whatever is stored beside it."""
     assert references_in("{OPEXPR :opno 16392 :opfuncid 67}") == References(
         frozenset({"OPEXPR"}), frozenset(), frozenset({16392}), frozenset()
     )
 
 
-def test_every_kind_of_node_is_seen_also_one_that_is_not_known() -> None:
+def test_every_kind_of_node_is_found_also_an_unknown_one() -> None:
     assert references_in("({SUBLINK :subLinkType 0}{NEW_NODE :x 1})").nodes == {"SUBLINK", "NEW_NODE"}

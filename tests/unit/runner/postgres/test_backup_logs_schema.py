@@ -40,7 +40,7 @@ def with_column(name: str, **changes: Any) -> dict[str, Column]:
         ("tenant", {"is_not_null": True}, "column tenant is NOT NULL without a default, and only QuoteNode knows"),
     ],
 )
-def test_a_column_that_does_not_take_our_rows_is_named(name: str, changes: dict[str, Any], words: str) -> None:
+def test_a_column_that_does_not_fit_our_rows_is_named(name: str, changes: dict[str, Any], words: str) -> None:
     [(fault, remedy)] = faults(with_column(name, **changes))
     assert words in f"{fault}: {remedy}"
 
@@ -57,7 +57,7 @@ def test_a_column_that_does_not_take_our_rows_is_named(name: str, changes: dict[
         ("tenant", {"type": "int8"}),
     ],
 )
-def test_a_column_that_just_takes_our_rows_will_do(name: str, changes: dict[str, Any]) -> None:
+def test_a_column_that_just_fits_our_rows_is_accepted(name: str, changes: dict[str, Any]) -> None:
     assert list(faults(with_column(name, **changes))) == []
 
 

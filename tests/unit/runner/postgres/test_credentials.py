@@ -40,19 +40,19 @@ def test_a_password_is_not_shown_by_accident(mounts: Mounts) -> None:
     assert "canary" not in repr(read_credentials(mounts, DATABASE))
 
 
-def test_a_secret_that_is_not_there_is_named_with_both_keys(mounts: Mounts) -> None:
+def test_a_missing_secret_is_named_with_both_keys(mounts: Mounts) -> None:
     assert "Secret quotenode-db" in refused(mounts)
     assert "key user nor key pass" in refused(mounts)
 
 
-def test_a_key_that_is_not_there_is_named(mounts: Mounts) -> None:
+def test_a_missing_key_is_named(mounts: Mounts) -> None:
     write_secret(mounts)
     (mounts.database_secret / "password").unlink()
     assert "has no key pass:" in refused(mounts)
 
 
 @pytest.mark.parametrize(("value", "words"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "not UTF-8")])
-def test_a_value_that_cannot_be_one_is_refused(mounts: Mounts, value: bytes, words: str) -> None:
+def test_a_username_that_is_empty_or_not_utf_8_is_refused(mounts: Mounts, value: bytes, words: str) -> None:
     write_secret(mounts, username=value)
     assert words in refused(mounts)
 
@@ -64,7 +64,7 @@ def test_the_password_file_is_for_its_owner_alone(mounts: Mounts) -> None:
     assert write_password_file(mounts, DATABASE, "again").read_text() == "*:*:*:*:again\n"
 
 
-def test_a_password_of_two_lines_is_refused_in_words(mounts: Mounts) -> None:
+def test_a_password_of_two_lines_is_refused_with_a_reason(mounts: Mounts) -> None:
     with pytest.raises(RunFailed, match="more than one line"):
         write_password_file(mounts, DATABASE, "two\nlines")
 
@@ -79,7 +79,7 @@ def test_an_escaped_password_is_read_as_it_was(password: str) -> None:
     assert read == password
 
 
-def test_an_authority_is_asked_for_only_if_the_resource_names_one(mounts: Mounts) -> None:
+def test_a_ca_certificate_is_required_only_if_the_resource_names_one(mounts: Mounts) -> None:
     assert require_ca(mounts, DATABASE) is None
     named = DATABASE.model_copy(update={"ca_secret": "quotenode-ca", "ca_key": "ca.crt"})
     with pytest.raises(RunFailed, match="quotenode-ca"):

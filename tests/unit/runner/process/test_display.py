@@ -8,7 +8,7 @@ anything = st.text(st.characters(exclude_categories=()), max_size=300)
 
 
 @given(anything)
-def test_whatever_a_thing_is_called_it_is_shown_on_one_printable_line(text: str) -> None:
+def test_any_text_becomes_one_printable_line(text: str) -> None:
     assert escape(text).isprintable()
     assert len(escape(text, 50)) <= 50
 
@@ -37,6 +37,6 @@ def test_no_secret_is_left_in_foreign_text(secrets: list[str], before: str, afte
     assert not [secret for secret in secrets for piece in pieces if secret in piece]
 
 
-def test_of_a_secret_within_another_nothing_is_left() -> None:
+def test_nothing_is_left_of_a_secret_that_contains_another() -> None:
     redact = Redactor(["pass", "password"])
     assert redact("it is password.") == f"it is {REDACTED}."

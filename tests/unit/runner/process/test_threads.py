@@ -49,14 +49,14 @@ def test_the_watch_can_end_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stopped.is_set()
 
 
-def test_every_waits_its_time_before_it_acts() -> None:
+def test_a_throttled_action_waits_before_its_first_call() -> None:
     calls: list[int] = []
     Throttled(3600, lambda: calls.append(1))()
     Throttled(0, lambda: calls.append(2))()
     assert calls == [2]
 
 
-def test_a_task_is_waited_for_only_so_long() -> None:
+def test_a_task_that_takes_too_long_times_out() -> None:
     hangs = threading.Event()
     with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
         with_timeout(0.05, hangs.wait)
@@ -64,7 +64,7 @@ def test_a_task_is_waited_for_only_so_long() -> None:
     assert with_timeout(10, lambda: "done") == "done"
 
 
-def test_what_a_task_raises_is_raised_where_it_is_waited_for() -> None:
+def test_an_exception_of_a_task_is_raised_where_its_result_is_waited_for() -> None:
     def fails() -> None:
         raise ValueError("broken")
 

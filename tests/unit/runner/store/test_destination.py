@@ -33,7 +33,7 @@ def destination(tmp_path: Path) -> Iterator[Destination]:
         (5, Reason.IO_ERROR),
     ],
 )
-def test_an_error_of_the_disk_is_told_with_the_claim(destination: Destination, number: int, reason: Reason) -> None:
+def test_an_error_of_the_disk_names_the_claim(destination: Destination, number: int, reason: Reason) -> None:
     failure = not_stored(destination.claim, OSError(number, os.strerror(number)))
     assert failure.reason is reason
     assert "quotenode-backups" in failure.message
@@ -45,7 +45,7 @@ def test_a_claim_too_small_is_refused_with_numbers(destination: Destination) -> 
     assert failure.value.reason is Reason.NO_SPACE
 
 
-def test_nothing_is_written_through_a_link_to_see_whether_it_can_be(destination: Destination) -> None:
+def test_the_probe_does_not_write_through_a_link(destination: Destination) -> None:
     victim = destination.claim.root / "victim"
     victim.write_text("mine")
     (folder_of(destination) / destination.partial(".probe")).symlink_to(victim)
