@@ -55,10 +55,10 @@ def _files(content: bytes) -> FilesMember:
     )
 
 
-def members(described: BundleManifest, dump: bytes, files: bytes | None = None) -> dict[str, bytes]:
+def members(described: BundleManifest | bytes, dump: bytes, files: bytes | None = None) -> dict[str, bytes]:
     """What a backup would put into a bundle with this manifest, in its order."""
     parts = {shape.DUMP: dump} if files is None else {shape.FILES: files, shape.DUMP: dump}
-    parts[shape.MANIFEST] = described.to_json()
+    parts[shape.MANIFEST] = described if isinstance(described, bytes) else described.to_json()
     checksums = "".join(shape.checksum_line(sha256(content), name) for name, content in parts.items())
     return {**parts, shape.CHECKSUMS: checksums.encode()}
 

@@ -3,12 +3,8 @@
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-HOST = "127.0.0.1"
 _SSL_REQUEST = 80877103
 
 
@@ -20,7 +16,6 @@ class Impostor:
     lets_in: bool = False
     heard: bytes = b""
     """All that it was sent."""
-    connections: list[socket.socket] = field(default_factory=list)
 
     def serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, struct.error), connection:
@@ -52,23 +47,3 @@ def _message(kind: bytes, body: bytes) -> bytes:
 def _error(code: str, words: str) -> bytes:
     fields = {"S": "FATAL", "V": "FATAL", "C": code, "M": words}
     return _message(b"E", b"".join(f"{key}{text}\0".encode() for key, text in fields.items()) + b"\0")
-
-
-@contextmanager
-def listening(impostor: Impostor) -> Iterator[int]:
-    """Gives its port."""
-    with socket.create_server((HOST, 0)) as listener:
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    threading.Thread(target=impostor.serve, args=(connection,), daemon=True).start()
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()

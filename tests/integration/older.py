@@ -43,8 +43,8 @@ class Older:
         return not any(part.exists() for part in self.parts)
 
     @property
-    def mark(self) -> str:
-        return retention.mark(self.run_uid)
+    def fingerprint(self) -> str:
+        return retention.fingerprint(self.run_uid)
 
     def pin(self) -> None:
         self.path.with_name(f"{self.path.name}.keep").touch()
@@ -71,9 +71,9 @@ def bundle(
     `server`: the system identifier of one that is called the same, and is not the site's. `filler`: how many bytes of files it has.
     """
     name = database or site.database.name
-    shelf = site.destination / Target(NAMESPACE, HOST, site.database.server.port, name).bundle_folder
+    folder = site.destination / Target(NAMESPACE, HOST, site.database.server.port, name).bundle_folder
     made = datetime.now(UTC) - timedelta(days=days_ago)
-    older = Older((on or shelf) / naming.bundle_name(made), str(uuid.uuid4()))
+    older = Older((on or folder) / naming.bundle_name(made), str(uuid.uuid4()))
     target = BundleTarget(
         host=HOST,
         port=site.database.server.port,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from quotenode_backup.contract import plans
 from quotenode_backup.domain import bundle as shape
@@ -21,6 +22,17 @@ from tests.integration.waiting import eventually
 NAMESPACE = "shop"
 HOST = "127.0.0.1"
 STARTED = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+
+
+class StartOptions(TypedDict, total=False):
+    """What `Site.start` may be given beside the plan."""
+
+    secrets: Mapping[str, bytes] | None
+    destination_mode: str
+    tracer: Sequence[str]
+    ca: bytes | None
+    command: str
+    digest: str | None
 
 
 @dataclass
@@ -50,12 +62,12 @@ class Site:
         return self.folder / "destination"
 
     @property
-    def shelf(self) -> Path:
+    def bundle_folder(self) -> Path:
         """Where the bundles of this database are."""
-        return self.destination / self.shelf_name
+        return self.destination / self.bundle_folder_name
 
     @property
-    def shelf_name(self) -> str:
+    def bundle_folder_name(self) -> str:
         return Target(NAMESPACE, HOST, self.database.server.port, self.database.name).bundle_folder
 
     def plan(
@@ -119,8 +131,11 @@ class Site:
             digest=digest,
         )
 
-    def task(self, command: str, *, tracer: Sequence[str] = (), **plan: object) -> Outcome:
+    def task(self, command: str, **plan: object) -> Outcome:
         """Another command of the runner than a backup."""
+        return self.task_with(command, plan)
+
+    def task_with(self, command: str, plan: Mapping[str, object], *, tracer: Sequence[str] = ()) -> Outcome:
         now = datetime.now(UTC)
         usual = {
             "version": plans.PLAN_VERSION,
@@ -132,17 +147,17 @@ class Site:
         }
         return self.start(json.dumps({**usual, **plan}).encode(), command=command, tracer=tracer).wait()
 
-    def backup(self, plan: bytes | None = None, **how: object) -> Outcome:
-        return self.start(plan, **how).wait()  # type: ignore[arg-type]
+    def backup(self, plan: bytes | None = None, **how: Unpack[StartOptions]) -> Outcome:
+        return self.start(plan, **how).wait()
 
-    def succeeds(self, plan: bytes | None = None, **how: object) -> Opened:
+    def succeeds(self, plan: bytes | None = None, **how: Unpack[StartOptions]) -> Opened:
         """A backup that ends well, opened by hand."""
         outcome = self.backup(plan, **how)
         stored = outcome.succeeded()
         self.assert_nothing_left_behind()
         return self.open(self.destination / stored.path)
 
-    def fails(self, reason: Reason, *mentioned: str, plan: bytes | None = None, **how: object) -> str:
+    def fails(self, reason: Reason, *mentioned: str, plan: bytes | None = None, **how: Unpack[StartOptions]) -> str:
         """A backup that must end so, with nothing left behind; gives its message."""
         before = self.stored()
         message = self.backup(plan, **how).failed(reason, *mentioned)
@@ -176,17 +191,17 @@ class Site:
         return {str(path.relative_to(self.destination)): path.stat().st_size for path in files}
 
     def bundles(self) -> list[Path]:
-        return sorted(self.shelf.glob("*.tar.gz"))
+        return sorted(self.bundle_folder.glob("*.tar.gz"))
 
     def assert_nothing_left_behind(self) -> None:
         """No session, no lock, and no file that is not part of a committed bundle."""
         self.assert_server_is_free()
         committed = {
-            f"{self.shelf_name}/{bundle.name}{suffix}"
+            f"{self.bundle_folder_name}/{bundle.name}{suffix}"
             for bundle in self.bundles()
             for suffix in ("", shape.CHECKSUM_SUFFIX, shape.COMMIT_RECORD_SUFFIX)
         }
-        assert {name for name in self.stored() if name.startswith(self.shelf_name)} == committed
+        assert {name for name in self.stored() if name.startswith(self.bundle_folder_name)} == committed
 
     def assert_server_is_free(self) -> None:
         eventually(lambda: not self.database.sessions(), "no session of the backup is left", 5)

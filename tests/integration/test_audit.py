@@ -30,7 +30,7 @@ COLUMNS = {
 ROW = ", ".join(COLUMNS)
 UID = "0b6f2a9e-6a53-4f0e-9d59-0c6f7d1c2e3f"
 STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC)
-INTERRUPTED = "Interrupted: the run ended without a word"
+INTERRUPTED = "Interrupted: the run ended without a result"
 
 
 def create(database: Database, *before: str, table: str = "backup_logs", **columns: str | None) -> None:
@@ -74,8 +74,8 @@ def not_logged(outcome: Outcome, reason: Reason, *mentioned: str) -> str:
     return audit.message
 
 
-def shelf_url(site: Site) -> str:
-    return f"pvc://quotenode-backups/{site.shelf_name}/"
+def folder_url(site: Site) -> str:
+    return f"pvc://quotenode-backups/{site.bundle_folder_name}/"
 
 
 def test_a_run_that_goes_well_is_a_row_that_says_so(site: Site) -> None:
@@ -109,14 +109,14 @@ def test_the_bundle_holds_its_own_row_as_one_that_goes_on(site: Site) -> None:
     opened.restore_into(site.database.server, "restored_row")
     found = site.database.server.execute(f"SELECT {ROW} FROM backup_logs", "restored_row")
     site.database.server.drop_database("restored_row")
-    assert found == [(uuid.UUID(UID), "RUNNING", "ADMIN", STARTED, None, None, shelf_url(site), None, None)]
+    assert found == [(uuid.UUID(UID), "RUNNING", "ADMIN", STARTED, None, None, folder_url(site), None, None)]
 
 
 def test_a_folder_inside_the_claim_is_part_of_the_destination(site: Site) -> None:
     create(site.database)
     plan = audited(site, local={"subPath": "a/b"}, files=[{"name": ".", "claimName": "c", "subPath": "not there"}])
     site.backup(plan).failed(Reason.SOURCE_PATH_MISSING)
-    assert rows(site)[UID]["destination"] == f"pvc://quotenode-backups/a/b/{site.shelf_name}/"
+    assert rows(site)[UID]["destination"] == f"pvc://quotenode-backups/a/b/{site.bundle_folder_name}/"
 
 
 def test_a_run_that_fails_is_a_row_with_the_reason(site: Site) -> None:
@@ -128,7 +128,7 @@ def test_a_run_that_fails_is_a_row_with_the_reason(site: Site) -> None:
     row = rows(site)[UID]
     assert (row["status"], row["initiated_by"]) == ("FAILED", "ADMIN")
     assert row["error_message"] == f"SourcePathMissing: {message}"
-    assert row["destination"] == shelf_url(site)
+    assert row["destination"] == folder_url(site)
     assert isinstance(row["completed_at"], datetime)
 
 
@@ -144,7 +144,7 @@ def test_a_retry_that_goes_well_leaves_one_row_without_an_error(site: Site) -> N
     assert rows(site)[UID]["completed_at"] == again.succeeded().completed
 
 
-def test_told_to_stop_it_still_says_so_in_its_row(big_site: Site) -> None:
+def test_a_run_that_is_told_to_stop_still_says_so_in_its_row(big_site: Site) -> None:
     create(big_site.database)
     with dump_under_way(big_site, audited(big_site)) as pod:
         assert rows(big_site)[UID]["status"] == "RUNNING"
@@ -176,7 +176,7 @@ def test_a_run_that_waits_for_another_has_begun_nothing(big_site: Site) -> None:
     first.wait().succeeded()
 
 
-def test_where_no_session_is_possible_no_row_is_tried(site: Site) -> None:
+def test_where_no_session_is_possible_no_row_is_attempted(site: Site) -> None:
     create(site.database)
     outcome = site.backup(audited(site), secrets={"username": b"quotenode", "password": b"wrong"})
     outcome.failed(Reason.CREDENTIALS_REFUSED)
@@ -282,7 +282,7 @@ def test_a_table_of_another_shape_is_left_as_it_is(site: Site, columns: dict[str
     site.assert_nothing_left_behind()
 
 
-def test_no_table_is_said(site: Site) -> None:
+def test_a_missing_table_is_reported(site: Site) -> None:
     not_logged(site.backup(audited(site)), Reason.AUDIT_TABLE_UNFIT, "there is no such table", site.database.name)
 
 
@@ -315,7 +315,7 @@ def test_rows_that_a_policy_refuses_are_a_lack_of_rights(site: Site) -> None:
     assert not rows(site)
 
 
-def test_a_trigger_that_refuses_is_told_in_its_words(site: Site) -> None:
+def test_a_trigger_that_refuses_is_quoted(site: Site) -> None:
     create(site.database)
     as_owner(
         site.database,
@@ -336,7 +336,7 @@ def test_a_table_elsewhere_is_found_by_the_roles_own_search_path(site: Site) -> 
     assert rows(site, '"Shop%s %b".backup_logs')[UID]["status"] == "COMPLETED"
 
 
-def test_a_locked_table_holds_no_backup(site: Site) -> None:
+def test_a_locked_table_delays_no_backup(site: Site) -> None:
     create(site.database)
     with site.database.connect() as holder:
         holder.execute("BEGIN")
@@ -381,12 +381,12 @@ def recorded(site: Site) -> dict[str, object]:
         "initiatedBy": "Scheduler",
         "started": STARTED.isoformat(),
         "completed": (STARTED + timedelta(minutes=9)).isoformat(),
-        "destination": shelf_url(site),
+        "destination": folder_url(site),
         "error": "OOMKilled: it took more memory than it may.",
     }
 
 
-def test_the_operator_has_the_last_word_on_a_row(site: Site) -> None:
+def test_a_row_that_the_operator_records_replaces_that_of_the_run(site: Site) -> None:
     create(site.database)
     site.backup(audited(site)).succeeded()
     for _ in range(2):
@@ -400,7 +400,7 @@ def test_the_operator_has_the_last_word_on_a_row(site: Site) -> None:
             "started_at": STARTED,
             "completed_at": STARTED + timedelta(minutes=9),
             "size_bytes": None,
-            "destination": shelf_url(site),
+            "destination": folder_url(site),
             "checksum_sha256": None,
             "error_message": "OOMKilled: it took more memory than it may.",
         }

@@ -372,7 +372,7 @@ def between_look_and_write(attacked: Attacked) -> Iterator[tuple[psycopg.Connect
     with attacked.site.database.connect() as connection:
         connection.execute("SET search_path TO ''")
         with connection.transaction():
-            yield connection, backup_logs_schema.require(connection)
+            yield connection, backup_logs_schema.require_table(connection)
 
 
 @pytest.mark.parametrize(("before", "change"), CHANGES.values(), ids=CHANGES.keys())

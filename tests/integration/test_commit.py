@@ -69,7 +69,7 @@ def test_two_runs_of_the_same_second_never_overwrite_one_another(site: Site) -> 
 
 def test_a_file_of_someone_else_under_the_name_stays_as_it_is(site: Site) -> None:
     site.backup().succeeded()
-    theirs = site.shelf / "quotenode-backup-20260301-023015.tar.gz"
+    theirs = site.bundle_folder / "quotenode-backup-20260301-023015.tar.gz"
     theirs.write_bytes(b"mine")
     stored = site.backup(site.plan(started=STARTED)).succeeded()
     assert theirs.read_bytes() == b"mine"
@@ -78,14 +78,14 @@ def test_a_file_of_someone_else_under_the_name_stays_as_it_is(site: Site) -> Non
 
 def test_strange_things_beside_the_bundles_stop_no_backup(site: Site) -> None:
     site.backup().succeeded()
-    (site.shelf / "garbage.manifest.json").write_bytes(b"\xff{not json")
-    (site.shelf / "list.manifest.json").write_bytes(b"[1, 2]")
-    (site.shelf / "empty.manifest.json").write_bytes(b"")
-    (site.shelf / "folder.manifest.json").mkdir()
-    (site.shelf / "loop.manifest.json").symlink_to("loop.manifest.json")
-    (site.shelf / "lost.manifest.json").symlink_to("/nowhere")
-    (site.shelf / "a\nb.manifest.json").write_text("{}")
-    (site.shelf / "deep.manifest.json").write_text("[" * 100_000)
+    (site.bundle_folder / "garbage.manifest.json").write_bytes(b"\xff{not json")
+    (site.bundle_folder / "list.manifest.json").write_bytes(b"[1, 2]")
+    (site.bundle_folder / "empty.manifest.json").write_bytes(b"")
+    (site.bundle_folder / "folder.manifest.json").mkdir()
+    (site.bundle_folder / "loop.manifest.json").symlink_to("loop.manifest.json")
+    (site.bundle_folder / "lost.manifest.json").symlink_to("/nowhere")
+    (site.bundle_folder / "a\nb.manifest.json").write_text("{}")
+    (site.bundle_folder / "deep.manifest.json").write_text("[" * 100_000)
     stored = site.backup().succeeded()
     site.assert_equals(site.open(site.destination / stored.path))
 
@@ -98,7 +98,7 @@ def test_a_commit_record_that_points_elsewhere_is_not_believed(site: Site) -> No
     forged = json.loads(record.read_text())
     forged["runUid"] = uid
     forged["bundle"] = {**forged["bundle"], "name": "../../../secrets/database/password"}
-    (site.shelf / "forged.manifest.json").write_text(json.dumps(forged))
+    (site.bundle_folder / "forged.manifest.json").write_text(json.dumps(forged))
     made = site.backup(site.plan(runUid=uid)).succeeded()
     assert ".." not in made.path
     site.assert_equals(site.open(site.destination / made.path))
@@ -116,10 +116,10 @@ def test_what_a_dead_attempt_left_is_removed_by_the_next(big_site: Site) -> None
 def test_only_leftovers_are_removed(site: Site) -> None:
     site.backup().succeeded()
     kept = [
-        site.shelf / "notes.txt",
-        site.shelf / "old.tar.gz",
+        site.bundle_folder / "notes.txt",
+        site.bundle_folder / "old.tar.gz",
         site.destination / ".partial-of-someone",
-        site.shelf / ".keep",
+        site.bundle_folder / ".keep",
     ]
     for path in kept:
         path.write_text("stays")
@@ -128,7 +128,7 @@ def test_only_leftovers_are_removed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_killed_at_any_moment_a_run_leaves_nothing_false_and_is_repeated_well(site: Site, seed: int) -> None:
+def test_a_run_that_is_killed_at_any_moment_leaves_nothing_false_and_can_be_repeated(site: Site, seed: int) -> None:
     uid = str(uuid.uuid4())
     plan = site.plan(runUid=uid)
     pod = site.start(plan)
@@ -148,7 +148,9 @@ def test_the_commit_uses_the_calls_that_are_tried_below(site: Site, account: Pat
 
 
 @pytest.mark.parametrize("call", CALLS_OF_A_COMMIT)
-def test_killed_before_each_call_that_changes_the_folder_it_leaves_nothing_false(site: Site, call: str) -> None:
+def test_a_run_that_is_killed_before_any_call_that_changes_the_folder_leaves_nothing_false(
+    site: Site, call: str
+) -> None:
     """Every step of the commit in turn: the kernel stops the runner at the first, the second, … call."""
     for number in itertools.count(1):
         if not died_before(site, call, number):
@@ -170,7 +172,7 @@ def died_before(site: Site, call: str, number: int) -> bool:
     assert len(committed_by(site, uid)) == 1, f"killed before {call} number {number}"
     assert_only_whole_bundles(site)
     site.assert_server_is_free()
-    subprocess.run(["rm", "-rf", site.shelf], check=True)
+    subprocess.run(["rm", "-rf", site.bundle_folder], check=True)
     return True
 
 
@@ -211,7 +213,11 @@ def account() -> Iterator[Path]:
 
 
 def committed_by(site: Site, uid: str) -> list[Path]:
-    return [record for record in site.shelf.glob("*.manifest.json") if json.loads(record.read_text())["runUid"] == uid]
+    return [
+        record
+        for record in site.bundle_folder.glob("*.manifest.json")
+        if json.loads(record.read_text())["runUid"] == uid
+    ]
 
 
 def assert_only_whole_bundles(site: Site) -> None:
@@ -219,5 +225,5 @@ def assert_only_whole_bundles(site: Site) -> None:
     for bundle in site.bundles():
         if bundle.with_name(f"{bundle.name}.sha256").exists():
             site.assert_equals(site.open(bundle))
-    for record in site.shelf.glob("*.manifest.json"):
+    for record in site.bundle_folder.glob("*.manifest.json"):
         assert record.with_name(record.name.removesuffix(".manifest.json")).is_file()

@@ -112,7 +112,9 @@ def test_what_a_migration_rewrites_after_the_snapshot_is_in_the_bundle(prices: S
     prices.assert_equals(prices.open(prices.destination / outcome.succeeded().path))
 
 
-def test_the_same_with_an_older_server(folder: Path, servers: Callable[[int], Server]) -> None:
+def test_what_a_migration_rewrites_after_the_snapshot_is_in_the_bundle_of_an_older_server_too(
+    folder: Path, servers: Callable[[int], Server]
+) -> None:
     site = Site(folder / "site", servers(15).seeded_database("migrated_15"))
     site.database.execute(PRICES)
     outcome = migrated(site, REWRITES["emptied and filled"])
@@ -265,7 +267,7 @@ def test_a_table_that_never_stands_still_is_named_when_half_of_the_time_is_over(
     prices.works_again()
 
 
-def test_it_can_be_stopped_while_it_waits_for_a_migration(prices: Site) -> None:
+def test_a_run_can_be_stopped_while_it_waits_for_a_migration(prices: Site) -> None:
     with migration(prices, ["LOCK TABLE prices"]):
         soon = (datetime.now(UTC) + timedelta(seconds=6)).isoformat()
         outcome = prices.start(prices.plan(deadline=soon)).wait(20)

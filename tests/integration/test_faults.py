@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from quotenode_backup.domain.reasons import Reason
 from tests.integration import trees
 from tests.integration.bundles import command
+from tests.integration.listener import listening
 from tests.integration.pod import USER
 from tests.integration.postgres import Server, running
 from tests.integration.site import HOST, Site
@@ -49,34 +49,8 @@ def test_a_host_where_nothing_listens_is_unreachable(site: Site) -> None:
     site.fails(Reason.SOURCE_UNREACHABLE, f"{HOST}:1", plan=site.plan(database={"port": 1}))
 
 
-@contextmanager
-def something_listens(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server on the port of a database that is not one."""
-    with socket.create_server((HOST, 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                held.append(connection)
-                answer(connection)
-
-        held: list[socket.socket] = []
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for connection in held:
-                connection.close()
-
-
 def test_a_host_that_never_answers_is_unreachable(site: Site) -> None:
-    with something_listens(lambda _: None) as port:
+    with listening(lambda _: None) as port:
         site.fails(Reason.SOURCE_UNREACHABLE, f"{HOST}:{port}", plan=site.plan(database={"port": port}))
 
 
@@ -86,7 +60,7 @@ def test_a_host_that_is_no_database_is_unreachable(site: Site) -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100)
         connection.close()
 
-    with something_listens(say) as port:
+    with listening(say) as port:
         site.fails(Reason.SOURCE_UNREACHABLE, f"{HOST}:{port}", plan=site.plan(database={"port": port}))
 
 
@@ -252,8 +226,8 @@ def test_a_destination_that_is_a_link_is_not_followed(site: Site, path: str) -> 
     site.fails(Reason.DESTINATION_NOT_WRITABLE, "quotenode-backups", plan=site.plan(local={"subPath": path}))
 
 
-def test_a_shelf_that_is_a_link_is_not_followed(site: Site) -> None:
-    (site.destination / site.shelf_name).symlink_to("/run/quotenode")
+def test_a_link_in_the_place_of_the_folder_of_the_bundles_is_not_followed(site: Site) -> None:
+    (site.destination / site.bundle_folder_name).symlink_to("/run/quotenode")
     site.backup().failed(Reason.DESTINATION_NOT_WRITABLE, "quotenode-backups")
 
 

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import socket
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import chdir
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,13 +12,14 @@ import pytest
 
 from quotenode_backup.contract import results
 from quotenode_backup.contract.manifest import CommitRecord, parse_record
-from quotenode_backup.domain.retention import mark
+from quotenode_backup.domain.retention import fingerprint
 from tests import bundle_maker
 from tests.integration import older, trees
 from tests.integration.older import Older, standing
 from tests.integration.pod import USER
 from tests.integration.site import Site
 from tests.integration.waiting import eventually
+from tests.strange_entries import STRANGE_ENTRIES, a_pipe
 
 STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC)
 
@@ -51,12 +50,12 @@ def claimed(site: Site, uid: str) -> Older:
     record = recorded(bundle).model_copy(update={"run_uid": uid, "started": STARTED})
     bundle_maker.pack(bundle.path, {"backup.dump": b"no dump"})
     bundle_maker.record(bundle.path, record)
-    trees.own(site.shelf, USER)
+    trees.own(site.bundle_folder, USER)
     return bundle
 
 
 @pytest.mark.parametrize("content", [b"twelve bytes", None, b""])
-def test_what_says_that_it_is_of_this_run_and_is_no_bundle_is_left_alone(site: Site, content: bytes | None) -> None:
+def test_a_file_that_claims_to_be_the_bundle_of_this_run_is_left_alone(site: Site, content: bytes | None) -> None:
     uid = str(uuid.uuid4())
     theirs = claimed(site, uid)
     if content is not None:
@@ -77,7 +76,7 @@ def test_a_dump_that_is_cut_short_is_not_taken_for_this_runs(site: Site) -> None
     member = made.database.model_copy(update={"size_bytes": len(dump), "sha256": bundle_maker.sha256(dump)})
     made = made.model_copy(update={"run_uid": uid, "started": STARTED, "database": member, "files": None})
     bundle_maker.put(theirs.path, made, dump)
-    trees.own(site.shelf, USER)
+    trees.own(site.bundle_folder, USER)
     outcome = site.backup(site.plan(runUid=uid, started=STARTED.isoformat()))
     assert Path(outcome.succeeded().path).name != theirs.path.name
     assert "pg_restore cannot read the dump" in outcome.log
@@ -130,36 +129,6 @@ def test_a_database_that_was_emptied_does_not_hide_behind_the_files(site: Site) 
     assert f"{whole[0].path.name} and 6 more: dump or files over 10 times as large" in retention.problem
 
 
-def a_folder(path: Path) -> None:
-    path.mkdir()
-    (path / "mine").touch()
-
-
-def a_link_to_nowhere(path: Path) -> None:
-    path.symlink_to("/nowhere")
-
-
-def a_link_to_itself(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
-def a_link_to_a_folder(path: Path) -> None:
-    path.symlink_to("/etc")
-
-
-def a_link_to_a_file(path: Path) -> None:
-    path.symlink_to("/etc/passwd")
-
-
-def a_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as bound, chdir(path.parent):
-        bound.bind(path.name)
-
-
 def a_huge_file(path: Path) -> None:
     path.touch()
     os.truncate(path, 1 << 40)
@@ -178,11 +147,10 @@ def deep_json(path: Path) -> None:
     path.write_text("[" * 500_000)
 
 
-SPECIAL = [a_folder, a_link_to_nowhere, a_link_to_itself, a_link_to_a_folder, a_link_to_a_file, a_pipe, a_socket]
 FILES = [a_huge_file, a_forbidden_file, a_million_characters, deep_json]
 
 
-@pytest.mark.parametrize("put", [*SPECIAL, a_forbidden_file])
+@pytest.mark.parametrize("put", [*STRANGE_ENTRIES, a_forbidden_file])
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_something_strange_in_the_place_of_a_bundle_stops_neither_run_nor_retention(
     site: Site, put: Callable[[Path], None], part: int
@@ -200,7 +168,7 @@ def test_something_strange_in_the_place_of_a_bundle_stops_neither_run_nor_retent
         assert look(replaced) == seen
 
 
-def test_records_that_say_what_no_backup_says_stop_nothing(site: Site) -> None:
+def test_records_with_values_that_no_backup_has_stop_nothing(site: Site) -> None:
     before, absurd = older.bundles(site, 4), absurd_records(site)
     retention = pruned(site, 2)
     assert standing(before) == [True, False, False, False]
@@ -224,15 +192,15 @@ OUR_PARTIALS = [".partial-{tag}-{}", ".partial-{tag}-{}.dump", ".partial-{tag}-{
 def test_a_folder_with_everything_in_it_changes_nothing(site: Site, tag: str) -> None:
     before = older.bundles(site, 5)
     others = [
-        older.bundle(site, days_ago=0.5, database="another", on=site.shelf),
+        older.bundle(site, days_ago=0.5, database="another", on=site.bundle_folder),
         older.bundle(site, days_ago=0.4, server="7000000000000000001"),
         older.bundle(site, days_ago=0.3),
     ]
     newer = others[-1].record
     newer.write_bytes(newer.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 2'))
     absurd = absurd_records(site)
-    put_everything(site, [*SPECIAL, *FILES], ODD_NAMES, tag)
-    put_everything(site, SPECIAL, OUR_PARTIALS, tag)
+    put_everything(site, [*STRANGE_ENTRIES, *FILES], ODD_NAMES, tag)
+    put_everything(site, STRANGE_ENTRIES, OUR_PARTIALS, tag)
     ours = {part.name for bundle in before for part in bundle.parts}
     foreign = {name: seen for name, seen in looks(site).items() if os.fsdecode(name) not in ours}
     retention = pruned(site, 3)
@@ -245,18 +213,18 @@ def test_a_folder_with_everything_in_it_changes_nothing(site: Site, tag: str) ->
 
 def test_partial_files_of_dead_attempts_go_whatever_is_in_them(site: Site, tag: str) -> None:
     put_everything(site, FILES, OUR_PARTIALS, tag)
-    assert len(list(site.shelf.glob(".partial-*"))) == 2 * len(FILES) * len(OUR_PARTIALS)
+    assert len(list(site.bundle_folder.glob(".partial-*"))) == 2 * len(FILES) * len(OUR_PARTIALS)
     site.works_again()
 
 
 def put_everything(site: Site, kinds: Sequence[Callable[[Path], None]], names: Sequence[str], tag: str) -> None:
     """Each kind under each name, and once more with a byte in it that is no UTF-8."""
-    site.shelf.mkdir(exist_ok=True)
+    site.bundle_folder.mkdir(exist_ok=True)
     for kind in kinds:
         for name in names:
             for stem in (kind.__name__, f"{kind.__name__}\udcff\n"):
-                kind(site.shelf / name.format(stem, tag=tag))
-    shutil.chown(site.shelf, USER, USER)
+                kind(site.bundle_folder / name.format(stem, tag=tag))
+    shutil.chown(site.bundle_folder, USER, USER)
 
 
 def absurd_records(site: Site) -> list[Older]:
@@ -280,14 +248,14 @@ def tag(site: Site) -> str:
     """What the partial files of this database's backups are called after, seen while one is made."""
     slow = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "inject=fsync:delay_exit=1s:when=1"]
     pod = site.start(tracer=slow)
-    partial = eventually(lambda: next(iter(site.shelf.glob(".partial-*")), None), "a partial bundle is there")
+    partial = eventually(lambda: next(iter(site.bundle_folder.glob(".partial-*")), None), "a partial bundle is there")
     pod.wait().succeeded()
-    shutil.rmtree(site.shelf)
+    shutil.rmtree(site.bundle_folder)
     return partial.name.split("-")[1]
 
 
 def looks(site: Site) -> dict[bytes, tuple[object, ...]]:
-    return {os.fsencode(path.name): look(path) for path in site.shelf.iterdir()}
+    return {os.fsencode(path.name): look(path) for path in site.bundle_folder.iterdir()}
 
 
 def look(path: Path) -> tuple[object, ...]:
@@ -300,8 +268,8 @@ def look(path: Path) -> tuple[object, ...]:
 
 def test_the_survivors_are_named_while_every_record_can_be_read(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
-    a_pipe(site.shelf / "pipe.tar.gz")
+    a_pipe(site.bundle_folder / "pipe.tar.gz")
     retention = pruned(site, 2)
     assert retention.survivors
-    assert mark(bundle.run_uid) in retention.survivors
+    assert fingerprint(bundle.run_uid) in retention.survivors
     assert retention.problem == "pipe.tar.gz: not a regular file, left as it is."

@@ -38,7 +38,7 @@ def test_the_result_the_manifest_and_the_bundle_agree(site: Site) -> None:
     plan = site.plan(runUid="11111111-2222-3333-4444-555555555555")
     stored = site.backup(plan).succeeded()
     bundle = site.destination / stored.path
-    assert bundle.parent == site.shelf
+    assert bundle.parent == site.bundle_folder
     assert stored.size_bytes == bundle.stat().st_size
     assert stored.sha256 == hashlib.sha256(bundle.read_bytes()).hexdigest()
     opened = site.open(bundle)
@@ -83,7 +83,7 @@ def test_each_source_has_its_folder_in_the_archive(site: Site) -> None:
 
 def test_bundles_stand_below_the_sub_path_of_the_claim(site: Site) -> None:
     stored = site.backup(site.plan(local={"subPath": "backups/quote node"})).succeeded()
-    assert stored.path.startswith(f"backups/quote node/{site.shelf_name}/")
+    assert stored.path.startswith(f"backups/quote node/{site.bundle_folder_name}/")
     assert (site.destination / stored.path).is_file()
 
 

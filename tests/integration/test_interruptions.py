@@ -32,7 +32,7 @@ def ends(site: Site, pod: Pod, reason: Reason, *mentioned: str) -> None:
     site.works_again()
 
 
-def test_asked_to_stop_it_cleans_up_and_says_so(big_site: Site) -> None:
+def test_a_run_that_is_told_to_stop_cleans_up_and_says_so(big_site: Site) -> None:
     with dump_under_way(big_site) as pod:
         pod.signal(signal.SIGTERM)
         outcome = pod.wait(10)
@@ -42,7 +42,7 @@ def test_asked_to_stop_it_cleans_up_and_says_so(big_site: Site) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_asked_to_stop_at_any_moment_it_never_lies(site: Site, seed: int) -> None:
+def test_a_run_that_is_told_to_stop_at_any_moment_reports_the_truth(site: Site, seed: int) -> None:
     pod = site.start()
     pod.pid  # noqa: B018 - waits until it has started
     pause(random.Random(seed).uniform(0, 0.8))
@@ -57,7 +57,7 @@ def test_asked_to_stop_at_any_moment_it_never_lies(site: Site, seed: int) -> Non
     site.works_again()
 
 
-def test_asked_to_stop_twice_it_still_cleans_up(big_site: Site) -> None:
+def test_a_run_that_is_told_to_stop_twice_still_cleans_up(big_site: Site) -> None:
     with dump_under_way(big_site) as pod:
         for _ in range(3):
             if pod.is_running():
@@ -67,7 +67,7 @@ def test_asked_to_stop_twice_it_still_cleans_up(big_site: Site) -> None:
     big_site.assert_nothing_left_behind()
 
 
-def test_a_deadline_that_passes_ends_it_cleanly(big_site: Site) -> None:
+def test_a_deadline_that_passes_ends_a_run_cleanly(big_site: Site) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
     with dump_under_way(big_site, big_site.plan(deadline=soon)) as pod:
         outcome = pod.wait(25)
@@ -157,7 +157,7 @@ def test_a_locked_table_fails_the_dump_and_lets_the_application_go_on(site: Site
     site.works_again()
 
 
-def test_two_at_once_the_second_is_told_to_wait_and_by_whom(big_site: Site) -> None:
+def test_the_second_of_two_runs_at_once_waits_and_names_the_first(big_site: Site) -> None:
     with dump_under_way(big_site) as first:
         second = big_site.backup()
         second.failed(Reason.LOCK_BUSY, within=15)
@@ -236,7 +236,7 @@ def test_a_disk_that_a_dead_attempt_left_full_is_cleared_before_anything_is_writ
             condemned.record.rename(condemned.path.with_name(f".pruned-{condemned.record.name}"))
             fill(condemned.path)
         else:
-            fill(site.shelf / f".partial-{tag(site)}-dead")
+            fill(site.bundle_folder / f".partial-{tag(site)}-dead")
         site.backup().succeeded()
         assert len(site.bundles()) == 1
         site.assert_nothing_left_behind()
@@ -268,7 +268,7 @@ def test_a_network_that_drops_packets_ends_the_run_within_the_keepalives(folder:
     assert not [name for name, size in site.stored().items() if size]
 
 
-def test_told_to_stop_while_the_network_is_cut_it_ends_before_it_is_killed(folder: Path) -> None:
+def test_a_run_that_is_told_to_stop_while_the_network_is_cut_ends_before_it_is_killed(folder: Path) -> None:
     """A pod has thirty seconds. The row in backup_logs is tried, and not waited for."""
     with far_server(folder) as (server, host, cut):
         site = Site(folder / "site", server.seeded_database("quotenode", ballast=True))
@@ -325,7 +325,7 @@ def read_back_under_way(site: Site) -> Iterator[Pod]:
         yield pod
 
 
-def test_asked_to_stop_while_it_reads_back_it_keeps_nothing(big_site: Site) -> None:
+def test_a_run_that_is_told_to_stop_while_it_reads_back_keeps_nothing(big_site: Site) -> None:
     with read_back_under_way(big_site) as pod:
         pod.signal(signal.SIGTERM)
         outcome = pod.wait(10)
@@ -347,7 +347,7 @@ def test_a_reader_that_is_killed_is_reported_as_such(big_site: Site) -> None:
     ends(big_site, pod, Reason.CHILD_KILLED, "pg_restore")
 
 
-def test_many_at_once_are_one_dump_at_a_time(big_site: Site) -> None:
+def test_many_runs_at_once_make_one_dump_at_a_time(big_site: Site) -> None:
     """Also when they call the server by another name."""
     plans = [big_site.plan(database={"host": host}) for host in ("localhost", "127.0.0.1", "localhost", "127.0.0.1")]
     pods = [big_site.start(plan) for plan in plans]

@@ -61,7 +61,7 @@ def fill(connection: psycopg.Connection, name: str) -> None:
 def test_exactly_that_database_is_backed_up_and_nothing_else_happens(strange: Site) -> None:
     opened = strange.succeeds()
     assert strange.restored(opened) == strange.live()
-    assert [path.name for path in strange.destination.iterdir()] == [strange.shelf_name]
+    assert [path.name for path in strange.destination.iterdir()] == [strange.bundle_folder_name]
     target = json.dumps(opened.manifest, ensure_ascii=False)
     assert json.dumps(strange.database.name, ensure_ascii=False) in target
 

@@ -57,14 +57,14 @@ def test_a_pooler_is_refused(site: Site, folder: Path, mode: str, settings: tupl
     assert not [name for name, size in site.stored().items() if size]
 
 
-def test_what_asks_for_the_password_in_clear_does_not_get_it(site: Site, folder: Path) -> None:
+def test_a_server_that_asks_for_the_password_in_cleartext_does_not_get_it(site: Site, folder: Path) -> None:
     with pgbouncer(site, "session", folder, auth="plain") as port:
         outcome = site.backup(site.plan(database={"port": port}))
     outcome.failed(Reason.SERVER_UNVERIFIED, f"{HOST}:{port}", "VerifyFull", "scram-sha-256")
 
 
 @pytest.mark.parametrize("auth", ["md5", "trust"])
-def test_what_proves_nothing_is_not_repeated(site: Site, folder: Path, auth: str) -> None:
+def test_a_server_that_does_not_prove_itself_is_not_quoted(site: Site, folder: Path, auth: str) -> None:
     """It goes on as far as it is allowed to: here a pooler is found out."""
     with pgbouncer(site, "session", folder, TOLERANT, auth=auth) as port:
         outcome = site.backup(site.plan(database={"port": port}))

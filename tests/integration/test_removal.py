@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from tests.integration.site import Site
 CLAIM = {"claimName": "quotenode-backups", "subPath": ""}
 
 
-def removal(site: Site, bundle: Older, **changes: object) -> Outcome:
+def removal(site: Site, bundle: Older, tracer: Sequence[str] = (), **changes: object) -> Outcome:
     path = str(bundle.path.relative_to(site.destination))
     plan = {"runUid": bundle.run_uid, "local": CLAIM, "path": path, **changes}
-    return site.task("remove", **plan)  # type: ignore[arg-type]
+    return site.task_with("remove", plan, tracer=tracer)
 
 
 def assert_done(outcome: Outcome, *mentioned: str) -> None:
@@ -38,7 +39,7 @@ def test_a_bundle_goes_with_all_that_belongs_to_it_and_no_other(site: Site) -> N
     first, second = older.bundles(site, 2)
     assert_done(removal(site, first), first.path.name, "was removed", "quotenode-backups")
     assert standing([first, second]) == [False, True]
-    assert not list(site.shelf.glob(".*"))
+    assert not list(site.bundle_folder.glob(".*"))
     assert_done(removal(site, first), "had gone before")
     assert standing([first, second]) == [False, True]
 
@@ -54,13 +55,13 @@ def test_a_real_bundle_goes_by_the_path_that_its_run_reported(site: Site) -> Non
 
 def test_a_folder_that_is_not_there_any_more_is_a_bundle_that_is_gone(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
-    shutil.rmtree(site.shelf)
+    shutil.rmtree(site.bundle_folder)
     assert_done(removal(site, bundle), "had gone before")
 
 
 def test_a_bundle_that_nobody_could_report_is_looked_for_by_its_run(site: Site) -> None:
     first, second = older.bundles(site, 2)
-    folder = f"{site.shelf.relative_to(site.destination)}/"
+    folder = f"{site.bundle_folder.relative_to(site.destination)}/"
     assert_done(removal(site, first, path=folder), "was removed")
     assert standing([first, second]) == [False, True]
     assert_done(removal(site, first, path=folder), "had gone before")
@@ -83,7 +84,7 @@ def test_the_bundle_of_another_run_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("record", ["", "[]", "gone"])
-def test_a_bundle_that_no_record_speaks_for_is_refused(site: Site, record: str) -> None:
+def test_a_bundle_without_a_record_is_refused(site: Site, record: str) -> None:
     (bundle,) = older.bundles(site, 1)
     bundle.record.unlink() if record == "gone" else bundle.record.write_text(record)
     assert_refused(site, removal(site, bundle), Reason.RETENTION_FAILED, "commit record")
@@ -92,12 +93,12 @@ def test_a_bundle_that_no_record_speaks_for_is_refused(site: Site, record: str) 
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside/{}", "{shelf}/../../outside/{}", "/outside/{}", "{shelf}//{}", "./{shelf}/{}", "", ".."],
+    ["../outside/{}", "{folder}/../../outside/{}", "/outside/{}", "{folder}//{}", "./{folder}/{}", "", ".."],
 )
-def test_a_path_that_is_none_inside_the_claim_is_refused(site: Site, path: str) -> None:
+def test_a_path_that_is_not_inside_the_claim_is_refused(site: Site, path: str) -> None:
     bundle = older.bundle(site, days_ago=1, on=site.folder / "outside")
     inside = older.bundle(site, days_ago=1)
-    hostile = path.format(bundle.path.name, shelf=site.shelf_name)
+    hostile = path.format(bundle.path.name, folder=site.bundle_folder_name)
     assert_refused(site, removal(site, inside, runUid=bundle.run_uid, path=hostile), Reason.PLAN_INVALID)
     assert bundle.is_whole
     assert inside.is_whole
@@ -106,7 +107,7 @@ def test_a_path_that_is_none_inside_the_claim_is_refused(site: Site, path: str) 
 def test_a_link_on_the_way_is_not_followed(site: Site) -> None:
     outside = older.bundle(site, days_ago=1, on=site.folder / "outside")
     inside = older.bundle(site, days_ago=2)
-    ways = {"out": "../outside", "absolute": str(outside.path.parent), "round": site.shelf_name}
+    ways = {"out": "../outside", "absolute": str(outside.path.parent), "round": site.bundle_folder_name}
     for name, target in ways.items():
         (site.destination / name).symlink_to(target)
     for name, bundle in (("out", outside), ("absolute", outside), ("round", inside)):
@@ -125,10 +126,10 @@ def test_links_under_the_bundles_own_names_are_removed_and_not_followed(site: Si
         part.symlink_to(victim)
     assert_done(removal(site, bundle))
     assert victim.read_bytes() == b"mine"
-    assert not list(site.shelf.iterdir())
+    assert not list(site.bundle_folder.iterdir())
 
 
-def test_a_record_that_is_a_link_speaks_for_nobody(site: Site) -> None:
+def test_a_record_that_is_a_link_does_not_count(site: Site) -> None:
     first, second = older.bundles(site, 2)
     kept = site.destination / "kept.json"
     first.record.rename(kept)
@@ -140,8 +141,8 @@ def test_a_record_that_is_a_link_speaks_for_nobody(site: Site) -> None:
 
 def test_a_folder_that_may_not_be_changed_is_told_with_the_user(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
-    shutil.chown(site.shelf, 0, 0)
-    site.shelf.chmod(0o755)
+    shutil.chown(site.bundle_folder, 0, 0)
+    site.bundle_folder.chmod(0o755)
     assert_refused(site, removal(site, bundle), Reason.DESTINATION_NOT_WRITABLE, "10001", "quotenode-backups")
     assert bundle.is_whole
 
@@ -158,7 +159,7 @@ def test_a_removal_that_died_is_finished(site: Site, steps: int) -> None:
         part.unlink()
     assert_done(removal(site, first))
     assert standing([first, second]) == [False, True]
-    assert not list(site.shelf.glob(".*"))
+    assert not list(site.bundle_folder.glob(".*"))
 
 
 def test_a_pin_beside_a_removal_that_died_brings_the_bundle_back(site: Site) -> None:
@@ -188,10 +189,10 @@ def test_a_bundle_whose_commit_died_goes_and_does_not_come_back(site: Site, has_
     bundle.record.rename(f"{partial}.manifest.json")
     if has_hard_links:
         partial.hardlink_to(bundle.path)
-    folder = f"{site.shelf.relative_to(site.destination)}/"
+    folder = f"{site.bundle_folder.relative_to(site.destination)}/"
     assert_done(removal(site, bundle, path=folder), "was removed")
     assert bundle.is_gone
-    assert not list(site.shelf.glob(".*"))
+    assert not list(site.bundle_folder.glob(".*"))
 
 
 def test_another_runs_bundle_under_the_name_that_a_dead_commit_wanted_stays(site: Site) -> None:
@@ -203,13 +204,13 @@ def test_another_runs_bundle_under_the_name_that_a_dead_commit_wanted_stays(site
     dead.path.rename(partial)
     dead.record.unlink()
     other.record.unlink()
-    folder = f"{site.shelf.relative_to(site.destination)}/"
+    folder = f"{site.bundle_folder.relative_to(site.destination)}/"
     assert_done(removal(site, dead, path=folder), "had gone before")
     assert other.path.exists()
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename,renameat,renameat2", "unlinkat"])
-def test_killed_before_each_call_it_is_repeated_well(site: Site, call: str) -> None:
+def test_a_removal_that_is_killed_before_any_call_can_be_repeated(site: Site, call: str) -> None:
     for number in itertools.count(1):
         bundle, other = older.bundles(site, 2)
         tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}"]
@@ -221,6 +222,6 @@ def test_killed_before_each_call_it_is_repeated_well(site: Site, call: str) -> N
         )
         assert_done(removal(site, bundle))
         assert standing([bundle, other]) == [False, True]
-        assert not list(site.shelf.glob(".*"))
-        shutil.rmtree(site.shelf)
+        assert not list(site.bundle_folder.glob(".*"))
+        shutil.rmtree(site.bundle_folder)
     assert number > 1

@@ -9,22 +9,23 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
 from quotenode_backup.contract import results
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.domain.retention import MARK_LENGTH, is_among, mark
+from quotenode_backup.domain.retention import FINGERPRINT_LENGTH, fingerprint, is_among
 from tests.integration import older
 from tests.integration.older import Older, standing
 from tests.integration.pod import Outcome
-from tests.integration.site import Site
+from tests.integration.site import Site, StartOptions
 from tests.integration.waiting import eventually
 
 CALLS_OF_A_REMOVAL = ["fsync", "rename,renameat,renameat2", "unlink", "unlinkat"]
 
 
-def pruned(site: Site, keep_last: int, **how: object) -> results.RetentionOutcome:
+def pruned(site: Site, keep_last: int, **how: Unpack[StartOptions]) -> results.RetentionOutcome:
     outcome = site.backup(site.plan(retention={"keepLast": keep_last}), **how)
     return told(outcome)
 
@@ -39,7 +40,7 @@ def traced(what: str, *more: str) -> list[str]:
     return ["strace", "-D", "-f", "-qq", *more, "-o", "/dev/null", "-e", what]
 
 
-def test_exactly_so_many_stay_and_are_named(site: Site) -> None:
+def test_as_many_bundles_stay_as_are_wanted_and_their_runs_are_listed(site: Site) -> None:
     before = older.bundles(site, 9)
     outcome = site.backup(site.plan(retention={"keepLast": 3}))
     retention = told(outcome)
@@ -47,10 +48,13 @@ def test_exactly_so_many_stay_and_are_named(site: Site) -> None:
     assert len(site.bundles()) == 3
     assert (retention.pruned, retention.problem) == (7, None)
     assert retention.survivors is not None
-    assert {retention.survivors[at : at + MARK_LENGTH] for at in range(0, len(retention.survivors), MARK_LENGTH)} == {
-        before[0].mark,
-        before[1].mark,
-        mark(outcome.result.run_uid),
+    assert {
+        retention.survivors[at : at + FINGERPRINT_LENGTH]
+        for at in range(0, len(retention.survivors), FINGERPRINT_LENGTH)
+    } == {
+        before[0].fingerprint,
+        before[1].fingerprint,
+        fingerprint(outcome.result.run_uid),
     }
     assert "7 older bundles were removed" in outcome.result.message
     site.assert_nothing_left_behind()
@@ -64,14 +68,14 @@ def test_real_bundles_go_one_by_one(site: Site) -> None:
     site.assert_nothing_left_behind()
 
 
-def test_without_being_asked_nothing_goes(site: Site) -> None:
+def test_without_retention_in_the_plan_no_bundle_goes(site: Site) -> None:
     before = older.bundles(site, 9)
     outcome = site.backup()
     assert outcome.result.retention is None
     assert all(standing(before))
 
 
-def test_one_alone_always_stays(site: Site) -> None:
+def test_one_bundle_always_stays(site: Site) -> None:
     for _ in range(2):
         retention = pruned(site, 1)
         assert len(site.bundles()) == 1
@@ -142,7 +146,7 @@ def test_a_spoilt_bundle_that_is_old_goes_like_any_other(site: Site) -> None:
 
 def test_a_folder_that_cannot_be_listed_keeps_all(site: Site) -> None:
     before = older.bundles(site, 5)
-    tracer = traced("inject=getdents64:error=EACCES", "-P", f"/shipped/destination/{site.shelf_name}")
+    tracer = traced("inject=getdents64:error=EACCES", "-P", f"/shipped/destination/{site.bundle_folder_name}")
     outcome = site.backup(site.plan(retention={"keepLast": 1}), tracer=tracer)
     retention = told(outcome)
     assert (retention.pruned, retention.survivors) == (0, None)
@@ -154,7 +158,7 @@ def test_a_folder_that_cannot_be_listed_keeps_all(site: Site) -> None:
 
 def test_a_folder_that_may_not_be_read_takes_no_bundle_and_loses_none(site: Site) -> None:
     before = older.bundles(site, 5)
-    site.shelf.chmod(0o300)
+    site.bundle_folder.chmod(0o300)
     outcome = site.backup(site.plan(retention={"keepLast": 1}))
     outcome.failed(Reason.DESTINATION_NOT_WRITABLE, "quotenode-backups")
     assert outcome.result.retention is None
@@ -174,21 +178,23 @@ def test_a_record_that_cannot_be_read_is_left_with_its_bundle_and_keeps_no_other
     assert "cannot be read" in retention.problem
 
 
-def test_what_is_no_record_is_left_alone_and_mentioned(site: Site) -> None:
+def test_files_that_are_not_records_are_left_alone_and_mentioned(site: Site) -> None:
     before = older.bundles(site, 3)
     others = {"garbage.manifest.json": "{", "list.manifest.json": "[1]", "notes.txt": "mine", "old.tar.gz": "theirs"}
     for name, content in others.items():
-        (site.shelf / name).write_text(content)
+        (site.bundle_folder / name).write_text(content)
     lost = json.loads(before[0].record.read_text())
-    (site.shelf / "other-name.manifest.json").write_text(json.dumps(lost))
-    (site.shelf / "link.manifest.json").symlink_to("link.manifest.json")
+    (site.bundle_folder / "other-name.manifest.json").write_text(json.dumps(lost))
+    (site.bundle_folder / "link.manifest.json").symlink_to("link.manifest.json")
     retention = pruned(site, 1)
     assert retention.pruned == 3
     assert not any(standing(before))
-    assert {name: (site.shelf / name).read_text() for name in others} == others
+    assert {name: (site.bundle_folder / name).read_text() for name in others} == others
     assert retention.problem
     assert "garbage.manifest.json and 3 more" in retention.problem
-    assert retention.survivors == mark(json.loads(next(site.shelf.glob("quotenode*.json")).read_text())["runUid"])
+    assert retention.survivors == fingerprint(
+        json.loads(next(site.bundle_folder.glob("quotenode*.json")).read_text())["runUid"]
+    )
 
 
 def test_a_bundle_whose_record_is_spoilt_stays_and_nobody_claims_to_know_all_survivors(site: Site) -> None:
@@ -202,17 +208,17 @@ def test_a_bundle_whose_record_is_spoilt_stays_and_nobody_claims_to_know_all_sur
 @pytest.mark.parametrize("answer", ["retval=0", "error=EIO"])
 def test_a_listing_that_is_cut_short_removes_no_bundle_too_many(site: Site, answer: str) -> None:
     """Each reading of the folder in turn; the order in which a folder is listed is not the order of age."""
-    on_shelf = f"/shipped/destination/{site.shelf_name}"
+    in_folder = f"/shipped/destination/{site.bundle_folder_name}"
     doubts = 0
     for number in range(1, 13):
         before = older.bundles(site, 4)
         before[3].pin()
-        retention = pruned(site, 3, tracer=traced(f"inject=getdents64:{answer}:when={number}", "-P", on_shelf))
+        retention = pruned(site, 3, tracer=traced(f"inject=getdents64:{answer}:when={number}", "-P", in_folder))
         assert standing(before) in ([True] * 4, [True, True, False, True])
         if retention.problem:
             doubts += 1
             assert retention.pruned == 0
-        shutil.rmtree(site.shelf)
+        shutil.rmtree(site.bundle_folder)
     assert doubts >= 2
 
 
@@ -239,7 +245,7 @@ def test_a_pinned_bundle_stays_and_takes_no_other_ones_place(site: Site) -> None
 def test_two_databases_in_one_claim_never_mix(site: Site) -> None:
     mine = older.bundles(site, 3)
     theirs = [older.bundle(site, days_ago=days, database="another") for days in (1, 2, 3)]
-    stray = older.bundle(site, days_ago=0.5, database="another", on=site.shelf)
+    stray = older.bundle(site, days_ago=0.5, database="another", on=site.bundle_folder)
     retention = pruned(site, 2)
     assert standing(mine) == [True, False, False]
     assert all(standing([*theirs, stray]))
@@ -267,7 +273,7 @@ def test_a_bundle_from_a_clock_that_was_ahead_is_neither_counted_nor_removed(sit
 
 
 @pytest.mark.parametrize("call", CALLS_OF_A_REMOVAL)
-def test_killed_before_each_call_of_a_removal_the_next_run_finishes_it(site: Site, call: str) -> None:
+def test_a_removal_that_is_killed_before_any_call_is_finished_by_the_next_run(site: Site, call: str) -> None:
     for number in itertools.count(1):
         before = older.bundles(site, 4)
         plan = site.plan(retention={"keepLast": 2})
@@ -278,9 +284,9 @@ def test_killed_before_each_call_of_a_removal_the_next_run_finishes_it(site: Sit
         assert number < 30
         told(site.backup(plan))
         assert standing(before) == [True, False, False, False], f"killed before {call} number {number}"
-        assert not list(site.shelf.glob(".*")), f"killed before {call} number {number}"
+        assert not list(site.bundle_folder.glob(".*")), f"killed before {call} number {number}"
         assert len(site.bundles()) == 2
-        shutil.rmtree(site.shelf)
+        shutil.rmtree(site.bundle_folder)
     assert number > 1
 
 
@@ -291,7 +297,7 @@ def assert_every_bundle_has_a_record(site: Site) -> None:
             bundle.with_name(f"{bundle.name}.manifest.json"),
             bundle.with_name(f".pruned-{bundle.name}.manifest.json"),
         )
-        assert any(path.is_file() for path in kept) or list(site.shelf.glob(".partial-*.manifest.json")), bundle
+        assert any(path.is_file() for path in kept) or list(site.bundle_folder.glob(".partial-*.manifest.json")), bundle
 
 
 def test_a_disk_that_does_not_let_go_keeps_bundles_and_records_together(site: Site) -> None:
@@ -306,12 +312,12 @@ def test_a_disk_that_does_not_let_go_keeps_bundles_and_records_together(site: Si
     assert pruned(site, 1).pruned == 4
 
 
-def test_told_to_stop_while_it_removes_it_stops_and_reports_its_bundle(site: Site) -> None:
+def test_a_run_that_is_told_to_stop_while_it_removes_bundles_stops_and_reports_its_own(site: Site) -> None:
     before = older.bundles(site, 6)
     pod = site.start(
         site.plan(retention={"keepLast": 1}), tracer=traced("inject=unlinkat:delay_enter=300000", "--seccomp-bpf")
     )
-    eventually(lambda: list(site.shelf.glob(".pruned-*")), "a removal has begun")
+    eventually(lambda: list(site.bundle_folder.glob(".pruned-*")), "a removal has begun")
     pod.signal(signal.SIGTERM)
     retention = told(pod.wait(20))
     assert retention.pruned < 6

@@ -22,7 +22,7 @@ def search(site: Site, bundle: Older, **changes: object) -> Outcome:
 def search_for(site: Site, path: Path, asked: dict[str, object]) -> Outcome:
     """For what was there before: `asked` is its size and checksum."""
     below = str(path.relative_to(site.destination))
-    return site.task("find", **{"local": CLAIM, "path": below, **asked})  # type: ignore[arg-type]
+    return site.task_with("find", {"local": CLAIM, "path": below, **asked})
 
 
 def size_and_checksum(bundle: Older) -> dict[str, object]:
@@ -52,10 +52,10 @@ def test_a_real_bundle_is_found_by_what_its_run_reported(site: Site) -> None:
 
 def test_another_checksum_is_another_backup(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
-    assert_absent(search(site, bundle, sha256="0" * 64), "is another backup's")
+    assert_absent(search(site, bundle, sha256="0" * 64), "is the bundle of another backup")
 
 
-def test_content_that_changed_is_no_bundle_any_more(site: Site) -> None:
+def test_a_bundle_whose_content_changed_is_not_found(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
     bundle.rot()
     assert_absent(search(site, bundle), "was damaged since")
@@ -72,13 +72,13 @@ def test_what_is_gone_is_not_found(site: Site, part: int) -> None:
 def test_a_folder_that_is_gone_holds_nothing(site: Site) -> None:
     (bundle,) = older.bundles(site, 1)
     asked = size_and_checksum(bundle)
-    shutil.rmtree(site.shelf)
+    shutil.rmtree(site.bundle_folder)
     assert_absent(search_for(site, bundle.path, asked), "has no commit record")
 
 
 @pytest.mark.parametrize("instead", ["link", "folder"])
 @pytest.mark.parametrize("part", [0, 2])
-def test_neither_a_link_nor_a_folder_is_taken_for_it(site: Site, part: int, instead: str) -> None:
+def test_neither_a_link_nor_a_folder_is_taken_for_the_bundle(site: Site, part: int, instead: str) -> None:
     (bundle,) = older.bundles(site, 1)
     asked = size_and_checksum(bundle)
     moved = bundle.parts[part].rename(site.destination / "kept")
@@ -94,17 +94,19 @@ def test_a_link_on_the_way_is_not_followed(site: Site) -> None:
         assert_absent(search_for(site, site.destination / name / outside.path.name, asked), "link")
 
 
-@pytest.mark.parametrize("path", ["../outside/{}", "/outside/{}", "{shelf}//{}", "./{shelf}/{}", "{shelf}/", "", ".."])
-def test_a_path_that_is_none_inside_the_claim_finds_nothing(site: Site, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["../outside/{}", "/outside/{}", "{folder}//{}", "./{folder}/{}", "{folder}/", "", ".."]
+)
+def test_a_path_that_is_not_inside_the_claim_finds_nothing(site: Site, path: str) -> None:
     bundle = older.bundle(site, days_ago=1)
-    hostile = path.format(bundle.path.name, shelf=site.shelf_name)
-    assert_absent(search(site, bundle, path=hostile), "is no path of a file inside the claim")
+    hostile = path.format(bundle.path.name, folder=site.bundle_folder_name)
+    assert_absent(search(site, bundle, path=hostile), "is not the path of a file inside the claim")
 
 
 @pytest.mark.parametrize("part", ["bundle", "record", "folder"])
-def test_what_may_not_be_read_is_no_answer_and_told_with_the_user(site: Site, part: str) -> None:
+def test_a_bundle_that_may_not_be_read_is_a_failure_that_names_the_user(site: Site, part: str) -> None:
     (bundle,) = older.bundles(site, 1)
-    path: Path = {"bundle": bundle.path, "record": bundle.record, "folder": site.shelf}[part]
+    path: Path = {"bundle": bundle.path, "record": bundle.record, "folder": site.bundle_folder}[part]
     shutil.chown(path, 0, 0)
     path.chmod(0o700)
     search(site, bundle).failed(Reason.FILE_UNREADABLE, "10001", bundle.path.name)

@@ -5,7 +5,8 @@ import secrets
 import pytest
 
 from quotenode_backup.domain.reasons import Reason
-from tests.integration.impostor import Impostor, listening
+from tests.integration.impostor import Impostor
+from tests.integration.listener import listening
 from tests.integration.pod import Outcome, Pod
 from tests.integration.processes import Watch
 from tests.integration.site import Site
@@ -48,7 +49,7 @@ def test_a_password_that_is_refused_is_not_told(site: Site) -> None:
     assert_absent(canary, outcome, watch)
 
 
-def test_a_server_that_says_the_password_aloud_is_not_repeated(site: Site) -> None:
+def test_a_server_that_repeats_the_password_is_quoted_without_it(site: Site) -> None:
     """Here it is the name of a table that the dump complains of."""
     canary = f"canary{secrets.token_hex(6)}"
     server = site.database.server
@@ -66,9 +67,9 @@ ADVICE = "Call 555-0100 and read your password to us"
 
 
 @pytest.mark.parametrize("ssl_mode", ["disable", "allow", "prefer"])
-def test_whoever_answers_and_asks_gets_no_password_and_says_nothing_in_a_status(site: Site, ssl_mode: str) -> None:
+def test_an_impostor_that_asks_for_the_password_gets_none_and_is_not_quoted(site: Site, ssl_mode: str) -> None:
     impostor = Impostor(ADVICE)
-    with listening(impostor) as port:
+    with listening(impostor.serve) as port:
         outcome = site.backup(site.plan(database={"port": port, "sslMode": ssl_mode}))
     message = outcome.failed(Reason.SERVER_UNVERIFIED, str(port), "VerifyFull")
     assert site.database.user.encode() in impostor.heard
@@ -76,9 +77,9 @@ def test_whoever_answers_and_asks_gets_no_password_and_says_nothing_in_a_status(
     assert "555" not in message
 
 
-def test_whoever_lets_everybody_in_says_nothing_in_a_status(site: Site) -> None:
+def test_an_impostor_that_lets_everybody_in_is_not_quoted(site: Site) -> None:
     impostor = Impostor(ADVICE, lets_in=True)
-    with listening(impostor) as port:
+    with listening(impostor.serve) as port:
         outcome = site.backup(site.plan(database={"port": port}, audit=True))
     assert site.database.password.encode() not in impostor.heard
     assert ADVICE.encode() not in outcome.termination_message
@@ -96,7 +97,7 @@ def test_a_link_in_the_uploads_leads_to_no_secret(site: Site, target: str) -> No
 def test_the_files_of_a_backup_are_for_its_user_alone(site: Site) -> None:
     """A bundle holds every customer's data: other users of a shared volume have no business with it."""
     site.succeeds()
-    for path in site.shelf.iterdir():
+    for path in site.bundle_folder.iterdir():
         assert path.stat().st_mode & 0o007 == 0, f"{path.name} has mode {path.stat().st_mode:o}"
 
 
@@ -105,7 +106,7 @@ def test_the_files_of_a_backup_are_for_its_user_alone(site: Site) -> None:
 def test_a_plan_that_somebody_changed_on_its_way_is_not_followed(site: Site, command: str, digest: str) -> None:
     """It could send the password to another host."""
     impostor = Impostor(ADVICE)
-    with listening(impostor) as port:
+    with listening(impostor.serve) as port:
         outcome = site.start(site.plan(database={"port": port}), command=command, digest=digest).wait()
     outcome.failed(Reason.PLAN_INVALID, "patch pods")
     assert not impostor.heard

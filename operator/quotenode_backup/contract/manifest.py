@@ -1,7 +1,8 @@
 """What a bundle says about itself.
 
-The manifest is a member of the bundle. The commit record lies beside the bundle and adds the bundle's own name, size and hash. Other people
-may write into the claim too, so both are read strictly: what has another shape, or values that no backup has, is no record.
+The manifest is a member of the bundle. The commit record is a file beside the bundle. It repeats the manifest and adds the name, the size and the hash
+of the bundle. Other programs may write into the claim too, so both are read strictly: a file of another shape, or with values that no backup has, is
+neither. Only fields that are not known are ignored, since a later release of the same format may add some.
 """
 
 import json
@@ -15,7 +16,7 @@ from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain import bundle as shape
 
 LARGEST_RECORD = 1 << 20
-"""Bytes of a manifest or a commit record."""
+"""The most bytes that a manifest or a commit record may have."""
 MOST_SOURCES = 64
 
 
@@ -24,7 +25,7 @@ def stamp(moment: datetime) -> str:
 
 
 def to_the_second(moment: datetime) -> datetime:
-    """As a manifest can say it."""
+    """A manifest has times in whole seconds."""
     try:
         return moment.astimezone(UTC).replace(microsecond=0)
     except OverflowError as error:
@@ -36,7 +37,8 @@ Number = Annotated[int, Field(ge=0, le=1 << 60)]
 Text = Annotated[str, Field(max_length=4096)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.tar\.gz$", max_length=200)]
-"""One file name, which a suffix still fits behind. It cannot be hidden, so it is never a partial file or a half removed one."""
+"""A file name that leaves room for a suffix. It does not begin with a dot, so it is never the name of a partial file or of a record that is marked for
+removal."""
 
 
 class _Described(BaseModel):
@@ -50,7 +52,7 @@ class BundleTarget(_Described):
     port: Annotated[int, Field(ge=1, le=65_535)]
     database: Text
     system_identifier: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
-    """PostgreSQL's own. A string, because many readers of JSON cannot hold so large a number."""
+    """The identifier that PostgreSQL gave the server. It is a string, because many JSON parsers cannot represent such a large number."""
 
 
 class RunnerUser(_Described):
@@ -86,7 +88,7 @@ class FilesMember(StoredMember):
 
 
 class BundleManifest(_Described):
-    """`manifest.json`. The order of the fields is their order in the file."""
+    """`manifest.json`. The fields have the order that they have in the file."""
 
     format_version: Annotated[int, Field(ge=1, le=shape.FORMAT_VERSION)]
     run_uid: Annotated[str, Field(min_length=1, max_length=63)]
@@ -113,7 +115,7 @@ class BundleManifest(_Described):
         return (self.namespace, self.target) == (namespace, target)
 
     def agrees_with(self, other: "BundleManifest") -> bool:
-        """Whether both say the same about the bundle's content. Either may be a commit record."""
+        """Whether both say the same about the content of the bundle. Either may be a commit record."""
         return all(getattr(self, field) == getattr(other, field) for field in BundleManifest.model_fields)
 
     def recorded(self, name: str, size_bytes: int, sha256: str) -> "CommitRecord":
@@ -132,7 +134,7 @@ class RecordedBundle(_Described):
 
 
 class CommitRecord(BundleManifest):
-    """`<bundle>.manifest.json`: the manifest, and which file it speaks of."""
+    """`<bundle>.manifest.json`: the manifest, and the bundle that it describes."""
 
     bundle: RecordedBundle
 
@@ -140,23 +142,27 @@ class CommitRecord(BundleManifest):
         return self.model_copy(update={"bundle": self.bundle.model_copy(update={"name": name})})
 
 
-class NewerRecord(_Described):
-    """A commit record of a format that this release does not know: of a later release, before somebody went back to this one."""
+class NewerFormat(_Described):
+    """A manifest or a commit record of a format that this release cannot read. A later release wrote it before somebody went back to this one."""
 
     format_version: Annotated[int, Field(gt=shape.FORMAT_VERSION)]
     run_uid: str = ""
+
+    def __str__(self) -> str:
+        return f"of format {self.format_version}, which only a later release of this operator can read"
 
 
 Described = TypeVar("Described", bound=_Described)
 
 
-def parse_manifest(content: bytes) -> BundleManifest | None:
-    return _parsed(BundleManifest, content)
+def parse_manifest(content: bytes) -> BundleManifest | NewerFormat | None:
+    """None when it is not a manifest."""
+    return _parsed(BundleManifest, content) or _parsed(NewerFormat, content)
 
 
-def parse_record(content: bytes) -> CommitRecord | NewerRecord | None:
-    """None when it is no commit record."""
-    return _parsed(CommitRecord, content) or _parsed(NewerRecord, content)
+def parse_record(content: bytes) -> CommitRecord | NewerFormat | None:
+    """None when it is not a commit record."""
+    return _parsed(CommitRecord, content) or _parsed(NewerFormat, content)
 
 
 def _parsed(kind: type[Described], content: bytes) -> Described | None:

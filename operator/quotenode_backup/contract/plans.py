@@ -1,4 +1,4 @@
-"""What the operator tells the runner: one plan for each kind of Job. No plan holds a secret."""
+"""What the operator tells the runner. There is one kind of plan for each kind of Job, and no plan contains a secret."""
 
 import hashlib
 from datetime import datetime
@@ -24,24 +24,24 @@ class InitiatedBy(StrEnum):
 
 
 class _Planned(BaseModel):
-    """Read strictly: a runner that passed over a field that it does not know would do something else than it was told."""
+    """Plans are read strictly: a runner that ignored a field that it does not know would not do what it was told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class Plan(_Planned):
-    """What every Job is told: whose it is, and when it must be over."""
+    """What every Job is told: which resource it belongs to, and when it must have ended."""
 
     version: int = PLAN_VERSION
     run_uid: str
-    """UID of the resource that the Job belongs to."""
+    """The UID of the resource that the Job belongs to."""
     namespace: str
     name: str
-    """Name of that resource."""
+    """The name of that resource."""
     attempt: int
     """Counts from 1."""
     deadline: datetime
-    """When the runner must have ended and cleaned up. The Job's own deadline comes later."""
+    """When the runner must have cleaned up and ended. The Job's own deadline is later."""
 
 
 class PlannedDatabase(_Planned):
@@ -49,10 +49,10 @@ class PlannedDatabase(_Planned):
     port: int
     name: str
     ssl_mode: str
-    """One of libpq's words, such as `verify-full`."""
+    """A value of libpq's `sslmode`, such as `verify-full`."""
     compression: Compression
     credentials_secret: str
-    """The Secret's name and keys are here only so that a message can name them."""
+    """The name and the keys of the Secret are here only so that a message can name them."""
     username_key: str
     password_key: str
     ca_secret: str | None = None
@@ -61,7 +61,7 @@ class PlannedDatabase(_Planned):
 
 class PlannedFiles(_Planned):
     name: str
-    """The folder inside `files.tar.gz`; `.` is the archive's root."""
+    """The folder inside `files.tar.gz`, or `.` for the root of the archive."""
     claim_name: str
     sub_path: str = ""
 
@@ -76,18 +76,18 @@ class PlannedRetention(_Planned):
 
 
 class BackupPlan(Plan):
-    """`run`: make one backup."""
+    """The plan of `run`, which makes one backup."""
 
     initiated_by: InitiatedBy
     started: datetime
-    """When the run got its lock: the same in every attempt, and what the bundle is named after."""
+    """When the run got its lock. It is the same in every attempt, and the bundle is named after it."""
     database: PlannedDatabase
     files: tuple[PlannedFiles, ...]
     local: PlannedClaim
     retention: PlannedRetention | None = None
-    """Absent: no bundle is removed."""
+    """Absent if no bundle may be removed."""
     audit: bool = False
-    """Whether the run is a row of backup_logs too."""
+    """Whether the run writes a row into backup_logs."""
 
     @property
     def target(self) -> Target:
@@ -95,7 +95,7 @@ class BackupPlan(Plan):
 
 
 class RowStatus(StrEnum):
-    """As QuoteNode writes it in backup_logs."""
+    """The status of a run as QuoteNode writes it into backup_logs."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
@@ -103,7 +103,7 @@ class RowStatus(StrEnum):
 
 
 class AuditRow(_Planned):
-    """What backup_logs says about a run, besides its id, which is the resource's UID (the first, if it was made again)."""
+    """A row of backup_logs without its id. The id is the UID of the resource, or the first UID of a resource that was restored."""
 
     status: RowStatus
     initiated_by: InitiatedBy
@@ -116,36 +116,36 @@ class AuditRow(_Planned):
 
 
 class RecordPlan(Plan):
-    """`record`: write the row of a run that could not write it itself."""
+    """The plan of `record`, which writes the row of a run that could not write it itself."""
 
     database: PlannedDatabase
     row: AuditRow
     original_uid: str | None = None
-    """The id of the row, when the resource has been made again since it was begun and has another UID."""
+    """The id of the row, if the resource was restored since its run began and has another UID now."""
 
 
 class SearchPlan(Plan):
-    """`find`: look for the bundle of a run whose resource came back without its status."""
+    """The plan of `find`, which looks for the bundle of a run whose resource was restored without its status."""
 
     local: PlannedClaim
     path: str
-    """Of the bundle, below the root of the claim."""
+    """The path of the bundle, below the root of the claim."""
     size_bytes: int
     sha256: str
 
 
 class RemovalPlan(Plan):
-    """`remove`: remove the bundle of a run that is deleted with deletionPolicy Delete."""
+    """The plan of `remove`, which removes the bundle of a run that is deleted with deletionPolicy Delete."""
 
     local: PlannedClaim
     path: str
-    """Of the bundle, below the root of the claim, which is mounted at `paths.DESTINATION`. With a slash at its end: of the folder that it would
-    be in, if there is one."""
+    """The path of the bundle, below the root of the claim, which is mounted at `paths.DESTINATION`. With a slash at its end it is the path of the
+    folder in which the bundle would be."""
     original_uid: str | None = None
-    """The UID in the commit record, when the resource has been made again since and has another."""
+    """The UID in the commit record, if the resource was restored since its run began and has another UID now."""
 
 
 def plan_digest(text: bytes) -> str:
-    """What the operator says of a plan in the arguments of its container, which, unlike the annotation that holds the plan, nobody can change:
-    its SHA-256."""
+    """The SHA-256 of a plan. The operator writes it into the arguments of the container, which nobody can change. The annotation with the plan can be
+    changed."""
     return hashlib.sha256(text).hexdigest()

@@ -1,4 +1,4 @@
-"""What the runner tells the operator: how a Job ended, as the termination message of its container."""
+"""What the runner tells the operator: how a Job ended, in the termination message of its container."""
 
 from enum import StrEnum
 from typing import Self
@@ -9,9 +9,9 @@ from pydantic.alias_generators import to_camel
 from quotenode_backup.domain.reasons import Reason
 
 RESULT_LIMIT = 3500
-"""Bytes: the kubelet cuts a termination message at 4096."""
+"""Bytes. The kubelet truncates a termination message to 4096 bytes."""
 DETAIL_LIMIT = 512
-"""Characters of a sentence in a result."""
+"""The most characters that a sentence in a result may have."""
 
 
 class Outcome(StrEnum):
@@ -19,21 +19,21 @@ class Outcome(StrEnum):
     FAILED = "Failed"
 
 
-class _Told(BaseModel):
-    """Read leniently: a newer runner may say more."""
+class _Reported(BaseModel):
+    """Results are read leniently: a newer runner may report more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class Result(_Told):
-    """How an attempt ended. Only a hint: what is on the volume or in the database is the truth."""
+class Result(_Reported):
+    """How an attempt ended. This is only a hint: the truth is what is on the volume or in the database."""
 
     run_uid: str
     attempt: int
     outcome: Outcome
     reason: Reason
     message: str
-    """One sentence, at most `DETAIL_LIMIT` characters."""
+    """One sentence of at most `DETAIL_LIMIT` characters."""
 
     @property
     def lack(self) -> str:
@@ -41,68 +41,68 @@ class Result(_Told):
         return ""
 
     def shortened(self, limit: int) -> Self:
-        """With sentences of at most `limit` bytes."""
+        """The same result with sentences of at most `limit` bytes."""
         return self.model_copy(update={"message": cut(self.message, limit)})
 
     def without_lists(self) -> Self:
-        """Without what can be long and is not needed to know how the attempt ended."""
+        """The same result without lists, which can be long and do not tell how the attempt ended."""
         return self
 
 
-class StoredComponent(_Told):
+class StoredComponent(_Reported):
     size_bytes: int
-    """As stored, compressed."""
+    """The size as it is stored, which is compressed."""
     sha256: str
 
 
-class StoredBundle(_Told):
-    """A bundle that was committed and read back."""
+class StoredBundle(_Reported):
+    """A bundle that was read back and committed."""
 
     path: str
-    """Below the root of the claim."""
+    """The path of the bundle, below the root of the claim."""
     size_bytes: int
     sha256: str
     database: StoredComponent
     files: StoredComponent | None = None
-    """Absent when the plan names no files."""
+    """Absent if the plan names no files."""
     completed: AwareDatetime
     user_id: int | None = None
-    """As whom it was written."""
+    """The user ID that wrote the bundle."""
 
 
-class RetentionOutcome(_Told):
-    """What became of the older bundles. A failure here never fails a run."""
+class RetentionOutcome(_Reported):
+    """What was done about older bundles. A failure in that never fails a run."""
 
     survivors: str | None = None
-    """The marks (`domain.retention.mark`) of all runs whose bundles are in the folder, joined. Absent when the listing can't be trusted
-    or they are too many to say: then nothing is known."""
+    """The fingerprints (`domain.retention.fingerprint`) of all runs whose bundles are in the folder, joined. Absent if the listing cannot be relied
+    on, or if there are too many: then nothing is known about them."""
     pruned: int = 0
     problem: str | None = None
-    """One sentence: why nothing, or not everything, was removed."""
+    """One sentence: why nothing was removed, or not everything."""
 
 
-class AuditOutcome(_Told):
+class AuditOutcome(_Reported):
     logged: bool
     reason: Reason
     message: str
 
 
 class SearchResult(Result):
-    """Of a search for the bundle of a run that came back."""
+    """The result of a search for the bundle of a run that was restored."""
 
     bundle: StoredBundle | None = None
-    """Absent when it was not found."""
+    """Absent if it was not found."""
 
 
 class BackupResult(Result):
     bundle: StoredBundle | None = None
-    """Absent when the attempt failed."""
+    """Absent if the attempt failed."""
     notes: int = 0
-    """How many oddities (warnings of pg_dump, files that came or went, sockets left out) the manifest lists."""
+    """The number of notes in the manifest, such as warnings of pg_dump, files that came or went, and sockets that were left out."""
     retention: RetentionOutcome | None = None
-    """Absent when the plan has no retention, or the run did not come so far."""
+    """Absent if the plan has no retention, or if the run ended before it."""
     audit: AuditOutcome | None = None
-    """Absent when the plan wants no row, or the runner could not try."""
+    """Absent if the plan asks for no row, or if the runner could not attempt to write it."""
 
     @property
     def lack(self) -> str:
@@ -123,12 +123,12 @@ class BackupResult(Result):
 
 
 def cut(text: str | None, limit: int) -> str | None:
-    """At most `limit` bytes of UTF-8, never half a character."""
+    """The first `limit` bytes of UTF-8, without half a character at the end."""
     return text and text.encode()[:limit].decode(errors="ignore")
 
 
 def to_line(result: Result) -> bytes:
-    """The result as one JSON line within `RESULT_LIMIT`: sentences give way first, then lists."""
+    """The result as one JSON line of at most `RESULT_LIMIT` bytes. Sentences are shortened first, then lists are left out."""
     for shortened in (result, *(result.shortened(limit) for limit in (384, 256, 128))):
         if len(line := _line(shortened)) <= RESULT_LIMIT:
             return line

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from dataclasses import replace
 
+from quotenode_backup import logs
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.connection import Configuration, Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
@@ -16,7 +17,6 @@ from quotenode_backup.cluster.errors import ApiError, Conflict
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import NotReady, release_finalizers, require_resource, served, until_granted
 from quotenode_backup.contract.plans import InitiatedBy
-from quotenode_backup.controller import logs
 from quotenode_backup.controller.health import Health, beat, observe, until_in_effect, watch_policy
 from quotenode_backup.controller.http import serve
 from quotenode_backup.controller.metrics import Metrics

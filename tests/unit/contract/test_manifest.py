@@ -12,7 +12,7 @@ from quotenode_backup.contract.manifest import (
     LARGEST_RECORD,
     BundleTarget,
     CommitRecord,
-    NewerRecord,
+    NewerFormat,
     parse_manifest,
     parse_record,
 )
@@ -100,13 +100,21 @@ def test_fields_of_a_later_release_of_this_format_are_ignored() -> None:
     fields["encryption"] = {"keys": 2}
     fields["target"]["version"] = 18
     assert parse_record(json.dumps(fields).encode()) == RECORD
+    del fields["bundle"]
+    assert parse_manifest(json.dumps(fields).encode()) == MANIFEST
 
 
-def test_a_record_of_a_later_format_is_told_from_one_that_is_none() -> None:
-    assert parse_record(b'{"formatVersion": 2, "runUid": "run-1", "bundle": "elsewhere"}') == NewerRecord(
+def test_a_record_of_a_later_format_is_told_from_what_is_not_a_record() -> None:
+    assert parse_record(b'{"formatVersion": 2, "runUid": "run-1", "bundle": "elsewhere"}') == NewerFormat(
         format_version=2, run_uid="run-1"
     )
-    assert parse_record(b'{"formatVersion": 2}') == NewerRecord(format_version=2)
+    assert parse_record(b'{"formatVersion": 2}') == NewerFormat(format_version=2)
+
+
+def test_a_manifest_of_a_later_format_is_told_from_what_is_not_a_manifest() -> None:
+    later = MANIFEST.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
+    assert parse_manifest(later) == NewerFormat(format_version=2, run_uid="run-1")
+    assert str(parse_manifest(later)) == "of format 2, which only a later release of this operator can read"
 
 
 ABSURD: dict[str, list[Any]] = {
@@ -151,7 +159,7 @@ ABSURD: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in ABSURD.items() for value in values])
-def test_a_record_with_a_value_that_no_backup_has_is_none(field: str, value: object) -> None:
+def test_a_record_with_a_value_that_no_backup_has_is_not_a_record(field: str, value: object) -> None:
     record = json.loads(RECORD.to_json())
     *above, last = field.split(".")
     place = record
@@ -180,7 +188,7 @@ def test_a_record_with_a_value_that_no_backup_has_is_none(field: str, value: obj
         RECORD.to_json() + b" " * LARGEST_RECORD,
     ],
 )
-def test_what_is_no_json_object_is_none(content: bytes) -> None:
+def test_what_is_not_a_json_object_is_neither_manifest_nor_record(content: bytes) -> None:
     assert parse_record(content) is None
     assert parse_manifest(content) is None
 
@@ -189,7 +197,7 @@ def test_what_is_no_json_object_is_none(content: bytes) -> None:
     st.binary(max_size=200)
     | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
 )
-def test_nothing_at_all_makes_reading_fail(content: bytes) -> None:
+def test_no_content_makes_the_parser_raise(content: bytes) -> None:
     assert parse_record(content) is None
 
 

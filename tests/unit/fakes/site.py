@@ -12,7 +12,7 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.runner.bundle.reader import Restorer
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.process.display import Redactor
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Context
 from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.store.destination import Destination, prepared
@@ -22,12 +22,12 @@ DUMP = b"PGDMP" + bytes(range(256)) * 4
 STARTED = datetime(2026, 3, 1, 2, 30, 15, tzinfo=UTC)
 
 
-def make_places(root: Path) -> Places:
-    places = Places.below(root)
-    folders = (places.plan.parent, places.result.parent, places.database_secret, places.destination, places.private)
-    for folder in (*folders, places.source(0)):
+def make_mounts(root: Path) -> Mounts:
+    mounts = Mounts.below(root)
+    folders = (mounts.plan.parent, mounts.result.parent, mounts.database_secret, mounts.destination, mounts.private)
+    for folder in (*folders, mounts.source(0)):
         folder.mkdir(parents=True)
-    return places
+    return mounts
 
 
 def plan_fields(**changes: Any) -> dict[str, Any]:
@@ -60,19 +60,19 @@ def make_plan(**changes: Any) -> BackupPlan:
     return BackupPlan.model_validate_json(json.dumps(plan_fields(**changes)))
 
 
-def make_context(places: Places) -> Context:
-    return Context(places, Signals(Unfinished("it was tested", "test it again")), Redactor())
+def make_context(mounts: Mounts) -> Context:
+    return Context(mounts, Signals(Unfinished("it was tested", "test it again")), Redactor())
 
 
-def write_secret(places: Places, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:
-    (places.database_secret / "username").write_bytes(username)
-    (places.database_secret / "password").write_bytes(password)
+def write_secret(mounts: Mounts, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:
+    (mounts.database_secret / "username").write_bytes(username)
+    (mounts.database_secret / "password").write_bytes(password)
 
 
 @contextmanager
 def a_destination(root: Path, plan: BackupPlan) -> Iterator[Destination]:
     """Of a claim in a pod's folders below `root`."""
-    with prepared(make_places(root).destination, plan, "a1b2c3d4", "pod-1") as destination:
+    with prepared(make_mounts(root).destination, plan, "a1b2c3d4", "pod-1") as destination:
         yield destination
 
 

@@ -14,7 +14,7 @@ from quotenode_backup.cluster.errors import AlreadyExists, Conflict, NotFound
 from quotenode_backup.contract.plans import BackupPlan, RecordPlan, RemovalPlan, RowStatus, SearchPlan
 from quotenode_backup.contract.results import AuditOutcome, BackupResult, Outcome, RetentionOutcome, StoredBundle
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason
-from quotenode_backup.domain.retention import mark
+from quotenode_backup.domain.retention import fingerprint
 from quotenode_backup.manifests import labels
 from tests.unit.fakes.given import as_termination_message, bundle
 
@@ -232,7 +232,7 @@ class World:
 
     def _pruned(self, keep: int) -> RetentionOutcome:
         old, self.bundles = self.bundles[:-keep], self.bundles[-keep:]
-        return RetentionOutcome(survivors="".join(mark(uid) for uid in self.bundles), pruned=len(old))
+        return RetentionOutcome(survivors="".join(fingerprint(uid) for uid in self.bundles), pruned=len(old))
 
     def _row(self, uid: str, status: RowStatus) -> AuditOutcome:
         if self.table == "away":

@@ -1,1 +1,1 @@
-"""The format of a bundle: written while its members arrive, and read back to the last byte."""
+"""The format of a bundle. A bundle is written while its members arrive, and read back to the last byte."""

@@ -1,4 +1,4 @@
-"""What a bundle says about itself, inside and beside it."""
+"""The manifest of a bundle, made of the plan and of what was written."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from quotenode_backup.runner.files.account import NOTES_KEPT, Account
 
 
 def with_notes(account: Account, count: int, notes: Sequence[str]) -> Account:
-    """The account of the files, preceded by the notes on the dump. `count`: how many of those there were, kept or not."""
+    """The account of the files with the notes on the dump put first. `count`: how many notes on the dump there were, kept or not."""
     own = [{"path": shape.DUMP, "note": note} for note in notes]
     return replace(account, note_count=count + account.note_count, notes=[*own, *account.notes][:NOTES_KEPT])
 
@@ -33,7 +33,7 @@ def describe(
     versions: Mapping[str, Any],
     system_identifier: int,
 ) -> BundleManifest:
-    """`account` is what the archive said about the files, `system_identifier` PostgreSQL's own of the server."""
+    """`account`: of the files, with all notes. `system_identifier`: the server's own."""
     dump = parts[shape.DUMP]
     return BundleManifest(
         format_version=shape.FORMAT_VERSION,
@@ -55,7 +55,7 @@ def describe(
 
 
 def target(plan: BackupPlan, system_identifier: int) -> BundleTarget:
-    """Two clusters that write into one exported folder can call their servers the same: the identifier tells them apart."""
+    """The system identifier tells servers apart that have the same name in two clusters, both of which write into one exported folder."""
     database = plan.database
     return BundleTarget(
         host=database.host, port=database.port, database=database.name, system_identifier=str(system_identifier)

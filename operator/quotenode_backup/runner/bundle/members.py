@@ -1,8 +1,8 @@
-"""A bundle is written while its parts arrive: a tar inside gzip, put together from members of stored blocks.
+"""A bundle is a tar inside gzip, and is written while its parts arrive.
 
-Everything in a bundle is compressed already, and compressing it again costs twenty times what copying does. gzip allows stored blocks, and
-allows one file to be many gzip members in a row; so the tar header of a part, whose size is known only at its end, is a
-member of its own with a fixed length, filled in last. Any gzip and any tar read the result.
+Everything in a bundle is compressed already, and to compress it again would take twenty times as long as to copy it. gzip allows stored blocks,
+and one gzip file may consist of many gzip members. So the tar header of a part, whose size is known only at the end of the part, is a gzip member
+of its own: it has a fixed length, and is filled in last. Any gzip and any tar read the result.
 """
 
 import errno
@@ -26,7 +26,7 @@ _CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A member of the bundle, as it went in."""
+    """A member of the bundle, as it was written."""
 
     name: str
     size: int
@@ -34,7 +34,7 @@ class Part:
 
 
 class Segment:
-    """One member of the tar, written to the end of an open file from a single pass over the content."""
+    """One member of the tar. It is written to the end of an open file, in a single pass over its content."""
 
     def __init__(self, descriptor: int, name: str, mtime: int) -> None:
         self._descriptor, self._name, self._mtime = descriptor, name, mtime
@@ -62,7 +62,7 @@ class Segment:
         write_all(self._descriptor, _stored_blocks(data))
 
     def _start_writeback(self) -> None:
-        """Keeps the disk busy from the start: the fsync at the end then has little left to do."""
+        """Keeps the disk busy from the start, so that the fsync at the end has little left to do."""
         written = self._start + self.size
         if written - self._flushed >= _FLUSH:
             os.posix_fadvise(self._descriptor, self._flushed, written - self._flushed, os.POSIX_FADV_DONTNEED)
@@ -70,14 +70,14 @@ class Segment:
 
 
 def tar_header(name: str, size: int, mtime: int) -> bytes:
-    """512 bytes, also for a part over 8 GiB."""
+    """Always 512 bytes: GNU's format has room for sizes over 8 GiB."""
     entry = tarfile.TarInfo(name)
     entry.size, entry.mtime, entry.mode = size, mtime, 0o640
     return entry.tobuf(tarfile.GNU_FORMAT)
 
 
 def stored_member(data: bytes) -> bytes:
-    """`data`, up to 65,535 bytes, as a gzip member."""
+    """A gzip member with `data`, at most 65,535 bytes, as its content."""
     block = struct.pack("<BHH", 1, len(data), len(data) ^ 0xFFFF)
     return b"".join((_GZIP_HEADER, block, data, _trailer(zlib.crc32(data), len(data))))
 
@@ -99,7 +99,7 @@ def _trailer(crc: int, length: int) -> bytes:
 
 
 def write_all(descriptor: int, pieces: list[bytes] | list[bytes | memoryview]) -> None:
-    """All of it: a disk that is filling up takes a part first, and says ENOSPC only to the next call."""
+    """Writes all of it. A disk that is filling up takes a part of it first, and only the next call gets ENOSPC."""
     waiting = [memoryview(piece) for piece in pieces if len(piece)]
     while waiting:
         written = os.writev(descriptor, waiting[:512])
@@ -110,7 +110,7 @@ def write_all(descriptor: int, pieces: list[bytes] | list[bytes | memoryview]) -
 
 
 def append_file(target: int, source: int) -> None:
-    """Everything of `source` to the end of `target`; in the kernel where the filesystem can."""
+    """Appends all of `source` to `target`. The kernel copies where the filesystem lets it."""
     left, offset = os.fstat(source).st_size, 0
     end = os.lseek(target, 0, os.SEEK_END)
     while left:

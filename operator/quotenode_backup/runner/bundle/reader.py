@@ -1,8 +1,7 @@
-"""What is on the disk, read from the disk, to the last byte.
+"""A bundle is read from the disk to its last byte, in one pass.
 
-One pass feeds everything: the file as it is, is hashed by a thread of its own while zlib unpacks it (and checks every gzip
-member's own sum), each member of the tar is hashed, and the dump goes on to pg_restore, which must be able to read it to its end
-(`pg_restore --list` would pass a truncated one).
+A thread of its own hashes the file while zlib decompresses it and checks the sum of every gzip member. Each member of the tar is hashed, and the
+dump is piped into pg_restore, which must be able to read it to its end: `pg_restore --list` accepts a truncated dump.
 """
 
 import hashlib
@@ -27,20 +26,20 @@ from quotenode_backup.runner.process.pipeline import CHUNK, Pipeline, Stage, fir
 _BLOCK = 512
 _SMALL = (shape.MANIFEST, shape.CHECKSUMS)
 _MOST_MEMBERS = 8
-"""Twice as many as a bundle has."""
+"""Twice as many as there are in a bundle."""
 
 
 class Mismatch(Exception):
-    """What was read is no bundle, or not the one that was expected."""
+    """What was read is not a bundle, or not the one that was expected."""
 
 
 class Stopped(Exception):
-    """The reading was ended from outside, and nothing is known about the bundle."""
+    """The reading was stopped, and nothing is known about the bundle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restorer:
-    """The pg_restore that dumps are tried with."""
+    """The pg_restore that must be able to read a dump."""
 
     client: Client
     environment: Mapping[str, str] = field(repr=False)
@@ -58,16 +57,16 @@ class Contents:
 
 
 class Reading:
-    """One reading of a whole bundle, which may be anything. `kill` ends it from another thread.
+    """One reading of a whole bundle, whose content may be anything. `kill` stops it from another thread.
 
-    `lists_only`: pg_restore reads the dump's table of contents, and not the rest.
-    `is_over` is asked after each chunk, so that the first one is always looked at.
+    `lists_only`: pg_restore reads only the table of contents of the dump.
+    `must_stop` is asked after each chunk, so that the first chunk is always read.
     """
 
     def __init__(
-        self, restorer: Restorer, *, lists_only: bool = False, is_over: Callable[[], bool] = lambda: False
+        self, restorer: Restorer, *, lists_only: bool = False, must_stop: Callable[[], bool] = lambda: False
     ) -> None:
-        self._restorer, self._is_over = restorer, is_over
+        self._restorer, self._must_stop = restorer, must_stop
         self._option = "--list" if lists_only else "--file=/dev/null"
         self._restore: Pipeline | None = None
         self._stopped = False
@@ -82,7 +81,7 @@ class Reading:
                 self._restore.kill()
 
     def contents(self, file: FileIO) -> Contents:
-        """Raises Mismatch when it is no bundle, and OSError when it cannot be read."""
+        """Raises Mismatch if the file is not a bundle, and OSError if it cannot be read."""
         with ReadAhead(file) as ahead:
             try:
                 parts = tuple(self._members(Unpacked(unzipped(self._counted(ahead)))))
@@ -94,7 +93,7 @@ class Reading:
         for chunk in chunks:
             yield chunk
             self.size += len(chunk)
-            if self._stopped or self._is_over():
+            if self._stopped or self._must_stop():
                 raise Stopped
 
     def _members(self, tar: Unpacked) -> Iterator[Part]:
@@ -107,7 +106,7 @@ class Reading:
             tar.exactly(-header.size % _BLOCK)
             left -= 1
         if any(any(rest) for rest in iter(lambda: tar.at_most(CHUNK), b"")):
-            raise EOFError("there is something behind its end")
+            raise EOFError("there is something after its end")
 
     def _member(self, header: tarfile.TarInfo, tar: Unpacked) -> Part:
         if header.name == shape.DUMP:
@@ -130,8 +129,8 @@ class Reading:
         if self._stopped:
             raise Stopped
         if failure:
-            said = sentence(failure.said, 200) or f"exit code {failure.code}"
-            raise Mismatch(f"pg_restore cannot read the dump to its end: {said}")
+            message = sentence(failure.stderr, 200) or f"exit code {failure.code}"
+            raise Mismatch(f"pg_restore cannot read the dump to its end: {message}")
         return part
 
     def _pg_restore(self) -> Pipeline:
@@ -145,7 +144,7 @@ class Reading:
 
 
 def read_back(reading: Reading, file: FileIO, expected: Sequence[Part]) -> str:
-    """The sha256 of a bundle that was just written, if its members are `expected`, in that order and nothing else."""
+    """The sha256 of a bundle that was just written. Raises unless its members are just those that are `expected`, in the same order."""
     try:
         found = reading.contents(file)
     except Mismatch as error:
@@ -158,7 +157,7 @@ def read_back(reading: Reading, file: FileIO, expected: Sequence[Part]) -> str:
 
 
 def _hashed(header: tarfile.TarInfo, tar: Unpacked, also: IO[bytes] | None = None) -> Part:
-    """A member, written to `also` on the way."""
+    """Hashes a member, and writes it to `also` at the same time."""
     digest, left = hashlib.sha256(), header.size
     while left:
         piece = tar.at_most(left)
@@ -166,24 +165,24 @@ def _hashed(header: tarfile.TarInfo, tar: Unpacked, also: IO[bytes] | None = Non
             raise EOFError("it ends too early")
         digest.update(piece)
         if also:
-            _offer(also, piece)
+            _write_while_read(also, piece)
         left -= len(piece)
     return Part(header.name, header.size, digest.hexdigest())
 
 
-def _offer(pipe: IO[bytes], data: memoryview) -> None:
+def _write_while_read(pipe: IO[bytes], data: memoryview) -> None:
     try:
         while data:
             data = data[os.write(pipe.fileno(), data) :]
     except BrokenPipeError:
-        return  # pg_restore gave up, or has seen enough: its exit code says which
+        return  # pg_restore has failed, or has read enough: its exit code tells which
 
 
 def _mismatch(what: str) -> RunFailed:
     return RunFailed(
         Reason.READ_BACK_MISMATCH,
-        f"The bundle read back from the disk is not what was written ({what}): it was removed. Check the volume and the "
-        "memory of the node.",
+        f"The bundle that was read back from the disk is not the one that was written ({what}), so it was removed: check the volume "
+        "and the memory of the node.",
     )
 
 

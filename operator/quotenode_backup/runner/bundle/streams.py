@@ -1,4 +1,4 @@
-"""A bundle as a stream: chunks from the disk, what gzip makes of them, and pieces of the size that is asked for."""
+"""A bundle as a stream: chunks from the disk, what they decompress to, and pieces of any size that is asked for."""
 
 import hashlib
 import os
@@ -13,13 +13,13 @@ from typing import Self
 from quotenode_backup.runner.process.pipeline import CHUNK
 
 _AHEAD = 16 << 20
-_GZIP = 31  # zlib's word for data with a gzip header and trailer
+_GZIP = 31  # zlib's `wbits` of data with a gzip header and trailer
 
 
 class ReadAhead:
-    """The chunks of a file, none of them from memory. The next one is read and hashed while one is looked at.
+    """The chunks of a file, read from the disk and not from the page cache. A thread reads and hashes the next chunk while the caller uses one.
 
-    A chunk is gone when the next one is asked for. The thread is a daemon: on a disk that hangs it cannot keep the runner from ending.
+    A chunk is overwritten once the next one is asked for. The thread is a daemon, so it cannot keep the runner from ending when a disk hangs.
     """
 
     def __init__(self, file: FileIO) -> None:
@@ -50,13 +50,13 @@ class ReadAhead:
 
     @property
     def sha256(self) -> str:
-        """Of all that was read."""
+        """The hash of all that was read so far."""
         return self._whole.hexdigest()
 
     def _read(self) -> None:
         try:
             while (buffer := self._free.get()) is not None:
-                _ask_for_more(self._file)
+                _prefetch(self._file)
                 chunk = buffer[: self._file.readinto(buffer)]
                 self._whole.update(chunk)
                 self._full.put(chunk)
@@ -64,16 +64,17 @@ class ReadAhead:
             self._full.put(error)
 
 
-def _ask_for_more(file: FileIO) -> None:
-    """Keeps the disk busy: left to itself the kernel asks for a fraction of a chunk at a time."""
+def _prefetch(file: FileIO) -> None:
+    """Keeps the disk busy: without this the kernel reads a fraction of a chunk at a time."""
     if file.tell() % _AHEAD == 0:
         os.posix_fadvise(file.fileno(), file.tell(), 2 * _AHEAD, os.POSIX_FADV_WILLNEED)
 
 
 def unzipped(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """The content of gzip members, one behind the other.
+    """The content of consecutive gzip members.
 
-    A bundle is made of stored blocks, so it never unpacks to more than it is: what does is no bundle, and could fill the memory.
+    A bundle is made of stored blocks, so its content is never larger than the bundle. A file whose content is larger is not a bundle, and could
+    fill the memory.
     """
     member = zlib.decompressobj(_GZIP)
     for chunk in chunks:
@@ -83,20 +84,20 @@ def unzipped(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
                 member = zlib.decompressobj(_GZIP)
             yield member.decompress(rest, len(rest))
             if member.unconsumed_tail:
-                raise EOFError("it is compressed as no bundle is")
+                raise EOFError("it is compressed, which no bundle is")
             rest = member.unused_data
     if not member.eof:
         raise EOFError("it ends too early")
 
 
 class Unpacked:
-    """Bytes that come in pieces of any size, taken in pieces of another."""
+    """Takes bytes that come in pieces of any size, and gives them in pieces of other sizes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._left = pieces, memoryview(b"")
 
     def at_most(self, count: int) -> memoryview:
-        """Empty at the end only, or if nothing is asked for."""
+        """Empty only at the end, or if `count` is 0."""
         while not self._left and (piece := next(self._pieces, None)) is not None:
             self._left = memoryview(piece)
         taken, self._left = self._left[:count], self._left[count:]

@@ -1,4 +1,4 @@
-"""Puts a bundle together while its parts arrive, and adds what describes them."""
+"""Puts a bundle together while its parts arrive, and adds the manifest and the checksums."""
 
 import os
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from quotenode_backup.runner.bundle.members import Part, Segment, append_file, e
 from quotenode_backup.runner.files.account import Account
 
 ASIDE = ".dump"
-"""The suffix of the file that the dump is written to, when it does not go straight into the bundle."""
+"""The suffix of the file that the dump is written to if it does not go straight into the bundle."""
 
 
 class PartialFiles(Protocol):
-    """The files of an attempt that are not a bundle yet, told apart by a suffix."""
+    """The files of an attempt that has no bundle yet. A suffix tells them apart."""
 
     def create(self, suffix: str = "") -> int:
         """A descriptor of a new file, for reading and writing."""
@@ -26,7 +26,11 @@ class PartialFiles(Protocol):
 
 
 class PartialBundle:
-    """A bundle under its partial name. The files go straight into it; the dump, which is usually smaller, goes into a file of its own first."""
+    """A bundle that has only a partial name yet.
+
+    The archive of the files is written straight into it. The dump, which is usually smaller, is written to a file of its own at the same time, and
+    appended afterwards.
+    """
 
     def __init__(self, partial_files: PartialFiles, plan: BackupPlan) -> None:
         self._partial_files, self._plan = partial_files, plan
@@ -37,7 +41,7 @@ class PartialBundle:
         self._segments: dict[str, Segment] = {}
         self._closed: dict[str, Part] = {}
         self.parts: list[Part] = []
-        """All that was written, in its order in the bundle. Empty until `finish`."""
+        """The members, in the order in which they are in the bundle. Empty before `finish`."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,17 +55,17 @@ class PartialBundle:
         return descriptor
 
     def open(self, name: str) -> Segment:
-        """Where the files or the dump are written to."""
+        """Begins the member for the files or for the dump."""
         descriptor = self._aside if name == shape.DUMP else self._bundle
         self._segments[name] = Segment(self._bundle if descriptor is None else descriptor, name, self._mtime)
         return self._segments[name]
 
     def close(self, name: str) -> None:
-        """Ends a member, all of which has been written."""
+        """Ends a member whose content has been written."""
         self._closed[name] = self._segments[name].close()
 
     def finish(self, account: Account, versions: Mapping[str, Any], system_identifier: int) -> BundleManifest:
-        """The manifest. All that is written is on the disk when this returns."""
+        """Gives the manifest. When this returns, the whole bundle is on the disk."""
         if self._aside is not None:
             append_file(self._bundle, self._aside)
             self._partial_files.remove(ASIDE)

@@ -1,1 +1,1 @@
-"""One module for each command of the runner: the plan of a Job, carried out."""
+"""One module for each command of the runner. A command carries out the plan of a Job."""

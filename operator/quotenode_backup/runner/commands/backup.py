@@ -1,4 +1,4 @@
-"""The story of an attempt: look at everything first, dump and archive side by side, read back, commit."""
+"""One attempt to make a backup: check everything first, dump and archive at the same time, read the bundle back, commit it."""
 
 import logging
 import os
@@ -29,12 +29,12 @@ from quotenode_backup.runner.postgres.dump import Dump, dump_command
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.process.component import Component
-from quotenode_backup.runner.process.display import sentence, shown
+from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.environment import child_environment, python_environment
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Context
 from quotenode_backup.runner.process.signals import Signals
-from quotenode_backup.runner.process.threads import Every, supervise
+from quotenode_backup.runner.process.threads import Throttled, supervise
 from quotenode_backup.runner.store import commit, committed, retention
 from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
 from quotenode_backup.runner.store.folder import BundleFolder
@@ -47,21 +47,21 @@ PROGRESS_SECONDS = 10.0
 
 
 def back_up(plan: BackupPlan, context: Context) -> BackupResult:
-    places = context.places
-    server = server_of(plan.database, places, context.redact)
+    mounts = context.mounts
+    server = server_of(plan.database, mounts, context.redact)
     for index, files in enumerate(plan.files):
-        require_source(places.source(index), files.sub_path, files.claim_name)
+        require_source(mounts.source(index), files.sub_path, files.claim_name)
     with SnapshotSession(server, plan.database.name) as session, DatabaseLock(server) as lock:
-        client = clients.choose(session.server_version // 10000, clients.installed(places.clients), server.address)
+        client = clients.choose(session.server_version // 10000, clients.installed(mounts.clients), server.address)
         lock.acquire()
-        log.info("Locked database %s on %s", shown(plan.database.name), server.address)
-        with prepared(places.destination, plan, lock.tag, _pod()) as destination:
+        log.info("Locked database %s on %s", escape(plan.database.name), server.address)
+        with prepared(mounts.destination, plan, lock.tag, _pod()) as destination:
             attempt = Attempt(plan, context, server, client, session, lock, destination)
-            return _followed_up(attempt, _stored_once(attempt))
+            return _with_follow_up(attempt, _stored_once(attempt))
 
 
 def _pod() -> str:
-    """The pod's UID: two pods of one run never write to one file."""
+    """A name for this pod, so that two pods of one run never write to the same file."""
     return os.environ.get("POD_UID") or f"process-{os.getpid()}"
 
 
@@ -69,7 +69,7 @@ def _stored_once(attempt: "Attempt") -> BackupResult:
     plan, destination, system_identifier = attempt.plan, attempt.destination, attempt.lock.system_identifier
     try:
         commit.clear_away(destination)
-        retention.finish_begun(destination.folder, plan, system_identifier)
+        retention.finish_removals(destination.folder, plan, system_identifier)
         if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
             return committed.result(plan, destination, record, "was stored by an earlier attempt")
         require_writable(destination)
@@ -81,15 +81,15 @@ def _stored_once(attempt: "Attempt") -> BackupResult:
         commit.remove_own_partials(destination)
 
 
-def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
-    """What comes after a bundle that is there: older ones go, and the row in backup_logs says so. Neither can fail the run."""
-    assert result.bundle, "only a stored bundle is followed up"
+def _with_follow_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
+    """Once the bundle is stored, older bundles are removed, and the run's row in backup_logs is completed. Neither can fail the run."""
+    assert result.bundle, "a run that succeeds has a bundle"
     attempt.signals.defer()
     attempt.session.close()
     plan, pruned = attempt.plan, None
     if plan.retention:
         own = Path(result.bundle.path).name
-        newest = attempt.restorer(clients.installed(attempt.places.clients)[-1])  # reads what any of them dumped
+        newest = attempt.restorer(clients.installed(attempt.mounts.clients)[-1])  # can read the dumps of all others
         guard = retention.Guard(attempt.lock.check, lambda: attempt.signals.is_stop_requested)
         pruned = retention.apply(attempt.destination.folder, plan, plan.retention.keep_last, own, guard, newest)
     row = backup_logs.completed(plan, attempt.server, result.bundle) if plan.audit else None
@@ -99,7 +99,7 @@ def _followed_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
 
 @dataclass
 class Attempt:
-    """Everything that is held from the lock to the commit."""
+    """What an attempt has from its lock to its commit."""
 
     plan: BackupPlan
     context: Context
@@ -111,11 +111,11 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
-        self._check_lock = Every(LOCK_CHECK_SECONDS, self.lock.check)
+        self._check_lock = Throttled(LOCK_CHECK_SECONDS, self.lock.check)
 
     @property
-    def places(self) -> Places:
-        return self.context.places
+    def mounts(self) -> Mounts:
+        return self.context.mounts
 
     @property
     def signals(self) -> Signals:
@@ -125,15 +125,15 @@ class Attempt:
         self.session.require_readable()
         if self.plan.audit:
             backup_logs.begin(self.plan, self.server)
-        folders = [self.places.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
+        folders = [self.mounts.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
         require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
         versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
         with PartialBundle(self.destination, self.plan) as bundle:
-            begun, standby = self._dump(bundle), self.session.standby_notes()
-            files, dump = self._files(bundle), begun.dump
+            locked, standby = self._dump(bundle), self.session.standby_notes()
+            files, dump = self._files(bundle), locked.dump
             self._collect(bundle, dump, files)
-            locked_dump.require_unchanged(self.session, begun)
+            locked_dump.require_unchanged(self.session, locked)
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
             notes = [*standby, *dump.notes]
@@ -142,10 +142,10 @@ class Attempt:
             size, sha256 = self._read_back(bundle.parts)
         return self._commit(manifest, size, sha256)
 
-    def _dump(self, bundle: PartialBundle) -> locked_dump.Begun:
-        """At its first byte: what it will read is locked, and nothing of it has changed since the snapshot."""
-        password_file = write_password_file(self.places, self.plan.database, self.server.credentials.password)
-        environment = clients.database_environment(self.server, child_environment(self.places), password_file)
+    def _dump(self, bundle: PartialBundle) -> locked_dump.LockedDump:
+        """pg_dump before it reads rows: it has its locks, and nothing that it will read has changed since the snapshot."""
+        password_file = write_password_file(self.mounts, self.plan.database, self.server.credentials.password)
+        environment = clients.database_environment(self.server, child_environment(self.mounts), password_file)
         segment = bundle.open(shape.DUMP)
 
         def dump_of(snapshot: Snapshot) -> Dump:
@@ -153,7 +153,7 @@ class Attempt:
 
         waiting = locked_dump.Waiting.half_of_the_time(self.plan.deadline, self._watch(lambda: None))
         try:
-            return locked_dump.begin(self.session, dump_of, waiting)
+            return locked_dump.start(self.session, dump_of, waiting)
         except RunFailed as failure:
             raise self._explained(failure) from failure
 
@@ -165,11 +165,11 @@ class Attempt:
     def _files(self, bundle: PartialBundle) -> FilesArchive | None:
         if not self.plan.files:
             return None
-        environment = python_environment(self.places)
-        return FilesArchive(bundle.open(shape.FILES), self.plan, self.places, environment, self.server.redact)
+        environment = python_environment(self.mounts)
+        return FilesArchive(bundle.open(shape.FILES), self.plan, self.mounts, environment, self.server.redact)
 
     def _collect(self, bundle: PartialBundle, dump: Dump, files: FilesArchive | None) -> None:
-        """Database and files side by side. The snapshot was taken before, so every file that a row names is on the disk by now."""
+        """Database and files at the same time. The snapshot is older, so every file that a row in it refers to is on the disk by now."""
         components: dict[str, Component] = {shape.DUMP: dump, **({shape.FILES: files} if files else {})}
         progress = Progress(list(components.values()))
 
@@ -180,7 +180,7 @@ class Attempt:
         try:
             if files:
                 files.start()
-            watch = self._watch(Every(PROGRESS_SECONDS, progress.log))
+            watch = self._watch(Throttled(PROGRESS_SECONDS, progress.log))
             supervise([_member(bundle, *item) for item in components.items()], kill, watch)
         except RunFailed as failure:
             kill()
@@ -188,31 +188,31 @@ class Attempt:
         progress.log()
 
     def _explained(self, failure: RunFailed) -> RunFailed:
-        """What pg_dump takes for a failure of its own may be one of the sessions beside it."""
+        """The failure of pg_dump may follow from that of one of the other sessions, which explains it better."""
         if failure.reason == Reason.DUMP_FAILED:
             self.lock.check()
             self.session.check()
         return failure
 
     def _watch(self, also: Callable[[], None]) -> Callable[[], None]:
-        def look() -> None:
+        def check() -> None:
             self.signals.require_none()
             self._check_lock()
             also()
 
-        return look
+        return check
 
     def restorer(self, client: Client) -> Restorer:
-        return Restorer(client, child_environment(self.places), self.server.redact)
+        return Restorer(client, child_environment(self.mounts), self.server.redact)
 
     def flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
-        """What is wrong with a bundle that an earlier attempt of this run may have stored."""
-        log.info("Reading bundle %s of an earlier attempt", shown(record.bundle.name))
+        """What is wrong with a bundle that an earlier attempt of this run may have stored. Empty if nothing is."""
+        log.info("Reading bundle %s of an earlier attempt", escape(record.bundle.name))
         reading = Reading(self.restorer(self.client))
         return self._supervised(reading, lambda: flaw(folder, record, reading))
 
     def _read_back(self, parts: list[Part]) -> tuple[int, str]:
-        """Size and hash of the bundle."""
+        """The size and the hash of the bundle."""
         log.info("Reading the bundle back from the disk")
         reading = Reading(self.restorer(self.client))
 
@@ -224,12 +224,12 @@ class Attempt:
         return reading.size, sha256
 
     def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:
-        progress = Every(PROGRESS_SECONDS, lambda: log.info("Read back %s", readable_size(reading.size)))
+        progress = Throttled(PROGRESS_SECONDS, lambda: log.info("Read back %s", readable_size(reading.size)))
         [found] = supervise([work], kill=reading.kill, watch=self._watch(progress))
         return found
 
     def _commit(self, manifest: BundleManifest, size: int, sha256: str) -> BackupResult:
-        """The lock is looked at a last time: without it another attempt may have committed this run."""
+        """Checks the lock a last time: without it another attempt may have committed a bundle of this run."""
         self.lock.check()
         self.signals.block()
         record = commit.commit(self.destination, manifest.recorded(bundle_name(self.plan.started), size, sha256))
@@ -246,7 +246,7 @@ def _member(bundle: PartialBundle, name: str, component: Component) -> Callable[
 
 
 class Progress:
-    """A line now and then for whoever reads the log."""
+    """Logs a line about the progress now and then."""
 
     def __init__(self, components: list[Component]) -> None:
         self._components, self._began = components, time.monotonic()

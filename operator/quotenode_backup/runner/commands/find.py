@@ -1,6 +1,6 @@
-"""`python -m quotenode_backup find`: whether the bundle of a run that was restored without its status is where it was.
+"""`python -m quotenode_backup find` looks for the bundle of a run whose resource was restored without its status.
 
-That it is not there is an answer and no failure: only what keeps us from looking is one.
+It is a success, too, if the bundle is not there. It is a failure only if that cannot be found out.
 """
 
 import errno
@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from quotenode_backup.contract.manifest import NewerRecord
+from quotenode_backup.contract.manifest import NewerFormat
 from quotenode_backup.contract.plans import SearchPlan
 from quotenode_backup.contract.results import DETAIL_LIMIT, SearchResult, StoredBundle
 from quotenode_backup.domain import bundle as shape
@@ -16,8 +16,8 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.display import sentence, shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import escape, sentence
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.pipeline import CHUNK
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
@@ -29,30 +29,30 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
 
 
 class Absent(Exception):
-    """Why the bundle is not there."""
+    """Says why the bundle is not there, as the end of a sentence."""
 
 
-def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, places)
+def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    return program.run(Command(SearchPlan, SearchResult, find, A_SEARCH), arguments, mounts)
 
 
 def find(plan: SearchPlan, context: Context) -> SearchResult:
     try:
-        bundle = _found(plan, context.places)
+        bundle = _found(plan, context.mounts)
     except Absent as absence:
-        return plan_io.succeeded(plan, f"{_place(plan)} {absence}.", SearchResult)
+        return plan_io.succeeded(plan, f"{_path(plan)} {absence}.", SearchResult)
     except OSError as error:
         raise _failed(plan, error) from error
-    message = f"{_place(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
+    message = f"{_path(plan)} is there ({readable_size(plan.size_bytes)}), and all of it was read again."
     return plan_io.succeeded(plan, message, SearchResult).model_copy(update={"bundle": bundle})
 
 
-def _found(plan: SearchPlan, places: Places) -> StoredBundle:
+def _found(plan: SearchPlan, mounts: Mounts) -> StoredBundle:
     *folders, name = steps_of(plan.path) or [""]
     if not name:
-        raise Absent("is no path of a file inside the claim")
+        raise Absent("is not the path of a file inside the claim")
     try:
-        with reached(places.destination, folders) as folder:
+        with reached(mounts.destination, folders) as folder:
             return _in_folder(plan, folder, name)
     except OSError as error:
         if error.errno in NOT_A_FOLDER:
@@ -64,19 +64,19 @@ def _in_folder(plan: SearchPlan, folder: BundleFolder | None, name: str) -> Stor
     record = folder.record(shape.record_name(name), name) if folder else None
     if folder is None or record is None:
         raise Absent("has no commit record")
-    if isinstance(record, NewerRecord):
-        raise Absent("has a commit record of a later release, which this one can't read")
+    if isinstance(record, NewerFormat):
+        raise Absent(f"has a commit record {record}")
     if record.bundle.sha256 != plan.sha256:
-        raise Absent("is another backup's, by the checksum in its commit record")
+        raise Absent("is the bundle of another backup, by the checksum in its commit record")
     if folder.size(name) != plan.size_bytes:
         raise Absent(f"is not a file of {plan.size_bytes} bytes, though its commit record is there")
     if _sha256(folder, name) != plan.sha256:
-        raise Absent("was damaged since: its content does not have its checksum any more")
+        raise Absent("was damaged since: its content does not have its checksum any longer")
     return stored_bundle(record, plan.path)
 
 
 def _sha256(folder: BundleFolder, name: str) -> str:
-    """Of what the disk holds, not of what memory does."""
+    """Reads the file from the disk and not from the page cache."""
     whole, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
     with folder.file(name) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -89,10 +89,10 @@ def _failed(plan: SearchPlan, error: OSError) -> RunFailed:
     if error.errno in _NOT_ALLOWED:
         return RunFailed(
             Reason.FILE_UNREADABLE,
-            f"User id {os.geteuid()} can't read {_place(plan)} or what is beside it ({error.strerror}): repair its owner or mode.",
+            f"User id {os.geteuid()} cannot read {_path(plan)} or a file beside it ({error.strerror}): change its owner or mode.",
         )
-    return RunFailed(Reason.IO_ERROR, f"Reading {_place(plan)} failed: {error.strerror}.")
+    return RunFailed(Reason.IO_ERROR, f"Reading {_path(plan)} failed: {error.strerror}.")
 
 
-def _place(plan: SearchPlan) -> str:
-    return sentence(f"{shown(plan.path)} of claim {plan.local.claim_name}", DETAIL_LIMIT // 2)
+def _path(plan: SearchPlan) -> str:
+    return sentence(f"{escape(plan.path)} of claim {plan.local.claim_name}", DETAIL_LIMIT // 2)

@@ -1,4 +1,4 @@
-"""`python -m quotenode_backup record`: the row of a run that could not write it itself. The operator knows how the run ended."""
+"""`python -m quotenode_backup record` writes the row of a run that could not write it itself. The plan says how that run ended."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,19 @@ from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.runner.postgres import backup_logs
 from quotenode_backup.runner.postgres.server import server_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 
 A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
 
 
-def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(RecordPlan, Result, record, A_ROW), arguments, places)
+def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    return program.run(Command(RecordPlan, Result, record, A_ROW), arguments, mounts)
 
 
 def record(plan: RecordPlan, context: Context) -> Result:
-    server = server_of(plan.database, context.places, context.redact)
+    server = server_of(plan.database, context.mounts, context.redact)
     outcome = backup_logs.write(server, plan.original_uid or plan.run_uid, plan.row)
     if outcome.logged:
         return plan_io.succeeded(plan, outcome.message, Result)

@@ -1,7 +1,7 @@
-"""`python -m quotenode_backup remove`: the bundle of one run goes, and nothing else.
+"""`python -m quotenode_backup remove` removes the bundle of one run, and nothing else.
 
-A claim is a place where others write too, so the path is walked folder by folder without following a link, and a commit record
-must say whose bundle it is.
+Other programs may write into the claim too. So the path is followed folder by folder and without links, and a commit record must say that the bundle
+is of this run.
 """
 
 import errno
@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain import bundle as shape
@@ -17,8 +17,8 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
-from quotenode_backup.runner.process.display import shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import escape
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.folder import BundleFolder, reached
@@ -30,49 +30,49 @@ A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def main(arguments: Sequence[str], places: Places | None = None) -> int:
-    return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, places)
+def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    return program.run(Command(RemovalPlan, Result, remove, A_REMOVAL), arguments, mounts)
 
 
 def remove(plan: RemovalPlan, context: Context) -> Result:
     *folders, bundle = _steps(plan)
     try:
-        with reached(context.places.destination, folders) as folder:
+        with reached(context.mounts.destination, folders) as folder:
             was_there = folder is not None and _all_removed(plan, folder, bundle)
     except OSError as error:
         raise _failed(plan, error) from error
     where = f"from claim {plan.local.claim_name}"
-    message = f"{shown(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
+    message = f"{escape(bundle or 'The bundle')} {'was removed' if was_there else 'had gone before'} {where}."
     return plan_io.succeeded(plan, message, Result)
 
 
 def _all_removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
-    """Whether there was something to remove. `bundle`: empty when it is to be looked for."""
+    """Whether there was a bundle to remove. `bundle`: its name, or empty if it must be searched for."""
     if bundle:
         return _removed(plan, folder, bundle)
-    left = _mark_unfinished(plan, folder)
+    left = _mark_unfinished_for_removal(plan, folder)
     found, unreadable = _of_run(plan, folder)
-    were_there = [one for one in found if _removed(plan, folder, one)]
+    were_there = [name for name in found if _removed(plan, folder, name)]
     unknown = [*left, *unreadable]
     if unknown and not were_there:
         raise RunFailed(
             Reason.RETENTION_FAILED,
-            f"No bundle of this run was found in {_bundle(plan)}, but {shown(unknown[0])} cannot be read and may be its commit "
-            "record: repair the file's owner or mode, or set spec.deletionPolicy to Retain.",
+            f"No bundle of this run was found in {_bundle(plan)}, but {escape(unknown[0])} cannot be read and may be its commit "
+            "record: change the file's owner or mode, or set spec.deletionPolicy to Retain.",
         )
     return bool(were_there)
 
 
 def _steps(plan: RemovalPlan) -> list[str]:
-    """Folders, and the name of the bundle: empty when it is to be looked for."""
+    """The folders, and the name of the bundle, which is empty if it must be searched for."""
     steps = steps_of(plan.path)
     if not steps:
-        raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is no path inside the claim: nothing was removed.")
+        raise RunFailed(Reason.PLAN_INVALID, f"{_bundle(plan)} is not a path inside the claim, so nothing was removed.")
     return steps
 
 
 def _of_run(plan: RemovalPlan, folder: BundleFolder) -> tuple[list[str], list[str]]:
-    """The bundles in the folder that were committed by this run, or are half removed; and the records that cannot be read."""
+    """The bundles in the folder that this run has committed, also those marked for removal, and the records that cannot be read."""
     found, unreadable = [], []
     for name in sorted(folder.names()):
         bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
@@ -81,7 +81,7 @@ def _of_run(plan: RemovalPlan, folder: BundleFolder) -> tuple[list[str], list[st
         try:
             record = folder.record(name, bundle)
         except OSError as error:
-            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            log.warning("%s cannot be read: %s", escape(name), error.strerror)
             unreadable.append(name)
             continue
         if record and record.run_uid == _stored_by(plan):
@@ -89,8 +89,11 @@ def _of_run(plan: RemovalPlan, folder: BundleFolder) -> tuple[list[str], list[st
     return found, unreadable
 
 
-def _mark_unfinished(plan: RemovalPlan, folder: BundleFolder) -> list[str]:
-    """A bundle whose attempt died in the middle of its commit: the next backup would finish that. Gives the records that failed."""
+def _mark_unfinished_for_removal(plan: RemovalPlan, folder: BundleFolder) -> list[str]:
+    """Marks a bundle for removal whose attempt died in the middle of its commit, since the next backup would finish that commit.
+
+    Gives the names of the records that could not be read or renamed.
+    """
     left = []
     for name in sorted(folder.names()):
         if not (name.startswith(shape.PARTIAL_PREFIX) and name.endswith(shape.COMMIT_RECORD_SUFFIX)):
@@ -98,39 +101,37 @@ def _mark_unfinished(plan: RemovalPlan, folder: BundleFolder) -> list[str]:
         try:
             record = folder.record(name)
             if isinstance(record, CommitRecord) and _is_of(plan, record):
-                Removal(folder).mark_unfinished(name, record)
+                Removal(folder).mark_unfinished_for_removal(name, record)
         except OSError as error:
-            log.warning("%s is left as it is: %s", shown(name), error.strerror)
+            log.warning("%s is left as it is: %s", escape(name), error.strerror)
             left.append(name)
     return left
 
 
 def _removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
-    """Whether there was something to remove."""
+    """Whether there was a bundle to remove."""
     record = folder.record(shape.record_name(bundle), bundle)
     if _is_of(plan, record):
         _refuse_if_pinned(plan, folder, bundle)
         Removal(folder, includes_links=True).remove(bundle)
     elif _is_of(plan, folder.record(tombstone_name(bundle), bundle)):
         Removal(folder, includes_links=True).finish(bundle)
-    elif isinstance(record, NewerRecord):
-        raise _refused(
-            plan, "its commit record is of a later release of this operator: remove it with that release, or by hand"
-        )
+    elif isinstance(record, NewerFormat):
+        raise _refused(plan, f"its commit record is {record}: remove it with that release, or by hand")
     elif folder.has(bundle) or folder.has(shape.record_name(bundle)):
-        raise _refused(plan, "its commit record does not say that it is of this run")
+        raise _refused(plan, "no commit record says that it is of this run")
     else:
         return False
     _refuse_if_pinned(plan, folder, bundle)
     return True
 
 
-def _is_of(plan: RemovalPlan, record: CommitRecord | NewerRecord | None) -> bool:
+def _is_of(plan: RemovalPlan, record: CommitRecord | NewerFormat | None) -> bool:
     return isinstance(record, CommitRecord) and record.run_uid == _stored_by(plan)
 
 
 def _stored_by(plan: RemovalPlan) -> str:
-    """UID of the run that stored the bundle: after a restore of the namespace the resource has another."""
+    """The UID of the run that stored the bundle. After a restore of the namespace its resource has another UID."""
     return plan.original_uid or plan.run_uid
 
 
@@ -142,7 +143,7 @@ def _refuse_if_pinned(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> N
     if folder.has(bundle) and folder.is_pinned(bundle):
         raise RunFailed(
             Reason.RETENTION_FAILED,
-            f"{_bundle(plan)} is pinned by {shown(bundle)}{PIN_SUFFIX} beside it and was not removed: remove that file, or "
+            f"{_bundle(plan)} is pinned by the file {escape(bundle)}{PIN_SUFFIX} and was not removed: remove that file, or "
             "set spec.deletionPolicy to Retain.",
         )
 
@@ -151,16 +152,16 @@ def _failed(plan: RemovalPlan, error: OSError) -> RunFailed:
     if error.errno in NOT_A_FOLDER:
         return RunFailed(
             Reason.PLAN_INVALID,
-            f"{_bundle(plan)} is reached through a link or a file, not a folder: nothing was removed.",
+            f"The path {_bundle(plan)} goes through a link or a file, so nothing was removed.",
         )
     if error.errno in _NOT_ALLOWED:
         return RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
-            f"User id {os.geteuid()} cannot remove {_bundle(plan)} ({error.strerror}): repair the folder's owner, or remove it by "
-            "hand and set spec.deletionPolicy to Retain.",
+            f"User id {os.geteuid()} cannot remove {_bundle(plan)} ({error.strerror}): change the owner of the folder, or remove the "
+            "bundle by hand and set spec.deletionPolicy to Retain.",
         )
     return RunFailed(Reason.IO_ERROR, f"Removing {_bundle(plan)} failed: {error.strerror}.")
 
 
 def _bundle(plan: RemovalPlan) -> str:
-    return f"{shown(plan.path)} of claim {plan.local.claim_name}"
+    return f"{escape(plan.path)} of claim {plan.local.claim_name}"

@@ -1,1 +1,1 @@
-"""The volumes of files: reached without following a link, and archived."""
+"""The volumes of files. Their folders are entered without following links, and archived."""

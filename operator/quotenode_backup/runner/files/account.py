@@ -1,8 +1,8 @@
-"""What went into the archive of the files, and what was odd about it."""
+"""What is in the archive of the files, and what was odd about them."""
 
 from dataclasses import dataclass, field
 
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 NOTES_KEPT = 100
 
@@ -15,9 +15,9 @@ class Account:
     bytes: int = 0
     note_count: int = 0
     notes: list[dict[str, str]] = field(default_factory=list)
-    """The first `NOTES_KEPT` of them."""
+    """The first `NOTES_KEPT` notes."""
 
     def note(self, path: str, what: str) -> None:
         self.note_count += 1
         if len(self.notes) < NOTES_KEPT:
-            self.notes.append({"path": shown(path, 300), "note": what})
+            self.notes.append({"path": escape(path, 300), "note": what})

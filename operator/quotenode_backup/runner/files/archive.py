@@ -1,13 +1,15 @@
-"""The files, as an uncompressed tar on stdout. A program of its own, so that it has a processor of its own.
+"""Writes the files as an uncompressed tar to stdout. This is a program of its own, so that it has a processor of its own.
 
     python -m quotenode_backup archive REPORT_FD SOURCES
 
-SOURCES is JSON: `[{"name", "root", "subPath", "claimName"}]`. REPORT_FD takes JSON lines: counts now and then, and at the end `done` or `failed`.
+SOURCES is JSON: `[{"name", "root", "subPath", "claimName"}]`. JSON lines are written to REPORT_FD: counts now and then, and `done` or `failed` at the
+end.
 
-The tar is GNU's format with names as the bytes they are, and one pax record per entry for the exact time: both GNU tar and
-bsdtar restore that in every locale and without a warning, which they do not for pax records with names that are not UTF-8.
+The tar has GNU's format. Names are in it as the bytes that they are, and each entry has one pax record for its exact time. GNU tar and bsdtar both
+restore that in every locale and without a warning, which is not so for pax records with names that are not UTF-8.
 
-The tree is alive. Nothing is followed, everything is opened relative to its folder, and what is read is looked at again after.
+The files may change while they are read. No link is followed, everything is opened relative to its folder, and the status of each file and
+folder is checked again after it was read.
 """
 
 import json
@@ -25,7 +27,7 @@ from typing import IO, Any
 from quotenode_backup.domain.reasons import VERDICTS, Reason, RunFailed
 from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.files.source import open_source
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 _BUFFER = 1 << 18
 _BLOCK = 512
@@ -41,8 +43,8 @@ _LEFT_OUT = {
 
 
 class Archive:
-    def __init__(self, out: IO[bytes], report: IO[str]) -> None:
-        self._out, self._report = out, report
+    def __init__(self, out: IO[bytes], reports: IO[str]) -> None:
+        self._out, self._reports = out, reports
         self.account = Account()
         self._claim = ""
         self._reported = 0
@@ -60,8 +62,8 @@ class Archive:
         self._add_tree(prefix, folder, skip)
 
     def _add_tree(self, prefix: str, folder: int, skip: set[str]) -> None:
-        """A stack instead of recursion: a tree may be deeper than Python's."""
-        stack = [_Open(prefix, folder, skip)]
+        """Uses a stack instead of recursion, since a tree may be deeper than Python's limit of recursion."""
+        stack = [_OpenFolder(prefix, folder, skip)]
         try:
             while stack:
                 name = next(stack[-1].names, None)
@@ -73,12 +75,12 @@ class Archive:
             for left in stack:
                 os.close(left.descriptor)
 
-    def _leave(self, folder: "_Open") -> None:
+    def _leave(self, folder: "_OpenFolder") -> None:
         if folder.changed():
             self.account.note(folder.path or "./", "this folder changed while it was read")
         os.close(folder.descriptor)
 
-    def _add(self, folder: "_Open", name: str) -> "_Open | None":
+    def _add(self, folder: "_OpenFolder", name: str) -> "_OpenFolder | None":
         path = folder.path + name
         try:
             seen = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
@@ -88,11 +90,11 @@ class Archive:
         except PermissionError as error:
             raise self._unreadable(path) from error
         except OSError as error:
-            where = f"{shown(path)} of claim {self._claim}"
+            where = f"{escape(path)} of claim {self._claim}"
             raise RunFailed(Reason.IO_ERROR, f"Reading {where} failed: {error.strerror}.") from error
         return None
 
-    def _add_seen(self, folder: int, name: str, path: str, seen: os.stat_result) -> "_Open | None":
+    def _add_seen(self, folder: int, name: str, path: str, seen: os.stat_result) -> "_OpenFolder | None":
         kind = stat.S_IFMT(seen.st_mode)
         if kind == stat.S_IFDIR:
             return self._add_folder(folder, name, path)
@@ -104,10 +106,10 @@ class Archive:
             self.account.note(path, f"{_LEFT_OUT.get(kind, 'neither file nor folder')}: left out")
         return None
 
-    def _add_folder(self, folder: int, name: str, path: str) -> "_Open":
+    def _add_folder(self, folder: int, name: str, path: str) -> "_OpenFolder":
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
         try:
-            opened = _Open(f"{path}/", descriptor, set())
+            opened = _OpenFolder(f"{path}/", descriptor, set())
         except BaseException:
             os.close(descriptor)
             raise
@@ -128,7 +130,7 @@ class Archive:
             self._put(entry, seen)
             self.account.files += 1
             return
-        # O_NONBLOCK: should a fifo have taken the file's place, opening must not wait for a writer.
+        # O_NONBLOCK: if a fifo has taken the place of the file, opening it must not wait for a writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         try:
             self._add_open_file(descriptor, path)
@@ -138,7 +140,7 @@ class Archive:
     def _add_open_file(self, descriptor: int, path: str) -> None:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            self.account.note(path, "was replaced by something that is no file: left out")
+            self.account.note(path, "was replaced by something that is not a file: left out")
             return
         if before.st_mode & _SETID:
             self.account.note(path, "its set-user-id and set-group-id bits are not in the archive")
@@ -163,19 +165,19 @@ class Archive:
         self._out.write(bytes(-size % _BLOCK))
 
     def _compare(self, path: str, before: os.stat_result, after: os.stat_result) -> None:
-        """Any write moves the time of modification. A change of the inode alone (renamed, linked, removed) keeps the content."""
+        """Any write changes the time of modification. A change of the inode alone (a rename, a link, a removal) keeps the content."""
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise self._changed(path)
         if after.st_nlink == 0:
-            self.account.note(path, "was removed while it was read: it is in the archive, whole")
+            self.account.note(path, "was removed while it was read: all of it is in the archive")
         elif before.st_ctime_ns != after.st_ctime_ns:
-            self.account.note(path, "was renamed, linked or given other rights while it was read")
+            self.account.note(path, "was renamed, linked or given another owner or mode while it was read")
 
     def _count(self, count: int) -> None:
         self.account.bytes += count
         if self.account.bytes - self._reported >= _REPORT_EVERY:
             self._reported = self.account.bytes
-            self.tell(progress={"files": self.account.files, "bytes": self.account.bytes})
+            self.report(progress={"files": self.account.files, "bytes": self.account.bytes})
 
     def _put(self, entry: tarfile.TarInfo, seen: os.stat_result) -> None:
         self._out.write(_time_record(seen.st_mtime_ns))
@@ -184,28 +186,28 @@ class Archive:
     def _unreadable(self, path: str) -> RunFailed:
         return RunFailed(
             Reason.FILE_UNREADABLE,
-            f"{shown(path)} of claim {self._claim} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the "
+            f"{escape(path)} of claim {self._claim} cannot be read by user id {os.geteuid()}: set spec.pod.runAsUser to the "
             "owner of the files, or give that user the right to read it.",
         )
 
     def _changed(self, path: str) -> RunFailed:
         return RunFailed(
             Reason.FILE_CHANGED,
-            f"{shown(path)} of claim {self._claim} was written to while it was read, so the archive would hold neither its "
-            "old nor its new content: back up files that are written once, or at a time when nobody writes.",
+            f"{escape(path)} of claim {self._claim} was written to while it was read, so the archive would contain neither its "
+            "old nor its new content: back up only files that are written once, or at a time when nothing is written.",
         )
 
     def finish(self) -> None:
         self._out.write(bytes(2 * _BLOCK))
         self._out.flush()
-        self.tell(done=vars(self.account))
+        self.report(done=vars(self.account))
 
-    def tell(self, **what: Any) -> None:
-        print(json.dumps(what), file=self._report, flush=True)
+    def report(self, **what: Any) -> None:
+        print(json.dumps(what), file=self._reports, flush=True)
 
 
-class _Open:
-    """A folder on the way down."""
+class _OpenFolder:
+    """A folder whose entries are being added."""
 
     def __init__(self, path: str, descriptor: int, skip: set[str]) -> None:
         self.path, self.descriptor = path, descriptor
@@ -219,7 +221,8 @@ class _Open:
 
 
 def _content(seen: os.stat_result) -> tuple[int, ...]:
-    """What two hard links share. An inode alone may meanwhile be another file's, or the same file's with new content."""
+    """What two hard links to one file share. The number of the inode is not enough: it may have been given to another file meanwhile, or the file may
+    have new content."""
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
@@ -233,7 +236,7 @@ def _entry(path: str, seen: os.stat_result, kind: bytes) -> tarfile.TarInfo:
 
 
 def _time_record(nanoseconds: int) -> bytes:
-    """A pax header for the next entry, with its time to the nanosecond."""
+    """A pax header with the time of the next entry, to the nanosecond."""
     whole, fraction = divmod(abs(nanoseconds), 1_000_000_000)
     sign = "-" if nanoseconds < 0 else ""
     record = _pax_record("mtime", f"{sign}{whole}.{fraction:09d}")
@@ -248,32 +251,32 @@ def _pax_header(length: int) -> bytes:
 
 
 def _pax_record(key: str, value: str) -> bytes:
-    """`LENGTH KEY=VALUE`, where LENGTH counts itself."""
+    """`LENGTH KEY=VALUE`, where LENGTH includes its own digits."""
     text = f" {key}={value}\n"
     length = len(text) + 2
     return f"{length}{text}".encode()
 
 
 def main(arguments: Sequence[str]) -> int:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that the end of the next program in line is told from one's own
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that the exit code tells when the next program ended first
     descriptor, sources = int(arguments[0]), json.loads(arguments[1])
     _allow_deep_trees()
     with (
-        os.fdopen(descriptor, "w", encoding="utf-8") as report,
+        os.fdopen(descriptor, "w", encoding="utf-8") as reports,
         os.fdopen(sys.stdout.fileno(), "wb", _BUFFER, closefd=False) as out,
     ):
-        archive = Archive(out, report)
+        archive = Archive(out, reports)
         try:
             for source in sources:
                 archive.add_source(source)
             archive.finish()
         except RunFailed as failure:
-            archive.tell(failed={"reason": failure.reason, "message": failure.message})
+            archive.report(failed={"reason": failure.reason, "message": failure.message})
             return VERDICTS[failure.reason].exit_code
     return 0
 
 
 def _allow_deep_trees() -> None:
-    """One open folder per level."""
+    """One folder is open for each level of the tree."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""The archive of the files as a component of a backup: the program `archive`, and igzip behind it."""
+"""The archive of the files as a component of a backup: the program `archive`, whose output igzip compresses."""
 
 import json
 import os
@@ -15,20 +15,20 @@ from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.process.component import Component, Sink
 from quotenode_backup.runner.process.display import Redactor, sentence
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.pipeline import Exit, Pipeline, Stage
 
 
 class FilesArchive(Component):
     def __init__(
-        self, sink: Sink, plan: BackupPlan, places: Places, environment: Mapping[str, str], redact: Redactor
+        self, sink: Sink, plan: BackupPlan, mounts: Mounts, environment: Mapping[str, str], redact: Redactor
     ) -> None:
         super().__init__(sink, redact)
         self._environment = environment
         self._sources = [
             {
                 "name": files.name,
-                "root": str(places.source(index)),
+                "root": str(mounts.source(index)),
                 "subPath": files.sub_path,
                 "claimName": files.claim_name,
             }
@@ -57,7 +57,9 @@ class FilesArchive(Component):
     def _listen(self, reading: int) -> None:
         with os.fdopen(reading, encoding="utf-8") as report:
             for line in report:
-                with suppress(ValueError):  # half a line of a child that was killed: its exit code tells the rest
+                with suppress(
+                    ValueError
+                ):  # a child that is killed may leave half a line, and its exit code tells the rest
                     self._take(json.loads(line))
 
     def _take(self, report: dict[str, Any]) -> None:
@@ -74,7 +76,7 @@ class FilesArchive(Component):
         self._listener.join()
         return self._failed or RunFailed(
             Reason.IO_ERROR,
-            f"{failure.name} ended with exit code {failure.code} ({sentence(failure.said, 220) or 'it said nothing'}).",
+            f"{failure.name} ended with exit code {failure.code} ({sentence(failure.stderr, 220) or 'without a message'}).",
         )
 
     def progress(self) -> str:

@@ -1,16 +1,16 @@
-"""The least that a backup takes, guessed in seconds: so that a claim that is far too small is named before the work, not after it."""
+"""Estimates within seconds the least size of a backup, so that a claim that is far too small is reported before the work and not after it."""
 
 import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-LOOK_SECONDS = 2.0
+SCAN_SECONDS = 2.0
 DATABASE_SHARE = 1000
-"""A dump has no indexes, no dead rows and no rows of materialized views, and gzip makes what is left up to a thousand times smaller. No share
-is certain, so this one is small enough to be wrong only of a database that holds next to nothing, on a claim with next to no room."""
+"""A dump has no indexes, no dead rows and no rows of materialized views, and gzip makes the rest up to a thousand times smaller. No share is
+certain. This one is so small that it is wrong only about a database that is almost empty, on a claim with almost no room."""
 FILES_SHARE = 2
-"""What is called a PDF or a picture may hold plain text."""
+"""A file with the name of a PDF or of an image may contain plain text."""
 _IMAGES = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".heic"}
 _DOCUMENTS = {".pdf", ".docx", ".xlsx", ".pptx", ".odt", ".ods"}
 _ARCHIVES = {".zip", ".gz", ".xz", ".zst", ".7z"}
@@ -18,13 +18,13 @@ _COMPRESSED = _IMAGES | _DOCUMENTS | _ARCHIVES | {".mp3", ".mp4", ".mov", ".webm
 
 
 def least_size(last: int, database_bytes: int, folders: Iterable[Path]) -> int:
-    """Half of what the `last` bundle of its kind takes, which knows better than any guess. Where there is none, 0 is given for it.
+    """Half of the size of the `last` bundle of the same kind, which is better than any estimate. If it is 0, there is none.
 
-    The guess counts files that are compressed already, and of those only what can be seen in a short while.
+    Only files that are compressed already are estimated, and only those that can be found in a short time.
     """
     if last:
         return last // 2
-    end = time.monotonic() + LOOK_SECONDS
+    end = time.monotonic() + SCAN_SECONDS
     compressed = sum(size for folder in folders for size in _sizes(folder, end))
     return database_bytes // DATABASE_SHARE + compressed // FILES_SHARE
 
@@ -43,4 +43,4 @@ def _size(path: Path) -> int:
         seen = path.lstat()
         return min(seen.st_size, seen.st_blocks * 512) // seen.st_nlink
     except OSError:
-        return 0  # it went, or the walk proper will say what is wrong with it
+        return 0  # it was removed, or the archive will report what is wrong with it

@@ -1,11 +1,11 @@
-"""The folder that a volume of files is read from: inside its claim, whatever links say."""
+"""The folder that a volume of files is read from. It is inside its claim, wherever links lead."""
 
 import os
 from pathlib import Path
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.files.folders import descend, steps_inside
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 
 def open_source(root: Path, sub_path: str) -> int:
@@ -15,12 +15,12 @@ def open_source(root: Path, sub_path: str) -> int:
     except PermissionError as error:
         raise RunFailed(
             Reason.FILE_UNREADABLE,
-            f"Folder {shown(sub_path) or 'at the root'} cannot be opened by user id {os.geteuid()}: set "
+            f"Folder {escape(sub_path) or 'at the root'} cannot be opened by user id {os.geteuid()}: set "
             "spec.pod.runAsUser to the owner of the files.",
         ) from error
     except OSError as error:
         raise RunFailed(
-            Reason.SOURCE_PATH_MISSING, f"Folder {shown(sub_path)} cannot be opened: {error.strerror}."
+            Reason.SOURCE_PATH_MISSING, f"Folder {escape(sub_path)} cannot be opened: {error.strerror}."
         ) from error
 
 

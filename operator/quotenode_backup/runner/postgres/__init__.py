@@ -1,1 +1,1 @@
-"""Everything that is asked of PostgreSQL: sessions, locks, the dump, and QuoteNode's table backup_logs."""
+"""Everything that talks to PostgreSQL: sessions, locks, the dump, and QuoteNode's table backup_logs."""

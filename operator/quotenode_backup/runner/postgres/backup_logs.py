@@ -1,7 +1,7 @@
-"""QuoteNode's own table of backups, backup_logs, in the database that is backed up: each run is a row of it.
+"""Writes each run as a row of backup_logs, QuoteNode's own table of backups in the database that is backed up.
 
-The table is QuoteNode's: it is looked at before every write and never altered, and one that does not fit is said to. Each write is
-a short session of its own with short timeouts, and whatever goes wrong is an outcome: a backup never fails or waits for this.
+The table belongs to QuoteNode. It is checked before every write and never altered, and a table that does not fit is reported. Each write has a short
+session of its own with short timeouts, and whatever goes wrong becomes an outcome: no backup fails because of its row, or waits for it.
 """
 
 import logging
@@ -20,11 +20,11 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres import backup_logs_schema
 from quotenode_backup.runner.postgres.backup_logs_schema import Table, Unfit
 from quotenode_backup.runner.postgres.connection import Connection, connect
-from quotenode_backup.runner.postgres.refusals import lost
+from quotenode_backup.runner.postgres.refusals import session_failure
 from quotenode_backup.runner.postgres.server import Server, server_of
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
-from quotenode_backup.runner.process.mounts import Places
-from quotenode_backup.runner.process.threads import within
+from quotenode_backup.runner.process.display import Redactor, escape, sentence
+from quotenode_backup.runner.process.mounts import Mounts
+from quotenode_backup.runner.process.threads import with_timeout
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ CONNECT_SECONDS = 5
 LOCK_SECONDS = 5
 STATEMENT_SECONDS = 10
 WRITE_SECONDS = 12
-"""For all of a write. A pod that is told to stop has 30."""
+"""For a whole write. A pod that is told to stop has 30 seconds."""
 PROBLEM_LIMIT = 360
-INTERRUPTED = "Interrupted: the run ended without a word"
+INTERRUPTED = "Interrupted: the run ended without a result"
 
 _one_at_a_time = threading.Lock()
-"""A write that is no longer waited for must not come after the next one."""
-_NOT_EVEN_TRIED = {
+"""A write that has timed out goes on in its thread. It must not come after the next one."""
+_NOT_ATTEMPTED = {
     Reason.PLAN_INVALID,
     Reason.LOCK_BUSY,
     Reason.SECRET_MISSING,
@@ -47,15 +47,15 @@ _NOT_EVEN_TRIED = {
     Reason.SOURCE_UNREACHABLE,
     Reason.POOLER_REFUSED,
 }
-"""Nothing was begun, or the database can't be spoken to."""
+"""Reasons of a failure with which no row is attempted: nothing was begun, or there is no access to the database."""
 
 
 def begin(plan: BackupPlan, server: Server) -> None:
-    """The run has the database's lock, so no other run of ours can be at work: rows that say so are closed."""
+    """The run has the database's lock, so no other run of the operator can be going on: rows that say so are closed."""
     row = _row(plan, RowStatus.RUNNING, folder_url(plan))
 
     def work(writer: Writer) -> None:
-        writer.close_the_dead(plan.run_uid)
+        writer.close_abandoned(plan.run_uid)
         writer.upsert(plan.run_uid, row)
 
     _logged(_outcome(server, work))
@@ -63,25 +63,25 @@ def begin(plan: BackupPlan, server: Server) -> None:
 
 def completed(plan: BackupPlan, server: Server, stored: StoredBundle) -> AuditOutcome:
     row = _row(plan, RowStatus.COMPLETED, local_url(plan.local.claim_name, stored.path))
-    told = {"completed": stored.completed, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
-    return write(server, plan.run_uid, row.model_copy(update=told))
+    result = {"completed": stored.completed, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
+    return write(server, plan.run_uid, row.model_copy(update=result))
 
 
-def failed(plan: BackupPlan, places: Places, redact: Redactor, result: Result) -> AuditOutcome | None:
-    """None where it was not even tried."""
-    if not plan.audit or result.reason in _NOT_EVEN_TRIED:
+def failed(plan: BackupPlan, mounts: Mounts, redact: Redactor, result: Result) -> AuditOutcome | None:
+    """None where no row is attempted."""
+    if not plan.audit or result.reason in _NOT_ATTEMPTED:
         return None
     row = _row(plan, RowStatus.FAILED, folder_url(plan))
-    told = {"completed": datetime.now(UTC), "error": f"{result.reason}: {result.message}"}
+    ending = {"completed": datetime.now(UTC), "error": f"{result.reason}: {result.message}"}
     try:
-        server = server_of(plan.database, places, redact)
+        server = server_of(plan.database, mounts, redact)
     except RunFailed as failure:
         return _not_logged(failure)
-    return write(server, plan.run_uid, row.model_copy(update=told))
+    return write(server, plan.run_uid, row.model_copy(update=ending))
 
 
 def write(server: Server, run_uid: str, row: AuditRow) -> AuditOutcome:
-    """Whatever the row of this run says, says this afterwards."""
+    """Makes `row` the row of this run, whether or not there is one already."""
     return _logged(_outcome(server, lambda writer: writer.upsert(run_uid, row)))
 
 
@@ -91,7 +91,7 @@ def _logged(outcome: AuditOutcome) -> AuditOutcome:
 
 
 def folder_url(plan: BackupPlan) -> str:
-    """Where the bundle will be, as far as that is known from the beginning."""
+    """The folder of the bundle, which is known before the bundle has a name."""
     local = plan.local
     return local_url(local.claim_name, plan.target.bundle_home(local.sub_path))
 
@@ -106,16 +106,19 @@ def _outcome(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
             return _in_a_session(server, work)
 
     try:
-        return within(WRITE_SECONDS, locked)
+        return with_timeout(WRITE_SECONDS, locked)
     except TimeoutError as error:
-        words = f"PostgreSQL at {server.address} did not let the row be written into backup_logs: {error}."
-        return _not_logged(RunFailed(Reason.SOURCE_CONNECTION_LOST, words))
+        message = f"The row could not be written into backup_logs at {server.address}: {error}."
+        return _not_logged(RunFailed(Reason.SOURCE_CONNECTION_LOST, message))
     except RunFailed as failure:
         return _not_logged(failure)
     except Exception as error:  # noqa: BLE001 - nothing that happens here may fail a backup
-        words = sentence(server.redact(f"{type(error).__name__}: {error}"), 200)
+        message = sentence(server.redact(f"{type(error).__name__}: {error}"), 200)
         return _not_logged(
-            RunFailed(Reason.INTERNAL_ERROR, f"Writing into backup_logs failed ({words}): please report it.")
+            RunFailed(
+                Reason.INTERNAL_ERROR,
+                f"Writing into backup_logs met an unexpected error ({message}): please report it.",
+            )
         )
 
 
@@ -129,21 +132,21 @@ def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutc
         connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
         with connection.transaction():
             _set_up(connection)
-            table = backup_logs_schema.require(connection)
+            table = backup_logs_schema.require_table(connection)
             work(Writer(connection, table))
-            backup_logs_schema.let_go(connection, table)
+            backup_logs_schema.drop_view(connection, table)
     except Unfit as unfit:
         raise _unfit(server, unfit) from unfit
     except psycopg.Error as error:
         raise _refused(server, error) from error
     finally:
         connection.close()
-    message = f"The run is a row of {shown(table.name, 80)} in database {shown(server.planned.name, 80)}."
+    message = f"The run is a row of {escape(table.name, 80)} in database {escape(server.planned.name, 80)}."
     return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message=sentence(message, DETAIL_LIMIT))
 
 
 def _set_up(connection: Connection) -> None:
-    """UTC is what a column without a time zone gets to hold."""
+    """The time zone is UTC for the sake of columns that have none."""
     settings = {
         "timezone": "UTC",
         "lock_timeout": f"{LOCK_SECONDS}s",
@@ -154,33 +157,33 @@ def _set_up(connection: Connection) -> None:
 
 
 class Writer:
-    """Writes within the transaction of a session whose table was found fit."""
+    """Writes into a table that fits, within the transaction in which it was checked."""
 
     def __init__(self, connection: Connection, table: Table) -> None:
         self._connection, self._table = connection, table
 
-    def close_the_dead(self, run_uid: str) -> None:
-        words = {"now": datetime.now(UTC), "error": self._table.fitting(INTERRUPTED), "id": run_uid}
+    def close_abandoned(self, run_uid: str) -> None:
+        values = {"now": datetime.now(UTC), "error": self._table.truncated(INTERRUPTED), "id": run_uid}
         closed = self._execute(
             "UPDATE {} SET status = 'FAILED', completed_at = %(now)s, error_message = %(error)s "
             f"WHERE {_STATUS} = 'RUNNING' AND destination LIKE 'pvc://%%' AND id <> %(id)s",
-            words,
+            values,
         )
         if closed:
             log.warning(
-                "%d rows of backup_logs said of dead runs that they go on: they say now that they failed", closed
+                "%d rows of backup_logs were of runs that ended without a result: their status is FAILED now", closed
             )
 
     def upsert(self, run_uid: str, row: AuditRow) -> None:
-        """Without ON CONFLICT, which wants a unique index that the table need not have."""
+        """Does without ON CONFLICT, which needs a unique index that the table may lack."""
         values = {"id": run_uid, **self._values(row)}
         self._table.require_room(values)
         columns = [column for column in values if column != "id"]
         assignments = ", ".join(f"{column} = %({column})s" for column in columns)
         if self._execute(f"UPDATE {{}} SET {assignments} WHERE id = %(id)s", values):
             return
-        names, places = ", ".join(values), ", ".join(f"%({column})s" for column in values)
-        self._execute(f"INSERT INTO {{}} ({names}) VALUES ({places})", values)
+        names, placeholders = ", ".join(values), ", ".join(f"%({column})s" for column in values)
+        self._execute(f"INSERT INTO {{}} ({names}) VALUES ({placeholders})", values)
 
     def _values(self, row: AuditRow) -> dict[str, Any]:
         return {
@@ -191,50 +194,50 @@ class Writer:
             "size_bytes": row.size_bytes,
             "destination": row.destination,
             "checksum_sha256": row.sha256,
-            "error_message": row.error and self._table.fitting(row.error),
+            "error_message": row.error and self._table.truncated(row.error),
         }
 
     def _execute(self, statement: str, values: dict[str, Any]) -> int:
-        """How many rows it touched. The table's name may hold a percent sign."""
+        """Gives the number of rows that were written. The name of the table may contain a percent sign."""
         return self._connection.execute(
             statement.format(self._table.target.replace("%", "%%")).encode(), values
         ).rowcount
 
 
 def _unfit(server: Server, unfit: Unfit) -> RunFailed:
-    """It names things of the database, and what they are called might well be a word that is secret here."""
-    words = server.words(str(unfit), 300)
-    if unfit.lacks_rights:
+    message = server.quote(str(unfit), 300)
+    if unfit.lacks_privileges:
         return RunFailed(
             Reason.PERMISSION_DENIED,
-            f"Role {server.role} may not write into backup_logs of {_database(server)}: {words}, {_OR_SWITCH_OFF}",
+            f"Role {server.role} may not write into backup_logs of {_database(server)}: {message}, {_OR_SWITCH_OFF}",
         )
     return RunFailed(
-        Reason.AUDIT_TABLE_UNFIT, f"Table backup_logs of {_database(server)} was left alone: {words}, {_OR_SWITCH_OFF}"
+        Reason.AUDIT_TABLE_UNFIT,
+        f"Table backup_logs of {_database(server)} was left alone: {message}, {_OR_SWITCH_OFF}",
     )
 
 
 def _refused(server: Server, error: psycopg.Error) -> RunFailed:
-    """The table's shape is right, and yet the server did not write."""
-    code, words = error.sqlstate or "", server.words(error.diag.message_primary or str(error), 160)
+    """What it means that the server refused a row although the table fits."""
+    code, message = error.sqlstate or "", server.quote(error.diag.message_primary or str(error), 160)
     if code == "42501":
-        return _unfit(server, Unfit(words, "GRANT what is lacking", lacks_rights=True))
+        return _unfit(server, Unfit(message, "GRANT what is missing", lacks_privileges=True))
     if code in _LOCKED:
         return RunFailed(
             Reason.TABLE_LOCKED,
-            f"Table backup_logs of {_database(server)} is locked by another session ({words}): the row was not written.",
+            f"Table backup_logs of {_database(server)} is locked by another session ({message}), so the row was not written.",
         )
     if code[:2] in _DATA_REFUSED:
-        return _unfit(server, Unfit(f"the server refused the row ({code}: {words})", "let the table take it"))
-    return lost(server, error)
+        return _unfit(server, Unfit(f"the server refused the row ({code}: {message})", "let the table accept it"))
+    return session_failure(server, error)
 
 
 def _database(server: Server) -> str:
-    return f"database {shown(server.planned.name, 80)} on {server.address}"
+    return f"database {escape(server.planned.name, 80)} on {server.address}"
 
 
 _STATUS = "pg_catalog.rtrim(pg_catalog.concat(status))"
-"""As text, by its type's output function. Compared as it is, an enum may be cast to text, by a cast that the enum's owner wrote."""
+"""The status as text, by the output function of its type. To compare an enum itself could run a cast to text that the owner of the enum wrote."""
 _OR_SWITCH_OFF = "or set spec.auditLog to Disabled."
 _LOCKED = {"55P03", "57014", "40P01", "40001"}
 _DATA_REFUSED = {"09", "0A", "22", "23", "25", "27", "42", "44", "P0"}

@@ -1,14 +1,13 @@
-"""Whether writing into a table would run somebody else's code with the rights of the backup's role. Only looks.
+"""Whether a write into a table would run another role's code with the privileges of the backup's role. Nothing is changed here.
 
-PostgreSQL runs a table's triggers, rules, policies and expressions with the rights of whoever writes. The backup's role is often a
-superuser, and then whoever may put a trigger on backup_logs could become one too. Writing under SET ROLE to the owner is no remedy: the
-same code may RESET ROLE. So a role that does not own the table writes only where nothing but PostgreSQL's own code can run.
+PostgreSQL runs the triggers, rules, policies and expressions of a table with the privileges of the role that writes. The backup's role is often a
+superuser, so any role that may create a trigger on backup_logs could become one too. SET ROLE to the owner before the write does not help: the code
+may RESET ROLE. So a role that does not own the table writes only if nothing but PostgreSQL's own code can run.
 
-Some code is trusted. Event triggers, operator classes and base types can be created by superusers only. The checks of foreign keys run as
-the owner of a table, and are harmless as long as they compare PostgreSQL's own types.
+Some code is trusted. Only superusers can create event triggers, operator classes and base types. The checks of foreign keys run as the owner of a
+table, and are harmless as long as they compare PostgreSQL's own types.
 
-The caller must hold a lock that keeps triggers, constraints, indexes and partitions from being added, so that what is found here stays
-true until the transaction ends.
+The caller must hold a lock that prevents new triggers, constraints, indexes and partitions, so that the answer stays true until the transaction ends.
 """
 
 import re
@@ -17,42 +16,42 @@ from dataclasses import dataclass
 from typing import Any
 
 from quotenode_backup.runner.postgres.connection import Connection
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 OLDEST_SERVER = 14
 
 
-class Danger(Exception):
-    """What on the table can run somebody else's code, as a clause."""
+class ForeignCode(Exception):
+    """What on the table can run another role's code. The message is a clause."""
 
 
 def require_harmless(connection: Connection, oid: int, filled: Iterable[str], key: str, *, is_owned: bool) -> None:
-    """`filled` are the columns that we write, and all of them but `key` may change later.
+    """Raises ForeignCode. `filled`: the columns that are written. All of them but `key` may be updated later.
 
-    `is_owned` says that the table is this role's own, a superuser's. Then only a trigger can be somebody else's, since the right to create
-    one can be granted, and everything else takes the owner.
+    `is_owned`: the table belongs to this role, which is a superuser. Then only a trigger can be another role's, since the privilege to create one can
+    be granted. Everything else takes the owner.
     """
     columns = list(filled)
     values = {"table": oid, "filled": columns, "changed": [c for c in columns if c != key], "is_owned": is_owned}
     if trigger := connection.execute(_TRIGGERS, values).fetchone():
-        raise Danger(_named(*trigger))
+        raise ForeignCode(_named(*trigger))
     if is_owned:
         return
     if found := connection.execute(_OTHER_CODE, values).fetchone():
-        raise Danger(_named(*found))
+        raise ForeignCode(_named(*found))
     for what, relation, tree in connection.execute(_EXPRESSIONS, values).fetchall():
-        if reason := _danger_in(connection, tree):
-            raise Danger(f"{_named(what, relation)} {reason}")
+        if reason := _foreign_code_in(connection, tree):
+            raise ForeignCode(f"{_named(what, relation)} {reason}")
 
 
 def _named(what: str, relation: str | None) -> str:
-    """The table itself goes without saying, a partition or child does not."""
-    return shown(what, 90) + (f" on {shown(relation, 80)}" if relation else "")
+    """`relation`: a partition or child of the table, or None for the table itself, which is not named."""
+    return escape(what, 90) + (f" on {escape(relation, 80)}" if relation else "")
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
-    """What a stored expression is made of: kinds of nodes, and the numbers of functions, operators and types."""
+class References:
+    """What a stored expression refers to: kinds of nodes, and the OIDs of functions, operators and types."""
 
     nodes: frozenset[str]
     functions: frozenset[int]
@@ -60,20 +59,23 @@ class Mentions:
     types: frozenset[int]
 
 
-def mentions(tree: str) -> Mentions:
-    """Reads PostgreSQL's own text of an expression. Dependencies are not enough: PostgreSQL does not record those on its own functions,
-    and some of them, query_to_xml for one, run any statement that they are given."""
+def references_in(tree: str) -> References:
+    """Reads the text form in which PostgreSQL stores an expression.
+
+    pg_depend is not enough: it has no dependencies on PostgreSQL's own functions, and some of those, such as query_to_xml, run any statement that
+    they are given.
+    """
     fields = [(name, int(number)) for name, number in re.findall(r":(\w+) (\d+)", tree)]
 
     def numbers(names: frozenset[str]) -> frozenset[int]:
         return frozenset(number for name, number in fields if name in names and number)
 
     nodes = frozenset(re.findall(r"\{(\w+)", tree))
-    return Mentions(nodes, numbers(_FUNCTION_FIELDS), numbers(_OPERATOR_FIELDS), numbers(_TYPE_FIELDS))
+    return References(nodes, numbers(_FUNCTION_FIELDS), numbers(_OPERATOR_FIELDS), numbers(_TYPE_FIELDS))
 
 
-def _danger_in(connection: Connection, tree: str) -> str | None:
-    found = mentions(tree)
+def _foreign_code_in(connection: Connection, tree: str) -> str | None:
+    found = references_in(tree)
     if unknown := sorted(found.nodes - _KNOWN_NODES):
         return f"(with {unknown[0]})"
     values: dict[str, Any] = {
@@ -82,8 +84,8 @@ def _danger_in(connection: Connection, tree: str) -> str | None:
         "types": sorted(found.types),
         "harmless": sorted(_HARMLESS_FUNCTIONS),
     }
-    stranger = connection.execute(_STRANGERS, values).fetchone()
-    return f"(with {shown(stranger[0], 90)})" if stranger else None
+    foreign = connection.execute(_NOT_POSTGRESQLS_OWN, values).fetchone()
+    return f"(with {escape(foreign[0], 90)})" if foreign else None
 
 
 _KNOWN_NODES = frozenset(
@@ -108,17 +110,17 @@ _KNOWN_NODES = frozenset(
         "SCALARARRAYOPEXPR",
         "SQLVALUEFUNCTION",
         "VAR",
-        # These four as PostgreSQL 14 calls them.
+        # PostgreSQL 14 calls four of them by these names.
         "ARRAY",
         "CASE",
         "COALESCE",
         "WHEN",
     }
 )
-"""Each of these runs functions and operators that it names by number, or the input and output functions of types that it names."""
+"""Each of these runs functions and operators that it refers to by OID, or the input and output functions of types that it refers to."""
 _FUNCTION_FIELDS = frozenset({"funcid"})
 _OPERATOR_FIELDS = frozenset({"opno"})
-"""The server looks up an operator's function anew when it reads the tree; the number that is stored beside it is not used."""
+"""The server looks up the function of an operator when it reads the tree. The OID of the function that is stored beside it is not used."""
 _TYPE_FIELDS = frozenset(
     {
         "array_typeid",
@@ -154,9 +156,9 @@ _HARMLESS_FUNCTIONS = frozenset(
         "uuidv7",
     }
 )
-"""Of PostgreSQL's own functions that are not immutable, those that default values are made of."""
+"""PostgreSQL's own functions that are not immutable, and that default values commonly call."""
 
-# The table, its partitions and whatever inherits from it. The table itself goes without a name.
+# The table, its partitions and all that inherit from it. The name of the table itself is NULL.
 _TREE = """
     WITH RECURSIVE tree AS (
         SELECT %(table)s::oid AS relid
@@ -169,7 +171,7 @@ _TREE = """
         UNION SELECT i.inhparent FROM pg_inherits i JOIN keyed ON i.inhrelid = keyed.relid
     )
 """
-# Holds for enums, for what is PostgreSQL's own, and for arrays of either. A domain's checks can be changed without a lock on the table.
+# True for enums, for PostgreSQL's own types, and for arrays of either. Not for domains: their checks can be changed without a lock on the table.
 _IS_PLAIN = """EXISTS (
     SELECT FROM pg_type self
     JOIN pg_type t ON t.oid = CASE WHEN self.typcategory = 'A' AND self.typelem <> 0 THEN self.typelem ELSE self.oid END
@@ -181,7 +183,8 @@ _TRIGGERS = f"""{_TREE}
       AND NOT (%(is_owned)s AND t.tgqual IS NULL AND EXISTS (SELECT FROM pg_roles o WHERE o.oid = p.proowner AND o.rolsuper))
     ORDER BY r.name NULLS FIRST, t.tgname LIMIT 1
 """
-# The update of a key that others refer to by ON UPDATE CASCADE changes their rows, and what that defers runs as us when we commit.
+# To update a key that other tables refer to with ON UPDATE CASCADE changes their rows too. Deferred triggers on those run with our privileges when
+# we commit.
 _OTHER_CODE = f"""{_TREE}
     SELECT format('rule %%I', w.rulename), r.name FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid
     UNION ALL
@@ -203,7 +206,7 @@ _OTHER_CODE = f"""{_TREE}
           AND (a.attname = ANY(%(changed)s) OR r.relispartition)
     LIMIT 1
 """
-# A row that goes into a partition is also checked against the keys of the tables above it.
+# A row that is inserted into a partition is also checked against the partition keys of the tables above it.
 _EXPRESSIONS = f"""{_TREE}
     SELECT format('constraint %%I', k.conname), r.name, k.conbin::text
     FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid WHERE k.conbin IS NOT NULL
@@ -221,7 +224,7 @@ _EXPRESSIONS = f"""{_TREE}
     SELECT format('statistics %%I', s.stxname), r.name, s.stxexprs::text
     FROM relations r JOIN pg_statistic_ext s ON s.stxrelid = r.oid WHERE s.stxexprs IS NOT NULL
 """
-_STRANGERS = f"""
+_NOT_POSTGRESQLS_OWN = f"""
     SELECT format('function %%s', named.oid::regprocedure) FROM unnest(%(functions)s::oid[]) AS named(oid)
     WHERE NOT EXISTS (SELECT FROM pg_proc f WHERE f.oid = named.oid AND f.pronamespace = 'pg_catalog'::regnamespace
                                             AND (f.provolatile = 'i' OR f.proname = ANY(%(harmless)s)))

@@ -1,4 +1,4 @@
-"""Whether backup_logs is what is expected of it, and safe for this role to write into. Never alters it."""
+"""Whether backup_logs has the expected columns, and is safe for this role to write into. The table is never altered."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from quotenode_backup.runner.postgres import backup_logs_code
 from quotenode_backup.runner.postgres.connection import Connection
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 TABLE = "backup_logs"
 _TEXT = frozenset({"text", "varchar", "bpchar", "citext"})
@@ -16,52 +16,51 @@ _LARGEST_INT4 = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A column as we need it."""
-
+class ExpectedColumn:
     types: frozenset[str]
     is_nullable: bool = False
-    """Whether some of our rows have nothing to say there."""
-    words: frozenset[str] = frozenset()
-    """All that it must take: the labels of an enum, or text of that length."""
+    """Whether some of our rows have no value for it."""
+    labels: frozenset[str] = frozenset()
+    """All values that we write, if there are few: an enum must have these labels, and text must be long enough."""
     length: int = 0
+    """Characters that are needed, if that is known."""
 
 
-COLUMNS: Mapping[str, Wanted] = {
-    "id": Wanted(frozenset({"uuid", "text", "varchar"}), length=36),
-    "status": Wanted(_TEXT, words=frozenset({"RUNNING", "COMPLETED", "FAILED"})),
-    "initiated_by": Wanted(_TEXT, words=frozenset({"SCHEDULER", "ADMIN"})),
-    "started_at": Wanted(_TIME),
-    "completed_at": Wanted(_TIME, is_nullable=True),
-    "size_bytes": Wanted(_NUMBER, is_nullable=True),
-    "destination": Wanted(_TEXT),
-    "checksum_sha256": Wanted(_TEXT, is_nullable=True, length=64),
-    "error_message": Wanted(_TEXT, is_nullable=True),
+COLUMNS: Mapping[str, ExpectedColumn] = {
+    "id": ExpectedColumn(frozenset({"uuid", "text", "varchar"}), length=36),
+    "status": ExpectedColumn(_TEXT, labels=frozenset({"RUNNING", "COMPLETED", "FAILED"})),
+    "initiated_by": ExpectedColumn(_TEXT, labels=frozenset({"SCHEDULER", "ADMIN"})),
+    "started_at": ExpectedColumn(_TIME),
+    "completed_at": ExpectedColumn(_TIME, is_nullable=True),
+    "size_bytes": ExpectedColumn(_NUMBER, is_nullable=True),
+    "destination": ExpectedColumn(_TEXT),
+    "checksum_sha256": ExpectedColumn(_TEXT, is_nullable=True, length=64),
+    "error_message": ExpectedColumn(_TEXT, is_nullable=True),
 }
 ROOM_FOR_A_NAME = 64
-"""A row of a run that goes on has the folder as its destination, to which the bundle's name is added."""
+"""Characters. The destination of a run that is going on is the folder, to which the name of the bundle is appended later."""
 BOUND_LOCK_MILLISECONDS = 300
-"""Others who want to write queue up behind whoever waits for the lock on the table, and then behind whoever has it. So our row waits instead:
-a small Job writes it later."""
+"""Sessions that want to write queue up behind a session that waits for the lock on the table, and behind the one that has it. So ours gives up
+soon, and a small Job writes the row later."""
 
 
 class Unfit(Exception):
-    """What does not fit, as a clause, and what to do about it, as an order."""
+    """`fault`: what does not fit, as a clause. `remedy`: what to do about it, as an imperative."""
 
-    def __init__(self, fault: str, remedy: str, *, lacks_rights: bool = False) -> None:
+    def __init__(self, fault: str, remedy: str, *, lacks_privileges: bool = False) -> None:
         super().__init__(f"{fault}: {remedy}" if fault else remedy)
-        self.lacks_rights = lacks_rights
+        self.lacks_privileges = lacks_privileges
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     name: str
     type: str
-    """Of a domain, what it is a domain of."""
+    """The base type if the type is a domain."""
     length: int | None = None
-    """Characters; None when there is no limit."""
+    """Characters. None: without a limit."""
     labels: frozenset[str] | None = None
-    """Of an enum."""
+    """The labels of an enum. None for other types."""
     is_not_null: bool = False
     has_default: bool = False
 
@@ -71,18 +70,18 @@ class Table:
     name: str
     """Qualified and quoted."""
     columns: Mapping[str, Column]
-    is_bound: bool = False
-    """Written into through our temporary view: see `_bind`."""
+    has_view: bool = False
+    """Whether it is written into through our temporary view: see `_create_view`."""
 
     @property
     def target(self) -> str:
-        return _VIEW if self.is_bound else self.name
+        return _VIEW if self.has_view else self.name
 
-    def fitting(self, error: str) -> str:
+    def truncated(self, error: str) -> str:
         return error[: self.columns["error_message"].length]
 
     def require_room(self, values: dict[str, Any]) -> None:
-        """Mends what may be left out, and refuses what may not."""
+        """Leaves out a size that the column cannot hold. Raises Unfit when the destination does not fit."""
         room, url = self.columns["destination"].length, values["destination"]
         needed = len(url) + (ROOM_FOR_A_NAME if url.endswith("/") else 0)
         if room is not None and room < needed:
@@ -92,80 +91,80 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class TableInfo:
     oid: int
     name: str
     """Qualified and quoted."""
     kind: str
     may_use_schema: bool
-    missing_rights: str | None
+    missing_privileges: str | None
     owner: str
     is_owner_super: bool
     is_owned: bool
-    """The role that signed in owns the table with every partition and child, and did not become the owner by a setting: the owner's
-    code could undo that with RESET ROLE."""
+    """Whether the role that signed in owns the table with every partition and child. A role that became the owner by a setting does not count: the
+    owner's code could undo that with RESET ROLE."""
 
     @property
-    def is_at_home(self) -> bool:
-        """The table's code is this role's own. That is not certain of a superuser's table: the right to put triggers on it may have
-        been granted to others, who would gain much by them."""
+    def has_only_own_code(self) -> bool:
+        """Whether all code of the table is this role's own. Not so for a superuser's table: the privilege to create triggers on it may have been
+        granted to other roles, which would gain much by them."""
         return self.is_owned and not self.is_owner_super
 
 
-def require(connection: Connection) -> Table:
-    """The table, wherever it is, if it takes our rows and writing them runs nobody else's code with our rights."""
+def require_table(connection: Connection) -> Table:
+    """The table, in whichever schema it is. Raises Unfit unless it accepts our rows and a write runs no other role's code with our privileges."""
     found = _usable(connection, _oid(connection))
-    is_bound = not found.is_at_home
-    if is_bound:
+    needs_view = not found.has_only_own_code
+    if needs_view:
         require_visible_code(found, connection.info.server_version)
-        found = _usable(connection, _bind(connection, found))
+        found = _usable(connection, _create_view(connection, found))
         _require_harmless(connection, found)
     columns = {row[0]: _column(*row) for row in connection.execute(_COLUMNS, (found.oid,))}
     for fault, remedy in faults(columns):
         raise Unfit(fault, remedy)
-    return Table(found.name, columns, is_bound)
+    return Table(found.name, columns, needs_view)
 
 
-def let_go(connection: Connection, table: Table) -> None:
+def drop_view(connection: Connection, table: Table) -> None:
     """Drops the view within the transaction that created it, so that no other session ever sees it."""
-    if table.is_bound:
+    if table.has_view:
         connection.execute(f"DROP VIEW {_VIEW}".encode())
 
 
-def _usable(connection: Connection, oid: int | None) -> About:
+def _usable(connection: Connection, oid: int | None) -> TableInfo:
     row = connection.execute(_ABOUT, {"oid": oid}).fetchone() if oid else None
     if not row:
         where = "in schema public or on the search_path of the role"
         raise Unfit(f"there is no such table {where}", "let QuoteNode create it")
-    found = About(*row)
-    name = shown(found.name, 80)
+    found = TableInfo(*row)
+    name = escape(found.name, 80)
     if found.kind not in ("r", "p"):
         raise Unfit(f"{name} is a {_KINDS.get(found.kind, 'relation')}, not a table", "put a table in its place")
-    if not found.may_use_schema or found.missing_rights:
-        rights = found.missing_rights or "SELECT, INSERT, UPDATE"
+    if not found.may_use_schema or found.missing_privileges:
+        privileges = found.missing_privileges or "SELECT, INSERT, UPDATE"
         schema = "" if found.may_use_schema else " and USAGE on its schema"
-        raise Unfit("", f"GRANT {rights} ON {name}{schema} to it", lacks_rights=True)
+        raise Unfit("", f"GRANT {privileges} ON {name}{schema} to it", lacks_privileges=True)
     return found
 
 
-def require_visible_code(found: About, server_version: int) -> None:
-    """Older servers can't tell of everything that may run code. On a superuser's own table only triggers are looked at, which all can tell of."""
+def require_visible_code(found: TableInfo, server_version: int) -> None:
+    """Older servers cannot show everything that may run code. All can show triggers, which are all that matters on a superuser's own table."""
     if not found.is_owned and server_version < backup_logs_code.OLDEST_SERVER * 10_000:
         fault = f"only since PostgreSQL {backup_logs_code.OLDEST_SERVER} can a role that does not own it see whose code a write would run"
         raise Unfit(fault, _use_owner(found))
 
 
-def _bind(connection: Connection, found: About) -> int:
-    """Fixes which table is meant, locks it until the transaction ends, and gives its oid.
+def _create_view(connection: Connection, found: TableInfo) -> int:
+    """Fixes by a view which table is written into, locks it until the transaction ends, and gives its OID.
 
-    Each statement looks names up anew, and whoever owns the schema can rename it and put another in its place between our look and our
-    write: no lock on a table prevents that. A view refers to its table by oid, and nobody else can change our temporary schema. The lock
-    reaches through the view to the table, its partitions and its children. It keeps triggers, constraints, indexes and partitions from
-    being added, and SELECT, INSERT and UPDATE are rights enough to take it. For locks on rows, too, we wait only briefly as long as we have it.
+    Each statement looks names up anew, and the owner of the schema can rename it and put another schema in its place between our check and our
+    write: no lock on a table prevents that. A view refers to its table by OID, and nobody else can change our temporary schema. The lock extends
+    through the view to the table, its partitions and its children. It prevents new triggers, constraints, indexes and partitions, and the privileges
+    SELECT, INSERT and UPDATE suffice to take it. While we have it, we wait only briefly for locks on rows, too.
     """
     database = connection.execute(_LACKS_TEMPORARY).fetchone()
     if database:
-        raise Unfit("", f"GRANT TEMPORARY ON DATABASE {shown(database[0], 80)} to it", lacks_rights=True)
+        raise Unfit("", f"GRANT TEMPORARY ON DATABASE {escape(database[0], 80)} to it", lacks_privileges=True)
     name = found.name.replace("%", "%%")
     connection.execute(f"CREATE TEMPORARY VIEW {_VIEW} AS SELECT * FROM {name}".encode(), ())
     connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", (f"{BOUND_LOCK_MILLISECONDS}ms",))
@@ -174,18 +173,18 @@ def _bind(connection: Connection, found: About) -> int:
     return int(row[0]) if row else 0
 
 
-def _require_harmless(connection: Connection, found: About) -> None:
+def _require_harmless(connection: Connection, found: TableInfo) -> None:
     try:
         backup_logs_code.require_harmless(connection, found.oid, COLUMNS, "id", is_owned=found.is_owned)
-    except backup_logs_code.Danger as danger:
-        role = shown(connection.info.user, 63)
-        raise Unfit(f"{danger} can run somebody else's code as role {role}", _use_owner(found)) from danger
+    except backup_logs_code.ForeignCode as code:
+        role = escape(connection.info.user, 63)
+        raise Unfit(f"{code} can run somebody else's code as role {role}", _use_owner(found)) from code
 
 
-def _use_owner(found: About) -> str:
+def _use_owner(found: TableInfo) -> str:
     if found.is_owner_super:
         return "remove that, make an ordinary role the owner of the table and put it into the Secret"
-    return f"put the table's owner, role {shown(found.owner, 63)}, into the Secret"
+    return f"put the table's owner, role {escape(found.owner, 63)}, into the Secret"
 
 
 def _column(
@@ -195,37 +194,37 @@ def _column(
 
 
 def faults(columns: Mapping[str, Column]) -> Iterator[tuple[str, str]]:
-    """Each with what to do about it."""
+    """Pairs of what is wrong and what to do about it."""
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         yield f"it lacks column {', '.join(missing)}", "let QuoteNode's migrations add it"
         return
-    for name, wanted in COLUMNS.items():
-        if found := _fault(columns[name], wanted):
+    for name, expected in COLUMNS.items():
+        if found := _fault(columns[name], expected):
             fault, remedy = found
             yield f"column {name} {fault}", remedy
     for column in columns.values():
         if column.name not in COLUMNS and column.is_not_null and not column.has_default:
             fault = "is NOT NULL without a default, and only QuoteNode knows its value"
-            yield f"column {shown(column.name, 63)} {fault}", "give it a default"
+            yield f"column {escape(column.name, 63)} {fault}", "give it a default"
 
 
-def _fault(column: Column, wanted: Wanted) -> tuple[str, str] | None:
-    length = max((len(word) for word in wanted.words), default=wanted.length)
-    if column.labels is not None and wanted.words:
-        missing = sorted(wanted.words - column.labels)
+def _fault(column: Column, expected: ExpectedColumn) -> tuple[str, str] | None:
+    length = max((len(label) for label in expected.labels), default=expected.length)
+    if column.labels is not None and expected.labels:
+        missing = sorted(expected.labels - column.labels)
         return (f"is an enum without {', '.join(missing)}", "add that") if missing else None
-    if column.type not in wanted.types:
-        return f"is of type {shown(column.type, 63)}, not {', '.join(sorted(wanted.types))}", "change its type"
+    if column.type not in expected.types:
+        return f"is of type {escape(column.type, 63)}, not {', '.join(sorted(expected.types))}", "change its type"
     if column.length is not None and column.length < length:
         return f"has room for {column.length} characters, and {length} are needed", "widen it"
-    if column.is_not_null and wanted.is_nullable:
-        return "is NOT NULL, and not every run has something to say there", "drop the constraint"
+    if column.is_not_null and expected.is_nullable:
+        return "is NOT NULL, and not every run has a value for it", "drop the constraint"
     return None
 
 
 def _oid(connection: Connection) -> int | None:
-    """Our sessions have an empty search_path, so the role's own is asked for, and for this one question only."""
+    """Our sessions have an empty search_path. The role's own is set for one statement if the table is not in schema public."""
     in_public = connection.execute(_IN_PUBLIC, (TABLE,)).fetchone()
     if in_public:
         return int(in_public[0])

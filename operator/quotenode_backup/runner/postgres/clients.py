@@ -1,6 +1,7 @@
 """PostgreSQL's client programs: which of them are used, and how they are told where the database is.
 
-pg_dump is of the server's own major, so that a person with that server's pg_restore can read the dump; else of the next higher.
+pg_dump has the major version of the server, so that a person with that server's pg_restore can read the dump. If the image does not have that
+version, pg_dump has the next higher one.
 """
 
 import os
@@ -33,7 +34,7 @@ class Client:
 
 
 def installed(root: Path) -> list[Client]:
-    """In ascending order of majors."""
+    """In ascending order of major versions."""
     found = [Client(int(path.name), path / "bin") for path in root.iterdir() if re.fullmatch(r"\d+", path.name)]
     return sorted((c for c in found if Path(c.pg_dump).exists()), key=lambda client: client.major)
 
@@ -53,8 +54,8 @@ def choose(server_major: int, clients: list[Client], address: str) -> Client:
 def compress_option(wanted: Compression, client_major: int) -> str:
     """The value of pg_dump's --compress.
 
-    zstd's first level takes half the processor time of its third, and of offers with their numbers and references it makes no larger dumps.
-    A client without zstd gets gzip's fastest level, and so does who asks for gzip.
+    zstd's first level takes half the processor time of its third, and makes dumps of QuoteNode's tables no larger. gzip is used at its fastest
+    level, also in place of zstd by clients that lack it.
     """
     match wanted:
         case Compression.NONE:
@@ -67,12 +68,12 @@ def compress_option(wanted: Compression, client_major: int) -> str:
 
 def version(client: Client) -> str:
     """Such as `17.10`."""
-    said = subprocess.run([client.pg_dump, "--version"], capture_output=True, check=True, text=True).stdout
-    return said.split()[2]
+    done = subprocess.run([client.pg_dump, "--version"], capture_output=True, check=True, text=True)
+    return done.stdout.split()[2]
 
 
 def connection_string(database: str, server_version: int) -> str:
-    """The `--dbname` of a client. A name is data here, and can't be taken for a connection string of its own."""
+    """The `--dbname` of a client. The database's name is a quoted value in it, and cannot be taken for a connection string."""
     options = " ".join(f"-c {setting}={value}" for setting, value in session_settings(server_version).items())
     parameters = {"dbname": database, **KEEPALIVE, "options": options}
     return " ".join(f"{key}={_quoted(str(value))}" for key, value in parameters.items())

@@ -1,15 +1,15 @@
-"""One way to connect.
+"""How the runner connects to PostgreSQL.
 
-Four things the ordinary way does not give:
-- Whoever answers at the address may be somebody else. The password is never sent in clear to a server whose certificate was not verified, and
-  what such a server says goes into no status unless it has proven that it knows the role's password (SCRAM proves that, the other ways do not).
-- libpq tells the SQLSTATE of a failed connection only when asked to be verbose before the connection is made.
-- A network that drops packets must not hold a run for hours: keepalives and tcp_user_timeout end it.
-- A pooler must not stand between: locks and snapshots belong to one session of the server. A pooler makes up the
-  process id that it gives a client at the start, so it is not the one that the server answers with.
+It needs four things that a plain call of psycopg does not give:
+- Something else than the server may answer at the address. The password is never sent in cleartext to a server whose certificate was not
+  verified, and no message of such a server gets into a status unless the server has proven that it knows the role's password. Only SCRAM proves
+  that.
+- libpq reports the SQLSTATE of a refused connection only if it was asked to be verbose before.
+- A network that drops packets must not block a run for hours: keepalives and tcp_user_timeout end the connection.
+- There must be no pooler in between, since locks and snapshots belong to one session of the server. A pooler gives the client a process id of its
+  own invention, which differs from the one that the server reports.
 """
 
-import ctypes
 import logging
 import select
 import time
@@ -21,7 +21,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.postgres.refusals import ASKED_OTHERWISE, lost, refusal, unreachable
+from quotenode_backup.runner.postgres import libpq
+from quotenode_backup.runner.postgres.refusals import OTHER_AUTH_METHOD, refusal, session_failure, unreachable
 from quotenode_backup.runner.postgres.server import MUTUAL, Server
 from quotenode_backup.runner.process.display import sentence
 
@@ -37,9 +38,8 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 APPLICATION = "quotenode-backup"
-_VERBOSE = 2  # PQERRORS_VERBOSE
 _KNOWS_REQUIRE_AUTH = 160000
-"""The image's libpq is newer; one on a developer's machine may not be."""
+"""The libpq of the image is newer. That of a developer's machine may be older."""
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -57,7 +57,7 @@ def connect(server: Server, database: str, within: float = CONNECT_SECONDS) -> C
         connection.execute(f"SELECT {calls}".encode())
     except psycopg.Error as error:
         connection.close()
-        raise lost(server, error) from error
+        raise session_failure(server, error) from error
     except RunFailed:
         connection.close()
         raise
@@ -65,8 +65,8 @@ def connect(server: Server, database: str, within: float = CONNECT_SECONDS) -> C
 
 
 def session_settings(server_version: int) -> dict[str, int]:
-    """Whatever role or database say: no session of a run is ended for taking long, and none that lost its client keeps its
-    lock for the two hours that TCP would."""
+    """These override the settings of role and database: PostgreSQL must not end a session of a run for taking long, and a session that has lost
+    its client must not keep its lock for the two hours that TCP's defaults would take."""
     settings = {
         "statement_timeout": 0,
         "lock_timeout": 0,
@@ -84,29 +84,29 @@ def session_settings(server_version: int) -> dict[str, int]:
 
 
 def _connected(server: Server, database: str, within: float) -> PGconn:
-    pgconn = _tried(server, database, within)
-    if server.require_auth == MUTUAL and ASKED_OTHERWISE in _said(pgconn):
+    pgconn = _attempted(server, database, within)
+    if server.require_auth == MUTUAL and OTHER_AUTH_METHOD in _error_message(pgconn):
         server.proof.is_given = False
         pgconn.finish()
-        pgconn = _tried(server, database, within)
+        pgconn = _attempted(server, database, within)
     if pgconn.status != pq.ConnStatus.OK:
-        words = server.redact(_said(pgconn))
+        message = server.redact(_error_message(pgconn))
         pgconn.finish()
-        log.info("No connection to %s: %s", server.address, sentence(words, 1000))
-        raise refusal(server, database, words)
+        log.info("No connection to %s: %s", server.address, sentence(message, 1000))
+        raise refusal(server, database, message)
     pgconn.nonblocking = 1
     return pgconn
 
 
-def _said(pgconn: PGconn) -> str:
+def _error_message(pgconn: PGconn) -> str:
     return pgconn.error_message.decode(errors="replace")
 
 
-def _tried(server: Server, database: str, within: float) -> PGconn:
-    """Connected, or with the words why not."""
+def _attempted(server: Server, database: str, within: float) -> PGconn:
+    """Either connected, or with an error message."""
     pgconn = pq.PGconn.connect_start(_conninfo(server, database).encode())
     try:
-        _ask_for_sqlstate(pgconn)
+        libpq.set_verbosity(pgconn, libpq.VERBOSE)
         _complete(pgconn, server, within)
     except BaseException:
         pgconn.finish()
@@ -115,7 +115,7 @@ def _tried(server: Server, database: str, within: float) -> PGconn:
 
 
 def _conninfo(server: Server, database: str) -> str:
-    """`database` goes in as a value, so it can't be taken for a connection string."""
+    """`database` is a quoted value in it, and cannot be taken for a connection string."""
     return make_conninfo(
         host=server.planned.host,
         port=server.planned.port,
@@ -129,13 +129,6 @@ def _conninfo(server: Server, database: str) -> str:
         client_encoding="UTF8",
         **KEEPALIVE,
     )
-
-
-def _ask_for_sqlstate(pgconn: PGconn) -> None:
-    """psycopg has no word for it. Its plain Python form works on the system's libpq, the one that is loaded here."""
-    set_verbosity = ctypes.CDLL("libpq.so.5").PQsetErrorVerbosity
-    set_verbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
-    set_verbosity(getattr(pgconn, "pgconn_ptr"), _VERBOSE)  # noqa: B009 - only the plain Python form has it
 
 
 def _complete(pgconn: PGconn, server: Server, within: float) -> None:
@@ -160,6 +153,6 @@ def _refuse_pooler(connection: Connection, server: Server) -> None:
         return
     raise RunFailed(
         Reason.POOLER_REFUSED,
-        f"A connection pooler answers at {server.address}: a snapshot and a lock need a session of the server itself. "
-        "Set spec.database.host and port to PostgreSQL, not to the pooler.",
+        f"A connection pooler answers at {server.address}, and a backup needs a session of PostgreSQL itself for its lock and its snapshot: "
+        "set spec.database.host and port to PostgreSQL, not to the pooler.",
     )

@@ -1,7 +1,7 @@
-"""Role and password of the database: out of the mounted Secret, into the forms that the clients want.
+"""The role and the password for the database, read from the mounted Secret.
 
-The password is never in an argument or an environment: pg_dump reads it from a file of mode 0600 in memory, because the
-mounted Secret itself is readable for all and libpq refuses such a file.
+The password is never in an argument or in an environment. pg_dump reads it from a password file of mode 0600 in memory: the mounted Secret is
+readable for everybody, and libpq refuses such a file.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quotenode_backup.contract.plans import PlannedDatabase
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Credentials:
     password: str = field(repr=False)
 
 
-def read_credentials(places: Places, database: PlannedDatabase) -> Credentials:
-    folder = places.database_secret
+def read_credentials(mounts: Mounts, database: PlannedDatabase) -> Credentials:
+    folder = mounts.database_secret
     if not (folder / "username").exists() and not (folder / "password").exists():
         raise RunFailed(
             Reason.SECRET_MISSING,
@@ -33,7 +33,7 @@ def read_credentials(places: Places, database: PlannedDatabase) -> Credentials:
 
 
 def _read(path: Path, secret: str, key: str) -> str:
-    """The value without the one newline that `echo` and editors put behind it."""
+    """The value without the newline that `echo` and editors add to it."""
     try:
         value = path.read_bytes().removesuffix(b"\n").decode()
     except FileNotFoundError as error:
@@ -49,28 +49,28 @@ def _unusable(secret: str, what: str) -> RunFailed:
     return RunFailed(Reason.SECRET_MISSING, f"Secret {secret} (spec.database.credentialsSecretRef) {what}.")
 
 
-def require_ca(places: Places, database: PlannedDatabase) -> Path | None:
-    """The CA certificate's path, if the resource names one."""
+def require_ca(mounts: Mounts, database: PlannedDatabase) -> Path | None:
+    """The path of the CA certificate, or None if the resource names none."""
     if database.ca_secret is None:
         return None
-    if not places.ca_file.is_file():
+    if not mounts.ca_file.is_file():
         raise RunFailed(
             Reason.SECRET_MISSING,
             f"Secret {database.ca_secret} (spec.database.caSecretRef) does not exist, or has no key "
             f"{database.ca_key}: create it with the CA certificate under that key.",
         )
-    return places.ca_file
+    return mounts.ca_file
 
 
-def write_password_file(places: Places, database: PlannedDatabase, password: str) -> Path:
-    """libpq's password file, for any host, database and role: nothing but the password needs escaping then."""
+def write_password_file(mounts: Mounts, database: PlannedDatabase, password: str) -> Path:
+    """Writes libpq's password file. It is for any host, database and role, so that only the password needs escaping."""
     if "\n" in password or "\0" in password:
         raise _unusable(
             database.credentials_secret,
             f"has more than one line under key {database.password_key}, which no PostgreSQL client can read from "
             "its password file: choose a password of one line",
         )
-    path = places.private / "pgpass"
+    path = mounts.private / "pgpass"
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:

@@ -1,9 +1,9 @@
-"""What a dump relies on, as one statement: tables, types and functions, each with a number that is another one when it has changed."""
+"""The statement that lists what a dump relies on: tables, types and functions, each with a signature that changes when they do."""
 
-# pg_dump learns of things by their snapshot, and asks for many of them by name, or as they are at that moment. So names count, and of tables
-# the file, the columns (those that swap their names swap their contents) and the parents, since a partition may have moved. Sequences and
-# materialized views do not: pg_dump reads the values of the first as they are, and no rows of the second. Names come as bytes, since in a
-# database of encoding SQL_ASCII they may be anything.
+# pg_dump finds objects through its snapshot, but then asks for many of them by name, or as they are at that moment. So the signatures contain the
+# names. Those of tables also contain the file, the columns (two columns may have swapped their names) and the parents (a partition may have been
+# moved). Sequences and materialized views are left out: pg_dump reads the current values of a sequence, and no rows of a materialized view. Names
+# come as bytes, since in a database with encoding SQL_ASCII they may be anything.
 _OURS = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 _NAME = "convert_to(format('%I.%I', n.nspname, {}), getdatabaseencoding())"
 _OF_EXTENSION = (

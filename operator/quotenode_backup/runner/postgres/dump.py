@@ -16,7 +16,7 @@ from quotenode_backup.runner.postgres.server import Server
 from quotenode_backup.runner.postgres.sessions import Snapshot
 from quotenode_backup.runner.process.component import Component, Sink
 from quotenode_backup.runner.process.pipeline import Exit, Pipeline, Stage, first_failure
-from quotenode_backup.runner.process.stderr import warnings_of
+from quotenode_backup.runner.process.stderr import warnings_in
 
 
 def dump_command(client: Client, compress: str, snapshot: Snapshot, connection: str) -> list[str]:
@@ -67,7 +67,7 @@ class Dump(Component):
 
     def succeeded(self, ended: Exit) -> None:
         super().succeeded(ended)
-        self.notes += warnings_of(ended.said)
+        self.notes += warnings_in(ended.stderr)
         self.note_count += ended.warnings
 
     def explain(self, failure: Exit) -> RunFailed:

@@ -1,11 +1,13 @@
-"""pg_dump at the moment when it holds its locks, with a snapshot that fits what it has locked.
+"""Starts pg_dump so that what it has locked is what its snapshot shows.
 
-A snapshot is older than the locks that follow it. A table that was emptied, rewritten, swapped or dropped in between (TRUNCATE, most
-of ALTER TABLE, RENAME, DROP and CREATE) is then read through a snapshot that knows nothing of its new rows: pg_dump would find it empty and
-call that a success. So tables, types and functions are looked at twice, with the snapshot and again under the locks, and whatever differs costs
-another try. What pg_dump does not lock, the tables of extensions and the labels of enums, is looked at once more at the end.
-The other order, first locks and then the snapshot, is no way out: a migration that comes between our lock and pg_dump's makes the two wait
-for each other where no deadlock detector sees it, and ten thousand tables fit the lock table only once.
+A snapshot is taken before pg_dump gets its locks. A table that is emptied, rewritten, swapped or dropped in between (by TRUNCATE, most forms of
+ALTER TABLE, RENAME, DROP and CREATE) is then read through a snapshot that does not show its new rows: pg_dump would find it empty, and succeed.
+So the definitions of tables, types and functions are compared, as the snapshot shows them and as they are once pg_dump has its locks. If one differs,
+pg_dump is started again with a new snapshot. What pg_dump does not lock (the tables of extensions and the labels of enums) is compared once more at
+the end.
+
+To take the locks first and the snapshot afterwards would not work: a migration that comes between our lock and pg_dump's would make the two wait for
+each other where no deadlock detector sees it, and the lock table has room for the locks of ten thousand tables only once.
 """
 
 import logging
@@ -24,12 +26,12 @@ from quotenode_backup.runner.process.threads import supervise
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
-_MAY_PASS = {Reason.TABLE_LOCKED, Reason.DUMP_FAILED}
-"""What pg_dump ends with when a table is locked, or not there any more, before it could lock it itself."""
+_TRANSIENT = {Reason.TABLE_LOCKED, Reason.DUMP_FAILED}
+"""The reasons with which pg_dump fails when it cannot lock a table, because another session has locked or dropped it."""
 
 
-class Obstacle(Exception):
-    """What another try may not meet."""
+class TransientFailure(Exception):
+    """A failure that another try may not meet."""
 
     def __init__(self, failure: RunFailed) -> None:
         super().__init__(failure.message)
@@ -38,7 +40,7 @@ class Obstacle(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long is worth waiting for others, and what goes on meanwhile."""
+    """How long to wait for other sessions, and what to watch meanwhile."""
 
     until: float
     """By the monotonic clock."""
@@ -46,7 +48,7 @@ class Waiting:
 
     @classmethod
     def half_of_the_time(cls, deadline: datetime, watch: Callable[[], None]) -> "Waiting":
-        """The other half is for the work."""
+        """The other half of the time until the deadline is for the work."""
         left = (deadline - datetime.now(UTC)).total_seconds()
         return cls(time.monotonic() + left / 2, watch)
 
@@ -56,24 +58,24 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A dump that holds its locks, and what it found when it got them."""
-
+class LockedDump:
     dump: Dump
-    found: Definitions
+    """A dump that holds its locks."""
+    definitions: Definitions
+    """What it relies on, as it was when it got them."""
 
 
-def begin(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting: Waiting) -> Begun:
-    """A dump whose tables are those of its snapshot. Whoever keeps it from that is waited for."""
+def start(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting: Waiting) -> LockedDump:
+    """A dump whose tables are those of its snapshot. Waits for sessions that prevent that."""
     for pause in _pauses():
         dump = dump_of(session.export())
         try:
-            return Begun(dump, _found_under_locks(session, dump, waiting.watch))
-        except Obstacle as obstacle:
+            return LockedDump(dump, _definitions_under_locks(session, dump, waiting.watch))
+        except TransientFailure as transient:
             dump.end()
             if waiting.is_over:
-                raise obstacle.failure from obstacle
-            log.warning("Trying again with a new snapshot: %s", obstacle.failure.message)
+                raise transient.failure from transient
+            log.warning("Trying again with a new snapshot: %s", transient.failure.message)
         except BaseException:
             dump.end()
             raise
@@ -81,35 +83,35 @@ def begin(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting
     raise AssertionError("there is always another try")
 
 
-def require_unchanged(session: SnapshotSession, begun: Begun) -> None:
-    """Of what pg_dump read without a lock, now that it has ended."""
-    unlocked = {key: definition for key, definition in begun.found.items() if definition.is_open}
+def require_unchanged(session: SnapshotSession, locked: LockedDump) -> None:
+    """Once pg_dump has ended: fails if something has changed that pg_dump read without a lock."""
+    unlocked = {key: definition for key, definition in locked.definitions.items() if definition.is_open}
     changed = _first_changed(unlocked, session.definitions(of_snapshot=False)) if unlocked else ""
     if changed:
         raise _rewritten(session.server, changed)
 
 
 def _pauses() -> Iterator[float]:
-    """Shorter than a migration, so that one more try costs little, and longer from try to try."""
+    """Seconds. The first pauses are shorter than a migration, so that another try costs little. Each pause is longer than the one before."""
     pause = FIRST_PAUSE_SECONDS
     while True:
         yield pause
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _found_under_locks(session: SnapshotSession, dump: Dump, watch: Callable[[], None]) -> Definitions:
-    """What there is once pg_dump holds its locks, if the snapshot has the same. What no other try can cure is raised as it is."""
+def _definitions_under_locks(session: SnapshotSession, dump: Dump, watch: Callable[[], None]) -> Definitions:
+    """The definitions once pg_dump holds its locks, if the snapshot shows the same. Raises TransientFailure where another try may help."""
     try:
         before = session.definitions(of_snapshot=True)
         failure = _failure_before_locks(dump, watch)
-        session.let_go()
+        session.release()
         now = session.definitions(of_snapshot=False)
     except RunFailed as error:
-        raise (Obstacle(error) if error.reason is Reason.TABLE_LOCKED else error) from error
+        raise (TransientFailure(error) if error.reason is Reason.TABLE_LOCKED else error) from error
     if changed := _first_changed(before, now):
-        raise Obstacle(_rewritten(session.server, changed))
+        raise TransientFailure(_rewritten(session.server, changed))
     if failure and failure.reason is Reason.TABLE_LOCKED:
-        raise Obstacle(session.with_blocker(failure))
+        raise TransientFailure(session.with_blocker(failure))
     if failure:
         raise failure
     return now
@@ -120,20 +122,20 @@ def _failure_before_locks(dump: Dump, watch: Callable[[], None]) -> RunFailed | 
         dump.start()
         supervise([dump.wait_for_locks], kill=dump.kill, watch=watch)
     except RunFailed as failure:
-        if failure.reason in _MAY_PASS:
+        if failure.reason in _TRANSIENT:
             return failure
         raise
     return None
 
 
 def _first_changed(before: Definitions, now: Definitions) -> str:
-    """What the snapshot sees and is another by now; empty when there is nothing. What is new is not in the snapshot."""
+    """Something that has changed or disappeared since; empty if there is nothing. What is new is not in the snapshot, and does not matter."""
     return next((f"{key[0]} {one.name}" for key, one in before.items() if now.get(key) != one), "")
 
 
 def _rewritten(server: Server, what: str) -> RunFailed:
     return RunFailed(
         Reason.TABLE_REWRITTEN,
-        f"The {server.named(what, 120)} was emptied, rewritten, renamed or dropped between the backup's snapshot and its locks, or while it was "
-        "read without one: the dump would not be what was in the database. Let the migration, or whatever does this, end first.",
+        f"The {server.quote_name(what, 120)} was emptied, rewritten, renamed or dropped between the backup's snapshot and its locks, or while it was "
+        "read without a lock, so the dump would not be what was in the database: let the migration, or whatever else does this, end first.",
     )

@@ -1,7 +1,7 @@
-"""What it means when a server can't be reached, refuses, or goes away: a reason and a sentence of our own for each.
+"""What it means when a server cannot be reached, refuses a connection, or goes away: there is a reason and a sentence for each.
 
-Until a session has begun, nobody knows who answers, so none of the words that come over the network are repeated: the SQLSTATE and what
-libpq says of itself only choose among our own.
+Before a session has begun, nobody knows who answers, so no message that comes over the network is quoted. The SQLSTATE, and the messages that come
+from libpq itself, only select one of our own sentences.
 """
 
 import re
@@ -10,10 +10,10 @@ import psycopg
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres.server import Server
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
-ASKED_OTHERWISE = "authentication method requirement"
-"""libpq's words when the server asks for the password in a way that `require_auth` does not allow."""
+OTHER_AUTH_METHOD = "authentication method requirement"
+"""How libpq's message begins when the server asks for the password by a method that `require_auth` does not allow."""
 _IN_CLEAR = "requested a cleartext password"
 _CODES = {
     "53300": "it has no connection left: raise max_connections, or CONNECTION LIMIT of role or database",
@@ -24,27 +24,29 @@ _CAUSES = {
     "Connection refused": "nothing listens there",
     "timeout expired": "it gave no answer in time",
     "Connection timed out": "it gave no answer in time",
-    "No route to host": "the network knows no way to it",
-    "Network is unreachable": "the network knows no way to it",
+    "No route to host": "the network has no route to it",
+    "Network is unreachable": "the network has no route to it",
     "does not match host name": "its certificate is for another host name",
-    "certificate": "its certificate is not one that the authority in spec.database.caSecretRef has signed",
-    "does not support SSL": "it speaks no SSL, which sslMode asks for",
+    "certificate": "its certificate was not signed by the authority in spec.database.caSecretRef",
+    "does not support SSL": "it does not support SSL, which sslMode requires",
     "SSL": "the SSL handshake failed",
-    "closed the connection unexpectedly": "it hung up at once",
+    "closed the connection unexpectedly": "it closed the connection at once",
 }
-"""What libpq says of itself, the more telling first."""
+"""Parts of libpq's own messages, and what they mean. The more specific ones come first."""
 _STATEMENT_AT_FAULT = {"0A", "22", "25", "42"}
 
 
-def refusal(server: Server, database: str, words: str) -> RunFailed:
-    """What libpq's verbose words on a failed connection mean."""
-    if _IN_CLEAR in words:
+def refusal(server: Server, database: str, message: str) -> RunFailed:
+    """What libpq's verbose message about a failed connection means."""
+    if _IN_CLEAR in message:
         return _in_clear(server)
-    found = re.search(r":  ([0-9A-Z]{5}): ", words)  # two spaces: libpq's mark of a severity, in any language
+    found = re.search(r":  ([0-9A-Z]{5}): ", message)  # libpq writes two spaces after a severity, in any language
     if not found:
-        cause = next((cause for said, cause in _CAUSES.items() if said in words), "what answers there is no PostgreSQL")
+        cause = next(
+            (cause for part, cause in _CAUSES.items() if part in message), "what answers there is not PostgreSQL"
+        )
         return unreachable(server, cause)
-    code, secret, name = found[1], server.planned.credentials_secret, shown(database, 80)
+    code, secret, name = found[1], server.planned.credentials_secret, escape(database, 80)
     match code:
         case "28P01" | "28000":
             return RunFailed(
@@ -71,7 +73,7 @@ def refusal(server: Server, database: str, words: str) -> RunFailed:
 def _in_clear(server: Server) -> RunFailed:
     return RunFailed(
         Reason.SERVER_UNVERIFIED,
-        f"What answers at {server.address} asks for the password in clear, and gets it only when its certificate is verified: set "
+        f"The server at {server.address} asks for the password in cleartext, and gets it only if its certificate is verified: set "
         "spec.database.sslMode to VerifyFull with caSecretRef, or let the server use scram-sha-256.",
     )
 
@@ -84,27 +86,28 @@ def unreachable(server: Server, cause: str) -> RunFailed:
     )
 
 
-def lost(server: Server, error: psycopg.Error) -> RunFailed:
-    """A session that worked has ended, or a statement on it failed."""
-    code, words = error.sqlstate or "", server.words(error.diag.message_primary or str(error), 200)
+def session_failure(server: Server, error: psycopg.Error) -> RunFailed:
+    """What it means when a session ends, or when a statement fails."""
+    code, message = error.sqlstate or "", server.quote(error.diag.message_primary or str(error), 200)
     if code == "42501":
         return RunFailed(
             Reason.PERMISSION_DENIED,
-            f"Role {server.role} on {server.address} lacks a right ({words}): GRANT it, or put another role into Secret "
+            f"Role {server.role} on {server.address} lacks a privilege ({message}): GRANT it, or put another role into Secret "
             f"{server.planned.credentials_secret}.",
         )
     if code == "55P03":
         return RunFailed(
             Reason.TABLE_LOCKED,
-            f"The catalogs of database {shown(server.planned.name, 80)} on {server.address} are locked by somebody else, as by VACUUM FULL or "
-            "REINDEX of a catalog: let that end first.",
+            f"The catalogs of database {escape(server.planned.name, 80)} on {server.address} are locked by another session, for example by "
+            "VACUUM FULL or REINDEX of a catalog: let that end first.",
         )
     if code[:2] in _STATEMENT_AT_FAULT:
         return RunFailed(
-            Reason.INTERNAL_ERROR, f"The server at {server.address} does not do what PostgreSQL does ({code}: {words})."
+            Reason.INTERNAL_ERROR,
+            f"The server at {server.address} does not behave as PostgreSQL does ({code}: {message}).",
         )
     return RunFailed(
         Reason.SOURCE_CONNECTION_LOST,
-        f"The connection to PostgreSQL at {server.address} was lost ({words}): the server was restarted, the session "
+        f"The connection to PostgreSQL at {server.address} was lost ({message}): the server was restarted, the session "
         "was ended there, or the network was cut.",
     )

@@ -1,4 +1,4 @@
-"""A database server as one role reaches it, and how far it is known to be the right one."""
+"""A database server as one role reaches it, and whether it is known to be the right one."""
 
 import logging
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from quotenode_backup.contract.plans import PlannedDatabase
 from quotenode_backup.runner.postgres.credentials import Credentials, read_credentials, require_ca
-from quotenode_backup.runner.process.display import Redactor, sentence, shown
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.display import Redactor, escape, sentence
+from quotenode_backup.runner.process.mounts import Mounts
 
 log = logging.getLogger(__name__)
 
 _VERIFYING = {"verify-ca", "verify-full"}
 MUTUAL, NOT_IN_CLEAR = "scram-sha-256", "!password"
-"""Values of libpq's require_auth."""
+"""Values of libpq's require_auth: the method by which the server proves itself too, and any method but the password in cleartext."""
 
 
 class Proof:
-    """Whether each session so far began with SCRAM, in which the server shows that it knows the role's password."""
+    """Whether every session so far began with SCRAM, in which the server proves that it knows the role's password."""
 
     def __init__(self) -> None:
         self.is_given = True
@@ -35,37 +35,37 @@ class Server:
 
     @property
     def is_verified(self) -> bool:
-        """By its certificate."""
+        """Whether its certificate is verified."""
         return self.planned.ssl_mode in _VERIFYING
 
     @property
     def require_auth(self) -> str | None:
-        """How it may ask for the password; None for any way."""
+        """By which method the server may ask for the password. None: by any."""
         if self.is_verified:
             return None
         return MUTUAL if self.proof.is_given else NOT_IN_CLEAR
 
-    def words(self, said: str, limit: int) -> str:
-        """What it said, for people, if it is known to be who it should be. Anybody's words in a status could be anybody's advice."""
+    def quote(self, message: str, limit: int) -> str:
+        """A message of the server, for people. One that has not proven itself is not quoted: in a status its message could be anybody's advice."""
         if self.is_verified or self.proof.is_given:
-            return sentence(self.redact(said), limit)
-        log.warning("%s said: %s", self.address, sentence(self.redact(said), 1000))
-        return "its words are in the log of the pod only, since nothing proves that it is the server"
+            return sentence(self.redact(message), limit)
+        log.warning("%s sent this message: %s", self.address, sentence(self.redact(message), 1000))
+        return "its message is only in the log of the pod, since nothing proves that it is the right server"
 
-    def named(self, name: str, limit: int) -> str:
-        """The name of something in it, which might well be a word that is secret here, or advice to whoever reads it."""
-        return shown(self.words(name, limit), limit)
+    def quote_name(self, name: str, limit: int) -> str:
+        """The name of something in the database. It may contain a secret, or advice, as any message may."""
+        return escape(self.quote(name, limit), limit)
 
     @property
     def address(self) -> str:
-        return f"{shown(self.planned.host)}:{self.planned.port}"
+        return f"{escape(self.planned.host)}:{self.planned.port}"
 
     @property
     def role(self) -> str:
-        return shown(self.credentials.username)
+        return escape(self.credentials.username)
 
 
-def server_of(database: PlannedDatabase, places: Places, redact: Redactor) -> Server:
-    credentials = read_credentials(places, database)
+def server_of(database: PlannedDatabase, mounts: Mounts, redact: Redactor) -> Server:
+    credentials = read_credentials(mounts, database)
     redact.learn(credentials.password)
-    return Server(database, credentials, require_ca(places, database), redact)
+    return Server(database, credentials, require_ca(mounts, database), redact)

@@ -1,4 +1,4 @@
-"""The two sessions of a run beside pg_dump's own: one holds the lock, one the snapshot."""
+"""The two sessions that a run has beside those of pg_dump: one holds the lock, the other the snapshot."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import psycopg
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres import definitions
 from quotenode_backup.runner.postgres.connection import Connection, connect
-from quotenode_backup.runner.postgres.refusals import lost
+from quotenode_backup.runner.postgres.refusals import session_failure
 from quotenode_backup.runner.postgres.server import Server
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 MAINTENANCE = "postgres"
 CATALOG_WAIT_SECONDS = 5
 
 
 class Session:
-    """A connection whose errors are already translated."""
+    """A connection whose errors are raised as RunFailed."""
 
     def __init__(self, server: Server, database: str) -> None:
         self._server = server
@@ -35,27 +35,27 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Ends the session, and with it whatever it held."""
+        """Ends the session, and with it all that the session held."""
         self._connection.close()
 
     def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(statement.encode(), values or None).fetchall()
         except psycopg.Error as error:
-            raise lost(self._server, error) from error
+            raise session_failure(self._server, error) from error
 
     def value(self, statement: str, **values: Any) -> Any:
         return self.rows(statement, **values)[0][0]
 
     def check(self) -> None:
-        """Raises when the session, and with it whatever it held, is gone."""
+        """Raises when the session is gone, and with it all that it held."""
         self.value("SELECT 1")
 
-    def order(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
         try:
             self._connection.execute(statement.encode())
         except psycopg.Error as error:
-            raise lost(self._server, error) from error
+            raise session_failure(self._server, error) from error
 
     @property
     def server_version(self) -> int:
@@ -67,16 +67,16 @@ class Session:
 
 
 def lock_key(system_identifier: int, database: str) -> int:
-    """A signed 64-bit number, the same from every namespace and after a rename of the host."""
+    """A signed 64-bit number that is the same from every namespace, and by every name that the host has."""
     text = f"quotenode-backup\0{system_identifier}\0{database}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
 
 class DatabaseLock(Session):
-    """At most one dump of a database, whoever asks for it.
+    """Ensures that there is at most one backup of a database at a time.
 
-    The lock belongs to an open transaction in the maintenance database: it is gone with the session, it survives a rename of the
-    target, and, since no statement is running, it keeps no snapshot that would hold VACUUM back.
+    The lock belongs to an open transaction in the maintenance database. So it ends with the session, it survives a rename of the database that is
+    backed up, and it holds no snapshot that would keep VACUUM from removing rows, since no statement is running.
     """
 
     def __init__(self, server: Server) -> None:
@@ -86,12 +86,12 @@ class DatabaseLock(Session):
 
     @property
     def tag(self) -> str:
-        """Short and fit for a file name: the same for all who back up this database on this server, and for no other."""
+        """A short name for this database on this server, fit for the name of a file. No other database has it."""
         return f"{self._key & 0xFFFFFFFF:08x}"
 
     def acquire(self) -> None:
-        self.order("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-        # The key stands in the statement: with a parameter a portal stays open, and its snapshot holds VACUUM back.
+        self.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        # The key is part of the statement: with a parameter a portal would stay open, whose snapshot keeps VACUUM from removing rows.
         if not self.value(f"SELECT pg_try_advisory_xact_lock({self._key})"):
             raise self._busy()
 
@@ -99,8 +99,8 @@ class DatabaseLock(Session):
         server = self._server
         return RunFailed(
             Reason.LOCK_BUSY,
-            f"Database {shown(server.planned.name, 80)} on {server.address} is being backed up by another run"
-            f"{self._holder()}: this one waits for its turn.",
+            f"Database {escape(server.planned.name, 80)} on {server.address} is being backed up by another run"
+            f"{self._holder()}: this run waits for its turn.",
         )
 
     def _holder(self) -> str:
@@ -108,8 +108,8 @@ class DatabaseLock(Session):
         if not found:
             return ""
         pid, application, client, since = found[0]
-        where = self._server.named(client or "the server", 60)
-        return f" (session {pid}, {self._server.named(application or 'unknown', 70)}, from {where}, since {since})"
+        where = self._server.quote_name(client or "the server", 60)
+        return f" (session {pid}, {self._server.quote_name(application or 'unknown', 70)}, from {where}, since {since})"
 
 
 _HOLDER = """
@@ -122,7 +122,7 @@ _HOLDER = """
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A moment of the database that pg_dump can share, as long as the session lives."""
+    """A snapshot that pg_dump can use for as long as the session lives."""
 
     identifier: str
     encoding: str
@@ -130,12 +130,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """Something that a dump relies on, as its catalogs have it."""
+    """Something that a dump relies on, as the catalogs define it."""
 
     name: str
     signature: int
     is_open: bool
-    """Whether it may still change while pg_dump reads rows: pg_dump locks no table of an extension, and nothing locks an enum's labels."""
+    """Whether it can change while pg_dump reads rows: pg_dump does not lock the tables of extensions, and nothing locks the labels of an enum."""
 
 
 Definitions = dict[tuple[str, int], Definition]
@@ -147,70 +147,73 @@ class SnapshotSession(Session):
         return int(self.value("SELECT pg_database_size(current_database())"))
 
     def export(self) -> Snapshot:
-        """A new snapshot, whatever became of the one before."""
-        self.let_go()
-        self.order("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        """Exports a new snapshot. The one before is released."""
+        self.release()
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return Snapshot(*self.rows(_SNAPSHOT)[0])
 
-    def let_go(self) -> None:
-        """The snapshot is pg_dump's own by now, or of no use: from here on this session sees what is committed."""
-        self.order("ROLLBACK")
+    def release(self) -> None:
+        """Ends the snapshot's transaction, once pg_dump has taken the snapshot over. From here on this session sees what is committed."""
+        self.execute("ROLLBACK")
 
     def definitions(self, *, of_snapshot: bool) -> Definitions:
-        """As the snapshot has them, or as they are now.
+        """The definitions as the snapshot sees them, or as they are now.
 
-        Nothing stays locked, and a lock is waited for only so long: whoever rewrites a catalog would wait for us, pg_dump for him, and
+        No lock is kept, and none is waited for without an end: a session that rewrites a catalog would wait for ours, pg_dump for that session, and
         we for pg_dump.
         """
         begin, end = (
-            ("SAVEPOINT look", "ROLLBACK TO SAVEPOINT look") if of_snapshot else ("BEGIN READ ONLY", "ROLLBACK")
+            ("SAVEPOINT definitions", "ROLLBACK TO SAVEPOINT definitions")
+            if of_snapshot
+            else ("BEGIN READ ONLY", "ROLLBACK")
         )
-        self.order(begin)
+        self.execute(begin)
         try:
-            self.order(f"SET LOCAL lock_timeout = '{CATALOG_WAIT_SECONDS}s'")
+            self.execute(f"SET LOCAL lock_timeout = '{CATALOG_WAIT_SECONDS}s'")
             found = self.rows(definitions.STATEMENT)
         finally:
-            self.order(end)
+            self.execute(end)
         return {
             (kind, oid): Definition(bytes(name).decode(errors="replace"), signature, is_open)
             for kind, oid, name, signature, is_open in found
         }
 
     def standby_notes(self) -> list[str]:
-        """What a standby does not have."""
+        """What a dump from a standby lacks. Empty when the server is not one."""
         if not self.value("SELECT pg_is_in_recovery()"):
             return []
         moment = self.value(_REPLAYED)
-        tables = [self._named(name) for (name,) in self.rows(_UNLOGGED)]
-        left_out = f"; it has no rows of unlogged tables, which are left out: {', '.join(tables)}" if tables else ""
-        return [f"the server is a standby, and has what was committed until {moment or 'an unknown time'}{left_out}"]
+        tables = [self._quote_name(name) for (name,) in self.rows(_UNLOGGED)]
+        left_out = f"; it has no rows of unlogged tables, so they are left out: {', '.join(tables)}" if tables else ""
+        return [
+            f"the server is a standby, and has all that was committed until {moment or 'an unknown time'}{left_out}"
+        ]
 
     def require_readable(self) -> None:
-        """pg_dump would find out too, but after minutes, and one table at a time."""
+        """Fails at once where pg_dump would fail after minutes, and with one table at a time."""
         found = self.rows(_UNREADABLE)
         if not found:
             return
         kind, name = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        database = f"database {shown(self._server.planned.name, 80)} on {self._server.address}"
+        database = f"database {escape(self._server.planned.name, 80)} on {self._server.address}"
         raise RunFailed(
             Reason.PERMISSION_DENIED,
-            f"Role {self._server.role} may not read {kind} {self._named(name)}{more} of {database}: {_REMEDY[kind]}, or put "
+            f"Role {self._server.role} may not read {kind} {self._quote_name(name)}{more} of {database}: {_REMEDY[kind]}, or put "
             f"the owner's role into Secret {self._server.planned.credentials_secret}.",
         )
 
-    def _named(self, name: str | None) -> str:
-        """A name out of the database, which might well be a word that is secret here."""
-        return self._server.named(name or "?", 120)
+    def _quote_name(self, name: str | None) -> str:
+        return self._server.quote_name(name or "?", 120)
 
     def with_blocker(self, failure: RunFailed) -> RunFailed:
-        """The same failure, with who holds a lock that keeps pg_dump out."""
+        """Adds to a failure which session holds a lock that pg_dump waits for."""
         found = self.rows(_BLOCKERS)
         if not found:
             return failure
         pid, role, application, table = found[0]
-        who = f"role {self._server.named(role or '?', 40)} ({self._server.named(application or '-', 40)})"
-        holder = f"{self._named(table)} is held by session {pid} of {who}"
+        who = f"role {self._server.quote_name(role or '?', 40)} ({self._server.quote_name(application or '-', 40)})"
+        holder = f"{self._quote_name(table)} is held by session {pid} of {who}"
         return RunFailed(failure.reason, f"{failure.message} {holder}.")
 
 

@@ -60,7 +60,7 @@ class Component(ABC):
 
     def succeeded(self, ended: Exit) -> None:
         """A program that succeeded may still have warned of something: its stderr goes to the log."""
-        for line in ended.said.splitlines():
+        for line in ended.stderr.splitlines():
             log.warning("%s: %s", ended.name, sentence(line, 1000))
 
     def kill(self) -> None:

@@ -1,12 +1,12 @@
-"""Text for people, made of things that nobody vouches for: names, foreign error messages, numbers of bytes."""
+"""Text for people that is made of what cannot be trusted: names, messages of other programs, numbers of bytes."""
 
 from collections.abc import Iterable
 
 REDACTED = "(redacted)"
 
 
-def shown(text: str, limit: int = 200) -> str:
-    """`text` on one line: what a terminal or a log might obey is escaped, bytes that are not UTF-8 become `\\xNN`."""
+def escape(text: str, limit: int = 200) -> str:
+    """`text` on one line. What a terminal or a log might obey is escaped, and bytes that are not UTF-8 become `\\xNN`."""
     visible = "".join(_visible(character) for character in text[: limit * 2])
     return visible if len(visible) <= limit else visible[: limit - 1] + "…"
 
@@ -21,8 +21,8 @@ def _visible(character: str) -> str:
 
 
 def sentence(text: str, limit: int) -> str:
-    """At most `limit` characters, on one line."""
-    return shown(" ".join(text.split()), limit)
+    """`text` on one line of at most `limit` characters."""
+    return escape(" ".join(text.split()), limit)
 
 
 class Redactor:
@@ -34,7 +34,7 @@ class Redactor:
             self.learn(secret)
 
     def learn(self, secret: str) -> None:
-        """The longest comes first, so that one secret inside another leaves nothing of it."""
+        """Longer secrets are replaced first, so that a secret that contains another one is replaced as a whole."""
         if secret:
             self._secrets = sorted({*self._secrets, secret}, key=len, reverse=True)
 

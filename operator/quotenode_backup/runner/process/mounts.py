@@ -1,4 +1,4 @@
-"""Where the pod's volumes are. Tests put the same layout below a folder of their own."""
+"""Where the volumes of the pod are mounted. Tests create the same layout below a folder of their own."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,7 +8,7 @@ from quotenode_backup.contract import paths
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Mounts:
     plan: Path = Path(paths.PLAN)
     result: Path = Path(paths.RESULT)
     database_secret: Path = Path(paths.DATABASE_SECRET)
@@ -17,7 +17,7 @@ class Places:
     destination: Path = Path(paths.DESTINATION)
     private: Path = Path(paths.PRIVATE)
     clients: Path = Path("/usr/lib/postgresql")
-    """Debian's layout: one folder per major version, programs in its `bin`."""
+    """Not a mount, but Debian's folder of client programs: it has one folder per major version, with the programs in its `bin`."""
 
     @classmethod
     def below(cls, root: Path) -> Self:

@@ -1,6 +1,6 @@
-"""Real processes joined by pipes, no shell, and every exit code looked at.
+"""Processes that are joined by pipes, without a shell, and every exit code is checked.
 
-Children get an environment made from scratch. What they say on stderr is kept, bounded, and without the run's secrets.
+Child processes get an environment that is made from scratch. A bounded part of what they write to stderr is kept, without the run's secrets.
 """
 
 import os
@@ -17,8 +17,8 @@ from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.stderr import Stderr
 
 CHUNK = 1 << 18
-"""Bytes. Small enough to stay in a processor's cache on their way through pipe, hash and disk."""
-_PIPE_BYTES = 1 << 20  # what an ordinary user may ask for
+"""Bytes. A chunk is small enough to stay in the processor's cache on its way through pipe, hash and disk."""
+_PIPE_BYTES = 1 << 20  # the default limit for an ordinary user
 _SMALLEST_PIPE = 4096
 
 
@@ -30,17 +30,17 @@ class Stage:
     argv: Sequence[str]
     environment: Mapping[str, str] = field(repr=False)
     descriptors: Sequence[int] = ()
-    """Open files beside stdin, stdout and stderr that it inherits."""
+    """Open files that the program inherits beside stdin, stdout and stderr."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
     name: str
     code: int
-    """As subprocess has it: negative for a signal."""
-    said: str
+    """The negative number of the signal if a signal ended the program, as in subprocess."""
+    stderr: str
     warnings: int = 0
-    """How many lines of stderr were warnings; `said` may hold fewer."""
+    """How many lines of stderr were warnings. `stderr` may hold fewer of them."""
 
 
 class _Process:
@@ -67,14 +67,16 @@ def _started(stage: Stage, stdin: int | IO[bytes], stdout: int, redact: Redactor
     try:
         return _Process(stage, stdin, stdout, redact)
     except OSError as error:
-        words = f"{stage.name} cannot be started ({stage.argv[0]}: {error.strerror}): is this the operator's image?"
-        raise RunFailed(Reason.INTERNAL_ERROR, words) from error
+        message = f"{stage.name} cannot be started ({stage.argv[0]}: {error.strerror}): is this the operator's image?"
+        raise RunFailed(Reason.INTERNAL_ERROR, message) from error
 
 
 class Pipeline:
-    """`a | b | c`, started. Its output is read from `output`, its input, if asked for, is written to `input`.
+    """`a | b | c`, started.
 
-    `held`: the last stage can write no more than a page until `release` is called or its output is read.
+    `fed`: the caller writes the input of the first stage to `input`.
+    `read`: the caller reads the output of the last stage from `output`.
+    `held`: the last stage can write no more than a page before `release` is called.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Pipeline:
                 last = stage is stages[-1] and not read
                 process = _started(stage, stdin, subprocess.DEVNULL if last else subprocess.PIPE, redact)
                 if self._processes and not isinstance(stdin, int):
-                    stdin.close()  # so that a stage that dies is felt by the one before it
+                    stdin.close()  # so that a stage gets SIGPIPE when the next one dies
                 self._processes.append(process)
                 size = _SMALLEST_PIPE if held and stage is stages[-1] else _PIPE_BYTES
                 stdin = _sized(process.popen.stdout, size) if process.popen.stdout else subprocess.DEVNULL
@@ -109,17 +111,17 @@ class Pipeline:
         return stdin
 
     def release(self) -> None:
-        """Lets a `held` pipeline write as it likes."""
+        """Lets a `held` pipeline write as much as others."""
         _sized(self.output, _PIPE_BYTES)
 
     def kill(self) -> None:
-        """The end of all of it, now. Nothing that a child could still do is of use."""
+        """Ends all stages at once. Nothing that they could still do is of use."""
         self._killed = True
         for process in self._processes:
             process.popen.kill()
 
     def wait(self) -> list[Exit]:
-        """The ends of all stages, the output's pipe closed. A child that the kernel killed is a failure by itself."""
+        """Waits until all stages have ended, and closes the pipe of the output. Raises if somebody else killed a stage, such as the kernel."""
         exits = [process.wait() for process in self._processes]
         for process in self._processes:
             if process.popen.stdout:
@@ -139,28 +141,29 @@ def killed(name: str) -> RunFailed:
 
 
 def first_failure(exits: Sequence[Exit]) -> Exit | None:
-    """The stage at fault: one that dies takes those before it along by SIGPIPE, so theirs is the last explanation."""
+    """The stage at fault. SIGPIPE says least, since a stage that dies takes the stages before it along by this signal."""
     failed = [ended for ended in exits if ended.code != 0]
     own = [ended for ended in failed if ended.code != -signal.SIGPIPE]
     return next(iter(own or failed), None)
 
 
 def _sized(pipe: IO[bytes], size: int) -> IO[bytes]:
-    """The larger, the fewer switches between the two ends. The kernel may refuse when the user has many pipes: then it stays as it is."""
+    """The larger a pipe is, the fewer switches there are between its two ends. It keeps its size if the kernel refuses, as it may when the user
+    has many pipes."""
     with suppress(OSError):
         fcntl(pipe.fileno(), F_SETPIPE_SZ, size)
     return pipe
 
 
 def pump(pipe: IO[bytes], take: Callable[[memoryview], None]) -> None:
-    """All that comes out of `pipe`, in full chunks: small writes of a program do not become small writes to the disk."""
+    """Passes on all that comes out of `pipe`, in full chunks, so that small writes of a program do not become small writes to the disk."""
     buffer = memoryview(bytearray(CHUNK))
     while filled := read_into(pipe, buffer):
         take(buffer[:filled])
 
 
 def read_into(pipe: IO[bytes], buffer: memoryview) -> int:
-    """Fills `buffer`, or what is left until the end."""
+    """Fills `buffer`, unless the end comes first. Gives the number of bytes."""
     filled, descriptor = 0, pipe.fileno()
     while filled < len(buffer):
         count = os.readv(descriptor, [buffer[filled:]])

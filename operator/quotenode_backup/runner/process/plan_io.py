@@ -1,4 +1,4 @@
-"""The plan in, the result out."""
+"""How the plan is read, and the result written."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 
 
 def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
-    """`digest`: what the operator said of the plan in the container's arguments."""
+    """`digest`: the plan's checksum, which the operator put into the arguments of the container."""
     try:
         text = path.read_bytes()
         _require_unchanged(text, digest)
@@ -28,7 +28,7 @@ def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
     if plan.version != PLAN_VERSION:
         raise RunFailed(
             Reason.PLAN_INVALID,
-            f"The plan has version {plan.version}, this runner reads {PLAN_VERSION}: "
+            f"The plan has version {plan.version}, and this runner reads version {PLAN_VERSION}: "
             "let operator and runner use the same image.",
         )
     return plan
@@ -38,7 +38,7 @@ def _require_unchanged(text: bytes, digest: str) -> None:
     if plan_digest(text) != digest:
         raise RunFailed(
             Reason.PLAN_INVALID,
-            "The plan in the pod's annotation is not the one that the operator wrote, so nothing was done: somebody changed it on its way, or "
+            "The plan in the pod's annotation is not the one that the operator wrote, so nothing was done: somebody changed the annotation, or "
             "operator and runner are of different releases. Find out who may patch pods and Jobs in this namespace.",
         )
 
@@ -46,7 +46,7 @@ def _require_unchanged(text: bytes, digest: str) -> None:
 def _what_is_wrong(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "plan"
-    return f"The plan is not one this runner can read: {where}: {first['msg']}."
+    return f"This runner cannot read the plan: {where}: {first['msg']}."
 
 
 def succeeded(plan: Plan, message: str, kind: type[AnyResult]) -> AnyResult:
@@ -60,7 +60,7 @@ def succeeded(plan: Plan, message: str, kind: type[AnyResult]) -> AnyResult:
 
 
 def failed(plan: Plan | None, failure: RunFailed, kind: type[AnyResult]) -> AnyResult:
-    """`plan`: None when it could not be read."""
+    """`plan`: None if it could not be read."""
     return kind(
         run_uid=plan.run_uid if plan else "",
         attempt=plan.attempt if plan else 0,
@@ -71,7 +71,7 @@ def failed(plan: Plan | None, failure: RunFailed, kind: type[AnyResult]) -> AnyR
 
 
 def write_result(path: Path, result: Result) -> None:
-    """A single write: the file is a bind mount, so a rename cannot make it atomic."""
+    """Writes the file in one call. It is a bind mount, so it cannot be replaced by a rename."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         os.write(descriptor, to_line(result))

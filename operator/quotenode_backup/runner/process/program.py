@@ -1,17 +1,19 @@
-"""Plan in, result and exit code out, whatever happens in between: what the commands of the runner share."""
+"""What the commands of the runner share: they read a plan, and end with a result and an exit code whatever happens in between."""
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from quotenode_backup import logs
 from quotenode_backup.contract.results import Outcome
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason, RunFailed
-from quotenode_backup.runner.process import logs, plan_io
+from quotenode_backup.runner.process import plan_io
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.environment import forbid_core_dumps
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.plan_io import AnyPlan, AnyResult
 from quotenode_backup.runner.process.signals import Interrupted, Signals, Unfinished
 
@@ -20,9 +22,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What there is of a program once in each process, and handed down to whoever needs it."""
+    """What exists once in each process, and is handed down to those who need it."""
 
-    places: Places
+    mounts: Mounts
     signals: Signals
     redact: Redactor
 
@@ -38,34 +40,34 @@ class Command(Generic[AnyPlan, AnyResult]):
     work: Callable[[AnyPlan, Context], AnyResult]
     unfinished: Unfinished
     after_failure: Callable[[AnyPlan, Context, AnyResult], AnyResult] = _unchanged
-    """Has the last word on the result of a run that failed. Nothing interrupts it."""
+    """May change the result of a run that failed. Nothing interrupts it."""
 
 
-def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], places: Places | None = None) -> int:
-    """`arguments`: the plan's checksum."""
-    logs.set_up()
+def run(command: Command[AnyPlan, AnyResult], arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    """The exit code. `arguments`: the checksum of the plan."""
+    logs.configure(os.environ.get("QN_LOG_FORMAT") or "text", os.environ.get("QN_LOG_LEVEL") or "INFO")
     forbid_core_dumps()
-    program = Program(command, "".join(arguments), places or Places())
-    result = program.ended()
-    plan_io.write_result(program.context.places.result, result)
+    program = Program(command, "".join(arguments), mounts or Mounts())
+    result = program.result()
+    plan_io.write_result(program.context.mounts.result, result)
     return Exit.OK if result.outcome == Outcome.SUCCEEDED else VERDICTS[result.reason].exit_code
 
 
 class Program(Generic[AnyPlan, AnyResult]):
-    def __init__(self, command: Command[AnyPlan, AnyResult], digest: str, places: Places) -> None:
-        self.context = Context(places, Signals(command.unfinished), Redactor())
+    def __init__(self, command: Command[AnyPlan, AnyResult], digest: str, mounts: Mounts) -> None:
+        self.context = Context(mounts, Signals(command.unfinished), Redactor())
         self._digest = digest
         self._command: Command[AnyPlan, AnyResult] = command
         self._plan: AnyPlan | None = None
 
-    def ended(self) -> AnyResult:
-        """The result. Nothing interrupts any more once it is returned."""
+    def result(self) -> AnyResult:
+        """Once this has returned, nothing interrupts the process any more."""
         try:
-            return self._succeeded_or_not()
+            return self._success_or_failure()
         except Interrupted as end:
             return self._failed(end.failure)
 
-    def _succeeded_or_not(self) -> AnyResult:
+    def _success_or_failure(self) -> AnyResult:
         try:
             result = self._attempt()
         except RunFailed as failure:
@@ -83,7 +85,7 @@ class Program(Generic[AnyPlan, AnyResult]):
     def _attempt(self) -> AnyResult:
         context = self.context
         context.signals.listen()
-        self._plan = plan = plan_io.read_plan(context.places.plan, self._command.plan, self._digest)
+        self._plan = plan = plan_io.read_plan(context.mounts.plan, self._command.plan, self._digest)
         context.signals.stop_at(plan.deadline)
         log.info("Attempt %d at %s/%s", plan.attempt, plan.namespace, plan.name)
         try:
@@ -95,7 +97,5 @@ class Program(Generic[AnyPlan, AnyResult]):
             raise self._unexpected(error) from error
 
     def _unexpected(self, error: Exception) -> RunFailed:
-        words = sentence(self.context.redact(f"{type(error).__name__}: {error}"), 300)
-        return RunFailed(
-            Reason.INTERNAL_ERROR, f"The runner failed with an unexpected error ({words}): please report it."
-        )
+        message = sentence(self.context.redact(f"{type(error).__name__}: {error}"), 300)
+        return RunFailed(Reason.INTERNAL_ERROR, f"The runner met an unexpected error ({message}): please report it.")

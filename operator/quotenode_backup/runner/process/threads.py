@@ -1,4 +1,4 @@
-"""Threads that the main thread looks after: the first failure stops the rest, and the watch goes on all the while."""
+"""Threads that the main thread supervises: the first failure stops the others, and the main thread keeps watching all the while."""
 
 import queue
 import threading
@@ -7,33 +7,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-LOOK_EVERY_SECONDS = 1.0
+POLL_SECONDS = 1.0
 STOP_SECONDS = 10.0
 T = TypeVar("T")
-Ended = queue.SimpleQueue[Future[T]]
-"""A queue in C: an exception out of a signal handler leaves it with no lock held, which a wait for futures does not promise."""
+Finished = queue.SimpleQueue[Future[T]]
+"""This queue is written in C: an exception out of a signal handler leaves no lock of it held, which waiting for futures does not guarantee."""
 
 
 def supervise(work: Sequence[Callable[[], T]], kill: Callable[[], None], watch: Callable[[], None]) -> list[T]:
-    """The results of all, in order. `kill` ends them early; `watch` is called now and then and may raise.
+    """The results of all work, in its order. `kill` must end the work early. `watch` is called about once a second, and may raise.
 
-    The threads are daemons: one that hangs in a write to a dead disk cannot keep the runner from saying so and ending.
+    The threads are daemons, so a thread that hangs in a write to a dead disk cannot keep the runner from reporting that and ending.
     """
-    ended: Ended[T] = queue.SimpleQueue()
-    futures = [_started(task, ended) for task in work]
+    finished: Finished[T] = queue.SimpleQueue()
+    futures = [_started(task, finished) for task in work]
     running = set(futures)
     try:
         while running:
-            _take_one(running, ended, LOOK_EVERY_SECONDS)
+            _take_one(running, finished, POLL_SECONDS)
             watch()
     except BaseException:
         kill()
-        _let_end(running, ended)
+        _wait_for_all(running, finished)
         raise
     return [future.result() for future in futures]
 
 
-def _started(task: Callable[[], T], ended: Ended[T]) -> Future[T]:
+def _started(task: Callable[[], T], finished: Finished[T]) -> Future[T]:
     future: Future[T] = Future()
 
     def run() -> None:
@@ -41,44 +41,44 @@ def _started(task: Callable[[], T], ended: Ended[T]) -> Future[T]:
             future.set_result(task())
         except BaseException as error:  # noqa: BLE001 - it is raised again where the future is read
             future.set_exception(error)
-        ended.put(future)
+        finished.put(future)
 
     threading.Thread(target=run, daemon=True).start()
     return future
 
 
-def _take_one(running: set[Future[T]], ended: Ended[T], seconds: float) -> None:
-    """Waits for one to end. Raises what it raised."""
+def _take_one(running: set[Future[T]], finished: Finished[T], seconds: float) -> None:
+    """Waits for a thread to finish. Raises what that thread raised."""
     try:
-        future = ended.get(timeout=seconds)
+        future = finished.get(timeout=seconds)
     except queue.Empty:
         return
     running.discard(future)
     future.result()
 
 
-def _let_end(running: set[Future[T]], ended: Ended[T]) -> None:
-    """What they raise now is only the echo of what ended them."""
+def _wait_for_all(running: set[Future[T]], finished: Finished[T]) -> None:
+    """What the threads raise now only follows from being killed, and is dropped."""
     end = time.monotonic() + STOP_SECONDS
     while running and (left := end - time.monotonic()) > 0:
         try:
-            running.discard(ended.get(timeout=left))
+            running.discard(finished.get(timeout=left))
         except queue.Empty:
             return
 
 
-def within(seconds: float, task: Callable[[], T]) -> T:
-    """The result of a task that is not waited for any longer. It goes on in its thread, and ends with the program."""
-    ended: Ended[T] = queue.SimpleQueue()
-    _started(task, ended)
+def with_timeout(seconds: float, task: Callable[[], T]) -> T:
+    """The result of a task. Raises TimeoutError when the task takes longer, which then goes on in its thread until the program ends."""
+    finished: Finished[T] = queue.SimpleQueue()
+    _started(task, finished)
     try:
-        return ended.get(timeout=seconds).result()
+        return finished.get(timeout=seconds).result()
     except queue.Empty:
         raise TimeoutError(f"no answer within {seconds:g} s") from None
 
 
-class Every:
-    """Calls on at most once in so many seconds."""
+class Throttled:
+    """Calls `action` at most once in so many seconds, and for the first time after as many."""
 
     def __init__(self, seconds: float, action: Callable[[], None]) -> None:
         self._seconds, self._action = seconds, action

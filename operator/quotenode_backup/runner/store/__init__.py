@@ -1,1 +1,1 @@
-"""The folder of one database's bundles on a volume: what lies in it, what is committed to it, and what is removed from it."""
+"""The folder of one database's bundles on a volume: what is in it, what is committed to it, and what is removed from it."""

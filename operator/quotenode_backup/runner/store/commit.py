@@ -1,10 +1,10 @@
-"""How a bundle comes to be in its folder.
+"""How a bundle gets into its folder.
 
 A bundle exists from the moment its commit record does. Before that there are only files named `.partial-…`, and whoever holds the database's lock
 may clear those away. A commit writes the record under its partial name first, then gives the bundle its name, adds the checksum file, and renames
 the record. So if the attempt dies in between, the next one finds the record of a bundle that is whole, and finishes the commit.
 
-Other programs may write into the folder too. An entry that cannot be removed or finished is logged and left alone, and ends nothing.
+Other programs may write into the folder too. An entry that cannot be removed or finished is logged and left alone, and everything else goes on.
 """
 
 import errno
@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import REMOVED_PREFIX
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 LONGEST_RUN_SECONDS = 8 * 86400
-"""A day more than `activeDeadlineSeconds` can be."""
+"""A day more than the maximum of `activeDeadlineSeconds`."""
 
 
 def clear_away(destination: Destination) -> None:
-    """Removes what a dead attempt left, and finishes what it had all but committed. In this order: the disk may be full.
+    """Removes what dead attempts left, and then finishes their commits. The disk may be full, so the removal comes first.
 
-    The lock must be held.
+    The database's lock must be held.
     """
     folder, names = destination.folder, _partial_names(destination.folder)
-    unfinished, spared = _looked_through(destination, names)
+    unfinished, spared = _unfinished_commits(destination, names)
     for name in names:
         if name not in spared and (name.startswith(destination.partial_prefix) or _is_ancient(folder, name)):
             with _logged(name):
@@ -45,7 +45,7 @@ def clear_away(destination: Destination) -> None:
 
 
 def _partial_names(folder: BundleFolder) -> list[str]:
-    """Empty when the folder cannot be listed. Whether a bundle can be written to it, the commit shows."""
+    """Empty if the folder cannot be listed. The commit will show whether a bundle can be written to it."""
     try:
         return sorted(name for name in folder.names() if name.startswith(shape.PARTIAL_PREFIX))
     except OSError as error:
@@ -53,8 +53,8 @@ def _partial_names(folder: BundleFolder) -> list[str]:
         return []
 
 
-def _looked_through(destination: Destination, names: list[str]) -> tuple[dict[str, CommitRecord], set[str]]:
-    """The records of bundles that have their name already, and all files that must stay for the time being."""
+def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dict[str, CommitRecord], set[str]]:
+    """The partial records of bundles that have their final name already, and the names of all files that must stay for now."""
     folder = destination.folder
     unfinished: dict[str, CommitRecord] = {}
     spared: set[str] = set()
@@ -64,12 +64,12 @@ def _looked_through(destination: Destination, names: list[str]) -> tuple[dict[st
         try:
             record = folder.record(name)
         except OSError as error:
-            log.warning("%s cannot be read: %s", shown(name), error.strerror)
-            spared |= {name, _partial_of(name)} if _may_have_its_name(folder, name) else set()
+            log.warning("%s cannot be read: %s", escape(name), error.strerror)
+            spared |= {name, _partial_of(name)} if _may_have_final_name(folder, name) else set()
             continue
-        if isinstance(record, NewerRecord):
+        if isinstance(record, NewerFormat):
             spared |= {name, _partial_of(name)}
-        elif record and _had_its_name(folder, name, record):
+        elif record and _has_final_name(folder, name, record):
             unfinished[name] = record
     return unfinished, spared | set(unfinished)
 
@@ -78,22 +78,22 @@ def _partial_of(partial_record: str) -> str:
     return partial_record.removesuffix(shape.COMMIT_RECORD_SUFFIX)
 
 
-def _had_its_name(folder: BundleFolder, partial_record: str, record: CommitRecord) -> bool:
-    """Whether the dead attempt came as far as to name its bundle; another run's may be under that name."""
+def _has_final_name(folder: BundleFolder, partial_record: str, record: CommitRecord) -> bool:
+    """Whether the dead attempt gave its bundle the final name. The bundle of that name may also be another run's."""
     bundle, partial = record.bundle.name, _partial_of(partial_record)
     if folder.size(bundle) != record.bundle.size_bytes:
         return False
     return folder.file_status(partial) is None or folder.is_same_file(partial, bundle)
 
 
-def _may_have_its_name(folder: BundleFolder, partial_record: str) -> bool:
-    """The same, of a record that cannot be read: a bundle with a name has two, or has left its partial one."""
+def _may_have_final_name(folder: BundleFolder, partial_record: str) -> bool:
+    """Whether it may have done so, if its record cannot be read. A bundle with a final name has two names, or has lost its partial one."""
     partial = folder.file_status(_partial_of(partial_record))
     return partial is None or partial.st_nlink > 1
 
 
 def _is_ancient(folder: BundleFolder, name: str) -> bool:
-    """Longer untouched than any run may take: whoever wrote it is dead, wherever that was."""
+    """Whether the file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
     status = folder.file_status(name)
     return status is not None and time.time() - status.st_mtime > LONGEST_RUN_SECONDS
 
@@ -101,7 +101,7 @@ def _is_ancient(folder: BundleFolder, name: str) -> bool:
 def _finish(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
     try:
         _finish_commit(folder, partial_record, record)
-    except FileNotFoundError:  # the bundle's own removal was faster
+    except FileNotFoundError:  # the bundle was removed meanwhile
         folder.unlink_file(f"{record.bundle.name}{shape.CHECKSUM_SUFFIX}")
     folder.unlink_file(partial_record)
 
@@ -118,9 +118,9 @@ def _finish_commit(folder: BundleFolder, partial_record: str, record: CommitReco
 
 
 def _write_checksum(folder: BundleFolder, name: str, line: bytes) -> None:
-    """An attempt that died here may have left a part of the line. Anything else under the name is not ours."""
+    """An attempt that died here may have left the beginning of the line. A file with any other content is not ours."""
     if folder.has(name) and not (folder.file_status(name) and line.startswith(_beginning(folder, name, len(line) + 1))):
-        raise FileExistsError(errno.EEXIST, "something else stands under this name", name)
+        raise FileExistsError(errno.EEXIST, "there is something else of this name", name)
     folder.write(name, line)
 
 
@@ -136,11 +136,11 @@ def remove_own_partials(destination: Destination) -> None:
 
 
 def commit(destination: Destination, record: CommitRecord) -> CommitRecord:
-    """Gives the finished partial bundle the name in its record, or one with a number. Nothing that exists is ever overwritten."""
+    """Gives the partial bundle the name in its record, or that name with a number. Nothing that exists is ever overwritten."""
     folder = destination.folder
     for number in itertools.count(1):
         named = record.renamed(shape.numbered(record.bundle.name, number))
-        if not _is_taken(folder, named.bundle.name) and _took_its_name(destination, named):
+        if not _is_taken(folder, named.bundle.name) and _took_name(destination, named):
             break
     try:
         _finish_commit(folder, destination.partial(shape.COMMIT_RECORD_SUFFIX), named)
@@ -152,7 +152,7 @@ def commit(destination: Destination, record: CommitRecord) -> CommitRecord:
 
 
 def _is_taken(folder: BundleFolder, name: str) -> bool:
-    """By anything at all under one of the names of a bundle, or by a removal that died and will be finished."""
+    """Whether there is any entry with a name that the bundle would need, or a removal of a bundle of this name that is not finished."""
     names = (
         name,
         f"{name}{shape.CHECKSUM_SUFFIX}",
@@ -162,14 +162,14 @@ def _is_taken(folder: BundleFolder, name: str) -> bool:
     return any(folder.has(one) for one in names)
 
 
-def _took_its_name(destination: Destination, record: CommitRecord) -> bool:
-    """False when something else took the name in the meantime."""
+def _took_name(destination: Destination, record: CommitRecord) -> bool:
+    """False if something else took the name in the meantime."""
     folder, partial, final = destination.folder, destination.partial(), record.bundle.name
     folder.write(destination.partial(shape.COMMIT_RECORD_SUFFIX), record.to_json())
     try:
         folder.link(partial, final)
     except FileExistsError:
-        # An NFS client that gets no answer asks again, and the server refuses what it has already done.
+        # An NFS client that gets no answer repeats the request, and the server refuses it because the link is there already.
         return folder.is_same_file(partial, final)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
@@ -182,8 +182,8 @@ def _took_its_name(destination: Destination, record: CommitRecord) -> bool:
 
 @contextmanager
 def _logged(name: str) -> Iterator[None]:
-    """One entry that cannot be looked at, removed or finished must not stop what is done about the others."""
+    """An entry that cannot be read, removed or finished must not keep the others from being handled."""
     try:
         yield
     except OSError as error:
-        log.warning("%s is left as it is: %s", shown(name), error.strerror)
+        log.warning("%s is left as it is: %s", escape(name), error.strerror)

@@ -1,4 +1,4 @@
-"""A run is stored once: what an earlier attempt committed is found, read to its end and reported, never made again."""
+"""A run has one bundle. If an earlier attempt has committed it, it is read to its end and reported, and not made again."""
 
 import itertools
 import logging
@@ -9,33 +9,31 @@ from datetime import UTC, datetime
 from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import BackupResult, StoredBundle, StoredComponent
-from quotenode_backup.domain.retention import CLOCKS_APART
+from quotenode_backup.domain.retention import CLOCK_SKEW
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.process import plan_io
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 
 log = logging.getLogger(__name__)
 
 MOST_CANDIDATES = 3
-"""Bundles that one run tries to take for its own. There is one, unless somebody puts others beside it."""
+"""How many bundles one run reads to find its own. There is only one, unless somebody adds others that claim to be it."""
 
 
 def find(
     folder: BundleFolder, plan: BackupPlan, system_identifier: int, flaw: Callable[[BundleFolder, CommitRecord], str]
 ) -> CommitRecord | None:
-    """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle that has a flaw stays as it is."""
-    with _listed():
+    """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle with a flaw is left as it is."""
+    with _listing_errors_logged():
         candidates = (record for record in folder.committed() if _is_of_run(plan, system_identifier, record))
         for record in itertools.islice(candidates, MOST_CANDIDATES):
             found = flaw(folder, record)
             if not found:
                 return record
-            log.warning(
-                "Bundle %s says that it is of this run, and is not taken for it: %s", shown(record.bundle.name), found
-            )
+            log.warning("Bundle %s claims to be of this run, and is not used: %s", escape(record.bundle.name), found)
     return None
 
 
@@ -45,12 +43,12 @@ def _is_of_run(plan: BackupPlan, system_identifier: int, record: CommitRecord) -
 
 
 def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) -> int:
-    """The room that the newest bundle of this database with the same volumes takes on the disk. 0 when there is none.
+    """The bytes that the newest bundle of this database with the same volumes takes on the disk. 0 if there is none.
 
-    Not the largest one, and not what its record says: that may be of times gone by, or of a bundle that is there no more.
+    The largest bundle may be of a time when there was more data, and a record may be of a bundle that was removed, so neither is asked.
     """
-    volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCKS_APART
-    with _listed():
+    volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCK_SKEW
+    with _listing_errors_logged():
         alike = [
             record
             for record in folder.committed()
@@ -65,25 +63,25 @@ def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) ->
 
 
 @contextmanager
-def _listed() -> Iterator[None]:
-    """A folder that cannot be listed knows of no bundle. Whether a new one can be written to it, the commit shows."""
+def _listing_errors_logged() -> Iterator[None]:
+    """A folder that cannot be listed counts as empty. The commit will show whether a bundle can be written to it."""
     try:
         yield
     except OSError as error:
         log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
 
 
-def result(plan: BackupPlan, destination: Destination, record: CommitRecord, how: str) -> BackupResult:
-    """`how` ends the sentence about the bundle."""
+def result(plan: BackupPlan, destination: Destination, record: CommitRecord, ending: str) -> BackupResult:
+    """`ending`: how the sentence about the bundle ends."""
     name = record.bundle.name
-    message = f"{name} ({readable_size(record.bundle.size_bytes)}) {how}.{_on_notes(record.note_count)}"
+    message = f"{name} ({readable_size(record.bundle.size_bytes)}) {ending}.{_notes_clause(record.note_count)}"
     bundle = stored_bundle(record, destination.below_claim(name))
     succeeded = plan_io.succeeded(plan, message, BackupResult)
     return succeeded.model_copy(update={"bundle": bundle, "notes": record.note_count})
 
 
 def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:
-    """What a commit record says of its bundle. `path`: below the root of the claim."""
+    """The bundle as its commit record describes it. `path`: below the root of the claim."""
     return StoredBundle(
         path=path,
         size_bytes=record.bundle.size_bytes,
@@ -95,8 +93,8 @@ def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:
     )
 
 
-def _on_notes(count: int) -> str:
-    return f" Its manifest holds {count} {'note' if count == 1 else 'notes'}, as does the log." if count else ""
+def _notes_clause(count: int) -> str:
+    return f" Its manifest and the log have {count} {'note' if count == 1 else 'notes'} about it." if count else ""
 
 
 def _component(member: StoredMember) -> StoredComponent:

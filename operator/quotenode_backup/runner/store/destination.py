@@ -1,4 +1,4 @@
-"""Where an attempt puts its bundle: whether that can be written to, and whether there is room."""
+"""Where an attempt writes its bundle, whether it can, and whether there is room."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.writer import ASIDE
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, LeadsOutside, steps_inside
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder, opened
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -51,13 +51,13 @@ class Destination:
     """Of the folder, below the root of the claim."""
     folder: BundleFolder
     server: str
-    """Tells this database server from one of the same name in another cluster that shares the folder."""
+    """Distinguishes this database server from one of the same name in another cluster, if both clusters write into one folder."""
     pod: str
-    """Tells the partial files of this pod from those of others."""
+    """Distinguishes the partial files of this pod from those of others."""
 
     @property
     def partial_prefix(self) -> str:
-        """How the names of all partial files begin that attempts on this server write."""
+        """The prefix of the partial files of all attempts to back up this database."""
         return f"{shape.PARTIAL_PREFIX}{self.server}-"
 
     def partial(self, suffix: str = "") -> str:
@@ -65,7 +65,7 @@ class Destination:
 
     @property
     def partials(self) -> list[str]:
-        """The names of all partial files that this attempt may have."""
+        """All names that a partial file of this attempt can have."""
         return [self.partial(suffix) for suffix in _PARTIAL_SUFFIXES]
 
     def create(self, suffix: str = "") -> int:
@@ -78,7 +78,7 @@ class Destination:
         return f"{self.path}/{name}"
 
     def written(self) -> int:
-        """Bytes on the disk that are this attempt's so far."""
+        """The bytes on the disk that this attempt has written so far."""
         found = (self.folder.status(name) for name in self.partials)
         return sum(status.st_blocks * 512 for status in found if status)
 
@@ -102,13 +102,13 @@ def _steps(root: Path, plan: BackupPlan) -> tuple[str, ...]:
     except LeadsOutside as error:
         raise RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
-            f"Folder {shown(plan.local.sub_path)} leads out of claim {plan.local.claim_name} by a link: "
+            f"Folder {escape(plan.local.sub_path)} leads out of claim {plan.local.claim_name} through a link: "
             "correct spec.storage.local.subPath.",
         ) from error
 
 
 def require_writable(destination: Destination) -> None:
-    """Only after `clear_away`: what a dead attempt left may be what fills the disk."""
+    """Must come after `clear_away`, since the disk may be full of what a dead attempt left."""
     descriptor = destination.create(_PROBE)
     try:
         os.write(descriptor, b"\0")
@@ -118,30 +118,30 @@ def require_writable(destination: Destination) -> None:
 
 
 def require_space(claim: Claim, least: int) -> None:
-    """Refuses only what cannot work; what merely might not is tried, and the disk has the last word."""
+    """`least`: bytes that the bundle takes at the least. A bundle that may be too large is attempted all the same."""
     if claim.free() < least:
-        raise no_space(claim, f"it needs about {readable_size(least)} at the very least")
+        raise no_space(claim, f"it needs about {readable_size(least)} at least")
 
 
 def not_stored(claim: Claim, error: OSError, written: int = 0) -> RunFailed:
-    """What an error of writing to the destination means. `written`: bytes that were written before it."""
+    """What an error in a write to the destination means. `written`: the bytes that were written before the error."""
     if error.errno in _FULL:
-        return no_space(claim, f"the disk or quota is full after {readable_size(written)} of it")
-    said = error.strerror or str(error)
+        return no_space(claim, f"the disk or quota was full after {readable_size(written)}")
+    cause = error.strerror or str(error)
     if error.errno in NOT_A_FOLDER:
-        said = f"{said}: a link or a file is in the place of a folder"
+        cause = f"{cause}: there is a link or a file in the place of a folder"
     if error.errno in _NOT_WRITABLE:
         return RunFailed(
             Reason.DESTINATION_NOT_WRITABLE,
-            f"User id {os.geteuid()} cannot write to claim {claim.name} of spec.storage.local ({said}): set "
-            "spec.pod.fsGroup or spec.pod.runAsUser to one that may, or repair the folder's owner.",
+            f"User id {os.geteuid()} cannot write to claim {claim.name} of spec.storage.local ({cause}): set "
+            "spec.pod.fsGroup or spec.pod.runAsUser to a group or a user that can, or change the owner of the folder.",
         )
-    return RunFailed(Reason.IO_ERROR, f"Writing to claim {claim.name} of spec.storage.local failed: {said}.")
+    return RunFailed(Reason.IO_ERROR, f"Writing to claim {claim.name} of spec.storage.local failed: {cause}.")
 
 
 def no_space(claim: Claim, why: str) -> RunFailed:
     return RunFailed(
         Reason.NO_SPACE,
-        f"Claim {claim.name} of spec.storage.local is too full for this backup: {why}, {claim.free_in_words()}. "
+        f"Claim {claim.name} of spec.storage.local is too full for this backup: {why}, and {claim.free_in_words()}. "
         "Enlarge the claim or remove old bundles.",
     )

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerRecord, parse_record
+from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerFormat, parse_record
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
 from quotenode_backup.runner.files.folders import descend
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.runner.process.display import escape
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _HIDDEN = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-"""O_NONBLOCK: opening must not wait when a pipe stands under the name."""
+"""O_NONBLOCK: to open a pipe must not block."""
 
 
 @contextmanager
@@ -52,13 +52,13 @@ def reached(root: Path, names: Sequence[str]) -> Iterator["BundleFolder | None"]
 
 @dataclass(frozen=True, slots=True)
 class BundleFolder:
-    """An entry that is missing is no error, unless it is opened or renamed. Whatever else goes wrong is an OSError."""
+    """An entry that is missing is not an error, unless it is opened or renamed. Everything else that goes wrong is an OSError."""
 
     descriptor: int
 
     @contextmanager
     def reopened(self) -> Iterator["BundleFolder"]:
-        """The same folder for a thread that may outlive this object: the number of a closed descriptor is given to another file."""
+        """The same folder, for a thread that may go on after this object is closed: the next file that is opened would get its descriptor."""
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.descriptor)
         try:
             yield BundleFolder(descriptor)
@@ -69,7 +69,7 @@ class BundleFolder:
         return frozenset(os.listdir(self.descriptor))  # noqa: PTH208 - of an open folder
 
     def status(self, name: str) -> os.stat_result | None:
-        """Of the entry itself, also if it is a link."""
+        """The status of the entry itself, also if it is a link. None if there is no entry."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -80,17 +80,17 @@ class BundleFolder:
         return self.status(name) is not None
 
     def file_status(self, name: str) -> os.stat_result | None:
-        """None when the entry is not a regular file."""
+        """None if the entry is not a regular file."""
         status = self.status(name)
         return status if status and stat.S_ISREG(status.st_mode) else None
 
     def size(self, name: str) -> int | None:
-        """None when the entry is not a regular file."""
+        """None if the entry is not a regular file."""
         status = self.file_status(name)
         return status.st_size if status else None
 
     def room(self, name: str) -> int:
-        """The bytes that a regular file takes on the disk: a sparse one may look larger."""
+        """The bytes that a regular file takes on the disk, which are fewer than its size if it is sparse. Else 0."""
         status = self.file_status(name)
         return min(status.st_size, status.st_blocks * 512) if status else 0
 
@@ -110,8 +110,8 @@ class BundleFolder:
             raise not_a_file(name)
         return file
 
-    def record(self, name: str, bundle: str = "") -> CommitRecord | NewerRecord | None:
-        """None unless `name` is a commit record. `bundle`: None as well unless the record is of this bundle."""
+    def record(self, name: str, bundle: str = "") -> CommitRecord | NewerFormat | None:
+        """None if the entry is not a commit record, or if `bundle` is given and the record is of another one."""
         size = self.size(name)
         if size is None or size > LARGEST_RECORD:
             return None
@@ -132,7 +132,7 @@ class BundleFolder:
             try:
                 record = self.record(name, bundle)
             except OSError as error:
-                log.warning("Commit record %s cannot be read: %s", shown(name), error.strerror)
+                log.warning("Commit record %s cannot be read: %s", escape(name), error.strerror)
                 continue
             if isinstance(record, CommitRecord):
                 yield record
@@ -149,7 +149,7 @@ class BundleFolder:
             os.fsync(file.fileno())
 
     def link(self, name: str, new: str) -> None:
-        """Gives a file a second name. Raises FileExistsError when that is taken."""
+        """Gives a file a second name. Raises FileExistsError if that is taken."""
         os.link(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor, follow_symlinks=False)
 
     def rename(self, name: str, new: str) -> None:
@@ -165,7 +165,7 @@ class BundleFolder:
             self.unlink(name)
 
     def sync(self) -> None:
-        """Waits until the names in the folder are on the disk."""
+        """Waits until all changes of names in the folder are on the disk."""
         os.fsync(self.descriptor)
 
 

@@ -1,50 +1,50 @@
-"""What lies in the folder of one database's bundles, each entry judged by itself: whatever one of them is, the others are seen."""
+"""What is in the folder of one database's bundles. Each entry is judged by itself, so that none can hide the others."""
 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerRecord
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, Kept, mark
-from quotenode_backup.runner.process.display import shown
+from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, BundleEntry, fingerprint
+from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder
 
 log = logging.getLogger(__name__)
 
 MOST_SURVIVORS = 400
-"""More marks do not fit into a result."""
+"""More fingerprints do not fit into a result."""
 _OUR_SUFFIXES = (shape.SUFFIX, shape.CHECKSUM_SUFFIX)
 
 
-class Doubt(Exception):
-    """Why nothing is removed."""
+class ListingUnreliable(Exception):
+    """Says why the listing of the folder cannot be relied on, so that nothing may be removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """By the name of each bundle, or, where there is only that, by the name of the entry."""
+    """Commit records by the names of their bundles, and the names of entries that have no commit record."""
 
     records: dict[str, CommitRecord] = field(default_factory=dict)
-    """Of this very target."""
-    others: dict[str, CommitRecord] = field(default_factory=dict)
-    """Of another target, which is strange here."""
+    """Of this database."""
+    foreign: dict[str, CommitRecord] = field(default_factory=dict)
+    """Of another database, server or namespace, none of which has its bundles in this folder."""
     tombstones: dict[str, CommitRecord] = field(default_factory=dict)
-    """What is left of bundles whose removal was begun."""
-    no_records: list[str] = field(default_factory=list)
-    """Ends as a commit record does, and is none."""
+    """Of bundles that are marked for removal."""
+    not_records: list[str] = field(default_factory=list)
+    """Files that have the name of a commit record, but not the content."""
     unreadable: list[str] = field(default_factory=list)
-    """A commit record that cannot be read."""
-    newer: dict[str, NewerRecord] = field(default_factory=dict)
-    """Of a later release's format."""
-    no_files: list[str] = field(default_factory=list)
-    """Has a name of ours, and is a folder, a link or something stranger."""
+    """Commit records that cannot be read."""
+    newer: dict[str, NewerFormat] = field(default_factory=dict)
+    """Of a format that only a later release can read."""
+    not_files: list[str] = field(default_factory=list)
+    """Entries that have one of our names, but are not regular files."""
 
-    def kept(self, folder: BundleFolder, own: str) -> Iterator[Kept]:
-        """What retention chooses from. `own` is the bundle that was stored just now."""
+    def entries(self, folder: BundleFolder, own: str) -> Iterator[BundleEntry]:
+        """What retention chooses from. `own`: the bundle that this run has stored."""
         for name, record in self.records.items():
-            yield Kept(
+            yield BundleEntry(
                 name,
                 record.completed,
                 holds=record.holds,
@@ -55,10 +55,10 @@ class Inventory:
             )
 
     def survivors(self, folder: BundleFolder) -> str | None:
-        """Read from the disk once more. None as well when a bundle lies there whose run nobody can tell."""
-        known: dict[str, CommitRecord | NewerRecord] = {**self.newer, **self.tombstones, **self.others, **self.records}
+        """The fingerprints of all runs that have a bundle in the folder now. None if they cannot all be known, or are too many."""
+        known: dict[str, CommitRecord | NewerFormat] = {**self.newer, **self.tombstones, **self.foreign, **self.records}
         unknown = [
-            *self.no_records,
+            *self.not_records,
             *self.unreadable,
             *(name for name, record in self.newer.items() if not record.run_uid),
         ]
@@ -69,57 +69,57 @@ class Inventory:
             there = [name for name in known if shape.record_name(name) in names and folder.size(name) is not None]
         except OSError:
             return None
-        return "".join(mark(known[name].run_uid) for name in there) if len(there) <= MOST_SURVIVORS else None
+        return "".join(fingerprint(known[name].run_uid) for name in there) if len(there) <= MOST_SURVIVORS else None
 
     def oddities(self) -> Iterator[str]:
-        """A sentence for each kind of thing that is left as it is."""
+        """A sentence for each kind of entry that is left as it is."""
         if self.unreadable:
-            yield f"{named(self.unreadable)}: cannot be read, left as it is with its bundle."
+            yield f"{summarized(self.unreadable)}: cannot be read, left as it is with its bundle."
         if self.newer:
-            yield f"{named(list(self.newer))}: of a later release of this operator, left as it is."
-        if self.no_records:
-            yield f"{named(self.no_records)}: not a commit record, left as it is."
-        if self.no_files:
-            yield f"{named(self.no_files)}: not a regular file, left as it is."
-        if self.others:
-            yield f"{named(list(self.others))}: of another database, server or namespace, left as it is."
+            yield f"{summarized(list(self.newer))}: of a later release of this operator, left as it is."
+        if self.not_records:
+            yield f"{summarized(self.not_records)}: not a commit record, left as it is."
+        if self.not_files:
+            yield f"{summarized(self.not_files)}: not a regular file, left as it is."
+        if self.foreign:
+            yield f"{summarized(list(self.foreign))}: of another database, server or namespace, left as it is."
 
 
-def trusted(folder: BundleFolder, plan: BackupPlan, own: str) -> Inventory:
-    """Two looks at the folder must agree, and both hold the bundle that was stored just now."""
+def take_inventory(folder: BundleFolder, plan: BackupPlan, own: str) -> Inventory:
+    """Raises ListingUnreliable unless two listings of the folder agree and contain the bundle that this run has stored."""
     names = folder.names()
     if names != folder.names():
-        raise Doubt("two listings of the folder in a row differ")
+        raise ListingUnreliable("two consecutive listings of the folder differ")
     record = folder.record(shape.record_name(own), own)
     if not isinstance(record, CommitRecord) or record.run_uid != plan.run_uid or shape.record_name(own) not in names:
-        raise Doubt("the listing of the folder lacks the bundle of this run")
+        raise ListingUnreliable("the listing of the folder lacks the bundle of this run")
     found = Inventory()
     for name in sorted(names):
         try:
-            _enter(found, folder, record, name)
+            _add(found, folder, record, name)
         except OSError as error:
-            log.warning("%s cannot be read: %s", shown(name), error.strerror)
+            log.warning("%s cannot be read: %s", escape(name), error.strerror)
             found.unreadable.append(name)
     return found
 
 
-def _enter(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
+def _add(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
     is_record = name.endswith(shape.COMMIT_RECORD_SUFFIX) and not name.startswith(shape.PARTIAL_PREFIX)
     if is_record:
-        _enter_record(found, folder, own, name)
+        _add_record(found, folder, own, name)
     elif _is_like_ours(name) and folder.size(name) is None and folder.has(name):
-        found.no_files.append(name)
+        found.not_files.append(name)
 
 
-def _enter_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
+def _add_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
     bundle = _bundle_of(name)
     record = folder.record(name, bundle)
     if record is None:
-        found.no_records.append(name)
-    elif isinstance(record, NewerRecord):
+        found.not_records.append(name)
+    elif isinstance(record, NewerFormat):
         found.newer[bundle] = record
     elif not record.is_of(own.namespace, own.target):
-        found.others[bundle] = record
+        found.foreign[bundle] = record
     elif name.startswith(REMOVED_PREFIX):
         found.tombstones[bundle] = record
     else:
@@ -127,7 +127,7 @@ def _enter_record(found: Inventory, folder: BundleFolder, own: CommitRecord, nam
 
 
 def _is_like_ours(name: str) -> bool:
-    """A pin is one whatever it is."""
+    """Whether the name is one that we give to files. Pins are created by people, and may be anything."""
     is_hidden = name.startswith((shape.PARTIAL_PREFIX, REMOVED_PREFIX))
     return (is_hidden or name.endswith(_OUR_SUFFIXES)) and not name.endswith(PIN_SUFFIX)
 
@@ -136,6 +136,7 @@ def _bundle_of(record_name: str) -> str:
     return record_name.removesuffix(shape.COMMIT_RECORD_SUFFIX).removeprefix(REMOVED_PREFIX)
 
 
-def named(names: list[str]) -> str:
+def summarized(names: list[str]) -> str:
+    """The first name, and how many more there are."""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{shown(names[0], 60)}{more}"
+    return f"{escape(names[0], 60)}{more}"

@@ -27,10 +27,10 @@ class Removal:
 
     def remove(self, bundle: str) -> None:
         self._require_ours(bundle)
-        self._mark(bundle)
+        self.mark_for_removal(bundle)
         self.finish(bundle)
 
-    def mark_unfinished(self, partial_record: str, record: CommitRecord) -> None:
+    def mark_unfinished_for_removal(self, partial_record: str, record: CommitRecord) -> None:
         """Marks a bundle for removal whose attempt died after the bundle got its name and before its record did.
 
         Without its name there is no bundle.
@@ -54,18 +54,18 @@ class Removal:
             return
         if not self.folder.has(shape.record_name(bundle)):
             if self.folder.is_pinned(bundle) and self.folder.size(bundle) is not None:
-                self._unmark(bundle)
+                self._restore_record(bundle)
                 return
             self._unlink(bundle)
         self.folder.unlink(tombstone_name(bundle))
         self.folder.sync()
 
-    def _mark(self, bundle: str) -> None:
+    def mark_for_removal(self, bundle: str) -> None:
         with suppress(FileNotFoundError):
             self.folder.rename(shape.record_name(bundle), tombstone_name(bundle))
         self.folder.sync()
 
-    def _unmark(self, bundle: str) -> None:
+    def _restore_record(self, bundle: str) -> None:
         with suppress(FileNotFoundError):
             self.folder.rename(tombstone_name(bundle), shape.record_name(bundle))
         self.folder.sync()
@@ -75,7 +75,7 @@ class Removal:
             self._require_ours(bundle)
             self.folder.unlink(bundle)
         except OSError:
-            self._unmark(bundle)
+            self._restore_record(bundle)
             raise
         if self._is_ours(checksum := f"{bundle}{shape.CHECKSUM_SUFFIX}"):
             self.folder.unlink(checksum)

@@ -1,7 +1,7 @@
-"""After a bundle was committed, older ones of the same database go. The lock is held all the while, so no other run commits.
+"""Removes older bundles of the same database after a bundle was committed. The database's lock is held all the while, so no other run commits.
 
-Nothing here may fail a run, so whatever goes wrong becomes a sentence. On any doubt about the folder as a whole nothing is removed;
-what is odd about one entry is said, and the rest goes on.
+Nothing here may fail a run, so whatever goes wrong becomes a sentence. If the folder as a whole cannot be relied on, nothing is removed. If a single
+entry is odd, it is reported and left alone.
 """
 
 import logging
@@ -17,27 +17,28 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
-from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, Choice, Kept, choose
+from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, BundleEntry, Choice, choose
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
-from quotenode_backup.runner.process.display import sentence, shown
+from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.threads import supervise
 from quotenode_backup.runner.store import inventory, stored
 from quotenode_backup.runner.store.folder import BundleFolder
-from quotenode_backup.runner.store.inventory import Doubt, Inventory, named
+from quotenode_backup.runner.store.inventory import Inventory, ListingUnreliable, summarized
 from quotenode_backup.runner.store.removal import Removal, tombstone_name
 
 log = logging.getLogger(__name__)
 
 RECHECK_SECONDS = 30.0
+"""How long bundles are read again."""
 REMOVAL_SECONDS = 10.0
-"""After that."""
+"""How long bundles are removed afterwards."""
 PROBLEM_LIMIT = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What can end a pruning before it is done."""
+    """What can end the retention early."""
 
     check_lock: Callable[[], None]
     """Raises when the database's lock is lost."""
@@ -48,15 +49,15 @@ class Guard:
 def apply(
     folder: BundleFolder, plan: BackupPlan, keep_last: int, own: str, guard: Guard, restorer: Restorer
 ) -> RetentionOutcome:
-    """`own` is the bundle that was stored just now. `restorer` must know the dumps of every release so far.
+    """`own`: the bundle that this run has stored. `restorer` must be able to read the dumps of every PostgreSQL version that is supported.
 
-    A disk that hangs is waited for only so long: the work is done by a thread that may be left behind.
+    The work is done by a thread, which is left behind when the disk hangs for too long.
     """
     pruning = Pruning(folder, plan, keep_last, own, guard, restorer)
     try:
         [outcome] = supervise([pruning.run], kill=pruning.stop, watch=pruning.watch)
     except Exception as error:  # noqa: BLE001 - the bundle is stored, whatever else happens
-        problem = f"Looking after older bundles came to no end ({type(error).__name__}: {error})."
+        problem = f"Retention of older bundles did not finish ({type(error).__name__}: {error})."
         outcome = RetentionOutcome(pruned=pruning.pruned, problem=sentence(problem, PROBLEM_LIMIT))
     if outcome.problem:
         log.warning("Retention: %s", outcome.problem)
@@ -64,10 +65,10 @@ def apply(
     return outcome
 
 
-def finish_begun(folder: BundleFolder, plan: BackupPlan, system_identifier: int) -> None:
-    """A bundle that a dead attempt marked for removal is no backup any more, and takes room that the next one may need.
+def finish_removals(folder: BundleFolder, plan: BackupPlan, system_identifier: int) -> None:
+    """Removes the bundles that a dead attempt has marked for removal: they are backups no longer, and the next bundle may need their room.
 
-    What can't go now is told by `apply`, after a success.
+    What cannot be removed now is reported by `apply`, after a success.
     """
     with suppress(OSError):
         for name in sorted(folder.names()):
@@ -81,14 +82,14 @@ def finish_begun(folder: BundleFolder, plan: BackupPlan, system_identifier: int)
 
 
 def clause(outcome: RetentionOutcome | None) -> str:
-    """What the sentence about the bundle says of the older ones."""
+    """What the sentence about the new bundle says about the older ones."""
     if outcome is None or not (outcome.pruned or outcome.problem):
         return ""
     removed = f" {outcome.pruned} older {'bundle was' if outcome.pruned == 1 else 'bundles were'} removed."
     return (removed if outcome.pruned else "") + (f" Retention: {outcome.problem}" if outcome.problem else "")
 
 
-def _nothing(problem: str) -> RetentionOutcome:
+def _nothing_removed(problem: str) -> RetentionOutcome:
     return RetentionOutcome(problem=sentence(problem, PROBLEM_LIMIT))
 
 
@@ -123,25 +124,25 @@ class Pruning:
     def run(self) -> RetentionOutcome:
         try:
             with self._folder.reopened() as folder:
-                return self._prune(folder, inventory.trusted(folder, self._plan, self._own))
-        except Doubt as doubt:
-            return _nothing(f"No older bundle was removed: {doubt}.")
+                return self._prune(folder, inventory.take_inventory(folder, self._plan, self._own))
+        except ListingUnreliable as reason:
+            return _nothing_removed(f"No older bundle was removed: {reason}.")
         except OSError as error:
-            return _nothing(f"No older bundle was removed, since the folder cannot be read: {error.strerror}.")
+            return _nothing_removed(f"No older bundle was removed, since the folder cannot be read: {error.strerror}.")
 
     def _prune(self, folder: BundleFolder, found: Inventory) -> RetentionOutcome:
         choice = Choice()
         try:
             self._go_through(found.tombstones, lambda name: self._finish(folder, name))
             choice = choose(
-                found.kept(folder, self._own), self._keep_last, lambda one: self._is_good(folder, found, one)
+                found.entries(folder, self._own), self._keep_last, lambda one: self._is_good(folder, found, one)
             )
-            self._go_through([kept.name for kept in choice.remove], lambda name: self._remove(folder, name))
+            self._go_through([entry.name for entry in choice.remove], lambda name: self._remove(folder, name))
         except RunFailed as failure:
             self._failures.insert(0, failure.message.removesuffix("."))
         except OSError as error:
-            self._failures.insert(0, _words(error))
-        problems = " ".join([*self._not_removed(), *_about(choice), *found.oddities()])
+            self._failures.insert(0, _description(error))
+        problems = " ".join([*self._not_removed(), *_remarks_on(choice), *found.oddities()])
         return RetentionOutcome(
             survivors=found.survivors(folder),
             pruned=self.pruned,
@@ -149,57 +150,57 @@ class Pruning:
         )
 
     def _go_through(self, names: Iterable[str], action: Callable[[str], None]) -> None:
-        """One that cannot be removed keeps none of the others."""
+        """A bundle that cannot be removed does not keep the others from being removed."""
         for name in names:
-            self._go_on()
+            self._require_time_and_lock()
             try:
                 action(name)
             except OSError as error:
-                log.warning("Bundle %s cannot be removed: %s", shown(name), _words(error))
-                self._failures.append(_words(error))
+                log.warning("Bundle %s cannot be removed: %s", escape(name), _description(error))
+                self._failures.append(_description(error))
 
     def _not_removed(self) -> Iterator[str]:
         if self._failures:
             more = f", and {len(self._failures) - 1} more" if len(self._failures) > 1 else ""
             yield f"Not every older bundle was removed: {self._failures[0]}{more}."
 
-    def _is_good(self, folder: BundleFolder, found: Inventory, kept: Kept) -> bool:
-        record = found.records[kept.name]
+    def _is_good(self, folder: BundleFolder, found: Inventory, entry: BundleEntry) -> bool:
+        record = found.records[entry.name]
         try:
             flaw = self._flaw(folder, record)
         except OSError as error:
             flaw = f"it cannot be read: {error.strerror}"
         if flaw:
-            log.warning("Bundle %s does not count: %s", shown(kept.name), flaw)
+            log.warning("Bundle %s does not count: %s", escape(entry.name), flaw)
         return not flaw
 
     def _flaw(self, folder: BundleFolder, record: CommitRecord) -> str:
-        """When there is no time to read a bundle to its end, it is judged by its size and its beginning."""
-        self._reading = Reading(self._restorer, lists_only=True, is_over=lambda: self._is_over(self._reading_ends))
+        """A bundle that there is no time to read to its end is judged by its size and its beginning."""
+        self._reading = Reading(self._restorer, lists_only=True, must_stop=lambda: self._must_stop(self._reading_ends))
         try:
             return stored.flaw(folder, record, self._reading)
         except Stopped:
             log.warning(
-                "Bundle %s has the right size, and there was no time to read it again", shown(record.bundle.name)
+                "Bundle %s has the right size, and there was no time to read it again", escape(record.bundle.name)
             )
             return "a part of it was never written" if stored.has_holes(folder, record) else ""
 
-    def _is_over(self, end: float) -> bool:
+    def _must_stop(self, end: float) -> bool:
         return self._stopped.is_set() or self._guard.is_stop_requested() or time.monotonic() >= end
 
     def _finish(self, folder: BundleFolder, name: str) -> None:
-        """What a dead attempt began."""
+        """Finishes a removal that a dead attempt began."""
         Removal(folder).finish(name)
         self._count_if_gone(folder, name)
 
     def _remove(self, folder: BundleFolder, name: str) -> None:
         if not folder.is_pinned(name):
-            log.info("Removing bundle %s", shown(name))
+            log.info("Removing bundle %s", escape(name))
             Removal(folder).remove(name)
             self._count_if_gone(folder, name)
 
-    def _go_on(self) -> None:
-        if self._is_over(self._reading_ends + REMOVAL_SECONDS):
+    def _require_time_and_lock(self) -> None:
+        if self._must_stop(self._reading_ends + REMOVAL_SECONDS):
             raise TimeoutError(None, "the run had to end, and the next one goes on with it")
         self._guard.check_lock()
 
@@ -207,17 +208,17 @@ class Pruning:
         self.pruned += not folder.has(name)
 
 
-def _about(choice: Choice) -> Iterator[str]:
+def _remarks_on(choice: Choice) -> Iterator[str]:
     if choice.bad:
-        which = named([kept.name for kept in choice.bad])
-        yield f"{which}: no longer the bundle that was stored (missing, changed or unreadable), so an older one stays in its stead."
+        which = summarized([entry.name for entry in choice.bad])
+        yield f"{which}: no longer the bundle that was stored (missing, changed or unreadable), so an older one stays in its place."
     if choice.large:
-        which = named([kept.name for kept in choice.large])
+        which = summarized([entry.name for entry in choice.large])
         yield f"{which}: dump or files over {SHRUNKEN} times as large as in newer ones, so it stays: if the data really shrank, remove it by hand."
     if choice.of_the_future:
-        which = named([kept.name for kept in choice.of_the_future])
+        which = summarized([entry.name for entry in choice.of_the_future])
         yield f"{which}: dated in the future, neither counted nor removed."
 
 
-def _words(error: OSError) -> str:
-    return f"{error.strerror} ({shown(str(error.filename), 80)})" if error.filename else str(error.strerror)
+def _description(error: OSError) -> str:
+    return f"{error.strerror} ({escape(str(error.filename), 80)})" if error.filename else str(error.strerror)

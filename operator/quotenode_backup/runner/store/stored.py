@@ -1,10 +1,10 @@
-"""A bundle in the folder, compared with its commit record. Anything may lie there: it is believed only as far as it was read."""
+"""Compares a bundle in the folder with its commit record. Other programs write into the folder too, so only what was read is believed."""
 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from quotenode_backup.contract.manifest import CommitRecord, StoredMember, parse_manifest
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, parse_manifest
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.runner.bundle.members import Part
@@ -13,10 +13,10 @@ from quotenode_backup.runner.store.folder import BundleFolder
 
 
 def flaw(folder: BundleFolder, record: CommitRecord, reading: Reading) -> str:
-    """What is wrong with the bundle that a commit record speaks of; empty when nothing is. Raises Stopped when the reading was ended."""
+    """What is wrong with the bundle of a commit record; empty if nothing is. Raises Stopped if the reading was stopped."""
     bundle = record.bundle
     if folder.size(bundle.name) != bundle.size_bytes:
-        return "it is not a file of the size that its commit record says"
+        return "it is not a file of the size in its commit record"
     try:
         with folder.file(bundle.name) as file:
             return difference(record, reading.contents(file))
@@ -29,9 +29,9 @@ def flaw(folder: BundleFolder, record: CommitRecord, reading: Reading) -> str:
 
 
 def has_holes(folder: BundleFolder, record: CommitRecord) -> bool:
-    """A bundle is written without any: a file of the right size that has some was not written to its end.
+    """Whether the file is sparse. A bundle is not, so a sparse file of the right size was not written to its end.
 
-    A filesystem that cannot tell is taken to have none.
+    On a filesystem that does not report holes no file is sparse.
     """
     with folder.file(record.bundle.name) as file, suppress(OSError):
         return os.lseek(file.fileno(), 0, os.SEEK_HOLE) < record.bundle.size_bytes
@@ -39,12 +39,12 @@ def has_holes(folder: BundleFolder, record: CommitRecord) -> bool:
 
 
 def difference(record: CommitRecord, found: Contents) -> str:
-    """Between what a bundle holds and what its commit record says; empty when there is none."""
+    """How the contents of a bundle differ from its commit record; empty if they do not."""
     parts = _recorded_parts(record)
     if found.sha256 != record.bundle.sha256:
-        return "its hash is another"
+        return "its hash differs"
     if sorted(part.name for part in found.parts) != sorted([*parts, shape.MANIFEST, shape.CHECKSUMS]):
-        return "its members are others than its commit record says"
+        return "its members are not those in its commit record"
     for part in parts.values():
         if part not in found.parts:
             return f"{part.name} in it differs"
@@ -52,6 +52,8 @@ def difference(record: CommitRecord, found: Contents) -> str:
     if sorted(found.small.get(shape.CHECKSUMS, b"").splitlines(keepends=True)) != sorted(_lines(others)):
         return "the checksums in it differ"
     manifest = parse_manifest(found.small.get(shape.MANIFEST, b""))
+    if isinstance(manifest, NewerFormat):
+        return f"the manifest in it is {manifest}"
     return "" if manifest and record.agrees_with(manifest) else "the manifest in it differs from its commit record"
 
 

@@ -228,7 +228,9 @@ def test_a_holder_of_a_kind_that_only_a_later_release_knows_is_never_taken_for_a
     assert site.lease == before
     assert site.world.replicas("backend") == 0
     assert site.world.status("first")["reason"] == "WaitingForTarget"
-    assert site.world.status("first")["message"] == f"Waiting for {kind} evening, which has the lock of the same database"
+    assert (
+        site.world.status("first")["message"] == f"Waiting for {kind} evening, which has the lock of the same database"
+    )
 
 
 @pytest.mark.parametrize("is_there", [True, False])

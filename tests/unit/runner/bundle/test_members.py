@@ -35,6 +35,12 @@ def segment(descriptor: int, name: str, pieces: Sequence[bytes]) -> Part:
     return member.close()
 
 
+def content_of(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(entry)
+    assert file
+    return file.read()
+
+
 @given(members=st.lists(contents, max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_any_content_is_read_by_gzip_and_tar(
@@ -43,13 +49,13 @@ def test_any_content_is_read_by_gzip_and_tar(
     path = tmp_path_factory.mktemp("bundle") / "bundle.tar.gz"
     parts = written(path, members)
     with tarfile.open(path) as tar:
-        found = [(entry.name, tar.extractfile(entry).read()) for entry in tar]  # type: ignore[union-attr]
+        found = [(entry.name, content_of(tar, entry)) for entry in tar]
     assert found == [(str(number), b"".join(pieces)) for number, pieces in enumerate(members)]
     assert [part.sha256 for part in parts] == [hashlib.sha256(content).hexdigest() for _, content in found]
     assert [part.size for part in parts] == [len(content) for _, content in found]
 
 
-def test_the_systems_own_tools_read_it_without_a_word(tmp_path: Path) -> None:
+def test_the_systems_gzip_and_tar_read_it_without_a_warning(tmp_path: Path) -> None:
     written(tmp_path / "bundle.tar.gz", [[os.urandom(300_000), b"x"], [], [b"small"]])
     for command in (["gzip", "-t", "bundle.tar.gz"], ["tar", "-xzf", "bundle.tar.gz"]):
         ended = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
@@ -63,7 +69,7 @@ def test_a_part_of_many_gigabytes_has_a_header_of_one_block() -> None:
     assert tarfile.TarInfo.frombuf(header, "utf-8", "strict").size == 5 << 40
 
 
-def test_a_segment_written_aside_joins_the_bundle(tmp_path: Path) -> None:
+def test_a_segment_in_a_file_of_its_own_is_appended_to_the_bundle(tmp_path: Path) -> None:
     dump = os.open(tmp_path / "dump", os.O_RDWR | os.O_CREAT)
     bundle = os.open(tmp_path / "bundle", os.O_RDWR | os.O_CREAT)
     segment(bundle, "files", [b"files" * 100_000])

@@ -59,7 +59,7 @@ def test_members_in_another_order_are_found(tmp_path: Path) -> None:
     refused(tmp_path / "bundle", parts[::-1])
 
 
-def test_what_unpacks_to_more_than_it_is_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+def test_a_file_that_decompresses_to_more_than_its_size_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "bundle", "wb") as file:
         file.write(tar_header("files.tar.gz", 200 << 20, 0))
         for _ in range(200):

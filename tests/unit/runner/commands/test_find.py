@@ -12,9 +12,9 @@ from quotenode_backup.contract.plans import SearchPlan
 from quotenode_backup.contract.results import Outcome, SearchResult
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.find import find
-from quotenode_backup.runner.process.mounts import Places
+from quotenode_backup.runner.process.mounts import Mounts
 from tests import bundle_maker
-from tests.unit.fakes.site import make_context, make_places, make_plan
+from tests.unit.fakes.site import make_context, make_mounts, make_plan
 
 CONTENT = b"x" * 3_000_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -22,19 +22,19 @@ BUNDLE, RECORD = "one.tar.gz", "one.tar.gz.manifest.json"
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def mounts(tmp_path: Path) -> Mounts:
     """With a bundle."""
-    places = make_places(tmp_path)
-    folder = places.destination / "a" / "shop"
+    mounts = make_mounts(tmp_path)
+    folder = mounts.destination / "a" / "shop"
     folder.mkdir(parents=True)
     (folder / BUNDLE).write_bytes(CONTENT)
     completed = datetime(2026, 3, 1, 2, tzinfo=UTC)
     made = bundle_maker.manifest(target(make_plan(), 1), "mine", completed, b"dump")
     (folder / RECORD).write_bytes(made.recorded(BUNDLE, len(CONTENT), SHA256).to_json())
-    return places
+    return mounts
 
 
-def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: object) -> SearchResult:
+def searched(mounts: Mounts, left: timedelta = timedelta(minutes=5), **changes: object) -> SearchResult:
     fields = {
         "runUid": "anew",
         "namespace": "shop",
@@ -46,13 +46,13 @@ def searched(places: Places, left: timedelta = timedelta(minutes=5), **changes: 
         "sizeBytes": len(CONTENT),
         "sha256": SHA256,
     }
-    result = find(SearchPlan.model_validate_json(json.dumps(fields | changes)), make_context(places))
+    result = find(SearchPlan.model_validate_json(json.dumps(fields | changes)), make_context(mounts))
     assert (result.outcome, result.run_uid) == (Outcome.SUCCEEDED, "anew")
     return result
 
 
-def test_a_bundle_that_is_there_is_read_to_its_end_and_told_of_as_it_was(places: Places) -> None:
-    result = searched(places)
+def test_a_bundle_that_is_there_is_read_to_its_end_and_reported_as_it_was_stored(mounts: Mounts) -> None:
+    result = searched(mounts)
     assert result.bundle
     assert (result.bundle.path, result.bundle.sha256, result.bundle.user_id) == (f"a/shop/{BUNDLE}", SHA256, 10001)
     assert result.bundle.completed.isoformat() == "2026-03-01T02:00:00+00:00"
@@ -125,25 +125,29 @@ def _changed(**changes: object) -> Callable[[Path], None]:
         pytest.param(_shortened, "is not a file of 3000000 bytes", id="other size"),
         pytest.param(
             _changed(bundle={"name": BUNDLE, "sizeBytes": len(CONTENT), "sha256": "0" * 64}),
-            "is another backup's",
+            "is the bundle of another backup",
             id="other checksum",
         ),
         pytest.param(_changed(completed="yesterday"), "has no commit record", id="record without a time"),
-        pytest.param(_changed(formatVersion=99), "of a later release", id="record of a later release"),
+        pytest.param(
+            _changed(formatVersion=99),
+            "of format 99, which only a later release of this operator can read",
+            id="record of a later release",
+        ),
     ],
 )
-def test_what_is_not_the_bundle_is_not_found_and_said_why(
-    places: Places, done: Callable[[Path], None], words: str
+def test_anything_but_the_bundle_is_not_found_and_the_message_says_why(
+    mounts: Mounts, done: Callable[[Path], None], words: str
 ) -> None:
-    done(places.destination / "a" / "shop")
-    result = searched(places)
+    done(mounts.destination / "a" / "shop")
+    result = searched(mounts)
     assert result.bundle is None
     assert result.message.startswith(f"a/shop/{BUNDLE} of claim bundles ")
     assert words in result.message
 
 
 @pytest.mark.parametrize("path", ["../a/shop/one.tar.gz", "/a/shop/one.tar.gz", "a//one.tar.gz", "a/shop/", "", ".."])
-def test_what_is_no_path_inside_the_claim_is_not_followed(places: Places, path: str) -> None:
-    result = searched(places, path=path)
+def test_a_path_that_is_not_inside_the_claim_is_not_followed(mounts: Mounts, path: str) -> None:
+    result = searched(mounts, path=path)
     assert result.bundle is None
-    assert "is no path of a file inside the claim" in result.message
+    assert "is not the path of a file inside the claim" in result.message

@@ -101,7 +101,7 @@ def test_times_before_1970_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "old").stat().st_mtime_ns == -1_500_000_000
 
 
-def test_what_is_no_file_is_left_out_and_noted(tmp_path: Path) -> None:
+def test_an_entry_that_is_not_a_file_is_left_out_and_noted(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "kept").write_bytes(b"x")
@@ -130,7 +130,7 @@ def test_lost_and_found_is_skipped_at_the_root_of_a_claim_alone(tmp_path: Path) 
     assert set(content_of(extracted(part, tmp_path / "part"))) == {b"lost+found"}
 
 
-def test_a_second_name_of_a_file_has_its_content(tmp_path: Path) -> None:
+def test_a_hard_link_has_the_content_of_its_file(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "one").write_bytes(b"content" * 1000)
@@ -140,12 +140,12 @@ def test_a_second_name_of_a_file_has_its_content(tmp_path: Path) -> None:
     assert told["done"]["bytes"] == 7000
 
 
-def test_a_path_that_is_not_there_is_said_with_its_reason(tmp_path: Path) -> None:
+def test_a_missing_path_is_reported_with_its_reason(tmp_path: Path) -> None:
     _, told = archived(tmp_path, sub_path="nowhere", code=Exit.BAD_CONFIG)
     assert told["failed"]["reason"] == Reason.SOURCE_PATH_MISSING
 
 
-def test_notes_are_counted_without_end_and_kept_up_to_a_limit() -> None:
+def test_all_notes_are_counted_and_the_first_ones_are_kept() -> None:
     account = Account()
     for number in range(NOTES_KEPT + 5):
         account.note(f"file {number}", "vanished")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 from quotenode_backup.runner.files.estimate import least_size
@@ -9,11 +10,17 @@ def test_what_is_compressed_already_counts_by_half(tmp_path: Path) -> None:
     assert least_size(0, 0, [tmp_path]) == 2_048_000
 
 
-def test_text_sparse_files_and_second_names_count_little(tmp_path: Path) -> None:
+def test_text_and_sparse_files_count_little(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"x" * 10_000_000)
     with (tmp_path / "hole.pdf").open("wb") as hole:
         hole.truncate(1 << 40)
     assert least_size(0, 0, [tmp_path]) == 0
+
+
+def test_a_file_with_two_names_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"x" * 4_096_000)
+    os.link(tmp_path / "photo.jpg", tmp_path / "copy.jpg")
+    assert least_size(0, 0, [tmp_path]) == 2_048_000
 
 
 def test_a_database_counts_a_thousandth() -> None:

@@ -33,7 +33,7 @@ def test_a_folder_inside_is_opened(claim: Path, sub_path: str, below: str) -> No
 
 
 @pytest.mark.parametrize("sub_path", ["out", "..", "../outside", "/etc", "in/../../..", "nowhere", "file", "file/x"])
-def test_nothing_outside_is_opened_and_nothing_that_is_no_folder(claim: Path, sub_path: str) -> None:
+def test_nothing_is_opened_that_is_outside_the_claim_or_not_a_folder(claim: Path, sub_path: str) -> None:
     with pytest.raises(RunFailed) as failure:
         require_source(claim, sub_path, "quotenode-uploads")
     assert failure.value.reason is Reason.SOURCE_PATH_MISSING

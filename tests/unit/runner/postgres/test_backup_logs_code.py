@@ -1,6 +1,6 @@
 """What is read out of an expression as PostgreSQL stores it."""
 
-from quotenode_backup.runner.postgres.backup_logs_code import Mentions, mentions
+from quotenode_backup.runner.postgres.backup_logs_code import References, references_in
 
 AMONG = (  # CHECK (evil(status) AND status IN ('A')) on PostgreSQL 17, where status is a varchar
     "{BOOLEXPR :boolop and :args ({FUNCEXPR :funcid 16391 :funcresulttype 16 :funcretset false :funcformat 0 :funccollid 0 "
@@ -14,16 +14,16 @@ AMONG = (  # CHECK (evil(status) AND status IN ('A')) on PostgreSQL 17, where st
 
 def test_functions_operators_and_types_are_read_by_number() -> None:
     nodes = {"BOOLEXPR", "FUNCEXPR", "VAR", "SCALARARRAYOPEXPR", "RELABELTYPE", "ARRAYEXPR", "CONST"}
-    expected = Mentions(frozenset(nodes), frozenset({16391}), frozenset({98}), frozenset({16, 25, 1009, 1043}))
-    assert mentions(AMONG) == expected
+    expected = References(frozenset(nodes), frozenset({16391}), frozenset({98}), frozenset({16, 25, 1009, 1043}))
+    assert references_in(AMONG) == expected
 
 
-def test_the_number_of_an_operators_function_is_not_believed() -> None:
+def test_the_stored_function_of_an_operator_is_not_relied_on() -> None:
     """The server finds the function by the operator, whatever is stored beside it."""
-    assert mentions("{OPEXPR :opno 16392 :opfuncid 67}") == Mentions(
+    assert references_in("{OPEXPR :opno 16392 :opfuncid 67}") == References(
         frozenset({"OPEXPR"}), frozenset(), frozenset({16392}), frozenset()
     )
 
 
-def test_every_kind_of_node_is_seen_also_one_that_is_not_known() -> None:
-    assert mentions("({SUBLINK :subLinkType 0}{NEW_NODE :x 1})").nodes == {"SUBLINK", "NEW_NODE"}
+def test_every_kind_of_node_is_found_also_an_unknown_one() -> None:
+    assert references_in("({SUBLINK :subLinkType 0}{NEW_NODE :x 1})").nodes == {"SUBLINK", "NEW_NODE"}

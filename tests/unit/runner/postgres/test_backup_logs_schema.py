@@ -7,9 +7,9 @@ import pytest
 
 from quotenode_backup.runner.postgres.backup_logs_schema import (
     COLUMNS,
-    About,
     Column,
     Table,
+    TableInfo,
     Unfit,
     faults,
     require_visible_code,
@@ -32,11 +32,15 @@ def with_column(name: str, **changes: Any) -> dict[str, Column]:
         ("status", {"type": "state", "labels": frozenset({"RUNNING"})}, "an enum without COMPLETED, FAILED: add that"),
         ("checksum_sha256", {"type": "varchar", "length": 63}, "room for 63 characters, and 64 are needed"),
         ("checksum_sha256", {"type": "state", "labels": frozenset({"a"})}, "column checksum_sha256 is of type state"),
-        ("completed_at", {"is_not_null": True}, "column completed_at is NOT NULL, and not every run has something"),
+        (
+            "completed_at",
+            {"is_not_null": True},
+            "column completed_at is NOT NULL, and not every run has a value for it",
+        ),
         ("tenant", {"is_not_null": True}, "column tenant is NOT NULL without a default, and only QuoteNode knows"),
     ],
 )
-def test_a_column_that_does_not_take_our_rows_is_named(name: str, changes: dict[str, Any], words: str) -> None:
+def test_a_column_that_does_not_fit_our_rows_is_named(name: str, changes: dict[str, Any], words: str) -> None:
     [(fault, remedy)] = faults(with_column(name, **changes))
     assert words in f"{fault}: {remedy}"
 
@@ -53,7 +57,7 @@ def test_a_column_that_does_not_take_our_rows_is_named(name: str, changes: dict[
         ("tenant", {"type": "int8"}),
     ],
 )
-def test_a_column_that_just_takes_our_rows_will_do(name: str, changes: dict[str, Any]) -> None:
+def test_a_column_that_just_fits_our_rows_is_accepted(name: str, changes: dict[str, Any]) -> None:
     assert list(faults(with_column(name, **changes))) == []
 
 
@@ -63,12 +67,12 @@ def test_missing_columns_are_named_together_and_nothing_else_is() -> None:
 
 
 PG_13, PG_14 = 130_022, 140_000
-OTHERS = About(1, "public.backup_logs", "r", True, None, "quotenode", is_owner_super=False, is_owned=False)
+OTHERS = TableInfo(1, "public.backup_logs", "r", True, None, "quotenode", is_owner_super=False, is_owned=False)
 SUPERUSERS = replace(OTHERS, owner="postgres", is_owner_super=True)
 
 
 @pytest.mark.parametrize(("about", "remedy"), [(OTHERS, "put the table's owner, role quotenode"), (SUPERUSERS, "make")])
-def test_on_an_old_server_a_role_that_does_not_own_the_table_is_refused(about: About, remedy: str) -> None:
+def test_on_an_old_server_a_role_that_does_not_own_the_table_is_refused(about: TableInfo, remedy: str) -> None:
     with pytest.raises(Unfit, match=f"only since PostgreSQL 14 .*: .*{remedy}"):
         require_visible_code(about, PG_13)
     require_visible_code(about, PG_14)
@@ -98,5 +102,5 @@ def test_a_destination_needs_room_for_the_name_of_the_bundle_to_come(url: str, n
 
 
 def test_a_sentence_is_cut_to_the_column() -> None:
-    assert Table("t", with_column("error_message", length=3)).fitting("error") == "err"
-    assert Table("t", USUAL).fitting("error") == "error"
+    assert Table("t", with_column("error_message", length=3)).truncated("error") == "err"
+    assert Table("t", USUAL).truncated("error") == "error"

@@ -11,62 +11,62 @@ from quotenode_backup.runner.postgres.credentials import (
     require_ca,
     write_password_file,
 )
-from quotenode_backup.runner.process.mounts import Places
-from tests.unit.fakes.site import make_places, make_plan, write_secret
+from quotenode_backup.runner.process.mounts import Mounts
+from tests.unit.fakes.site import make_mounts, make_plan, write_secret
 
 DATABASE = make_plan().database
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return make_places(tmp_path)
+def mounts(tmp_path: Path) -> Mounts:
+    return make_mounts(tmp_path)
 
 
-def refused(places: Places) -> str:
+def refused(mounts: Mounts) -> str:
     with pytest.raises(RunFailed) as failure:
-        read_credentials(places, DATABASE)
+        read_credentials(mounts, DATABASE)
     assert failure.value.reason is Reason.SECRET_MISSING
     return failure.value.message
 
 
-def test_one_newline_at_the_end_is_not_part_of_a_value(places: Places) -> None:
-    write_secret(places, b"app\n", b" pass \n\n")
-    found = read_credentials(places, DATABASE)
+def test_one_newline_at_the_end_is_not_part_of_a_value(mounts: Mounts) -> None:
+    write_secret(mounts, b"app\n", b" pass \n\n")
+    found = read_credentials(mounts, DATABASE)
     assert (found.username, found.password) == ("app", " pass \n")
 
 
-def test_a_password_is_not_shown_by_accident(places: Places) -> None:
-    write_secret(places, password=b"canary")
-    assert "canary" not in repr(read_credentials(places, DATABASE))
+def test_a_password_is_not_shown_by_accident(mounts: Mounts) -> None:
+    write_secret(mounts, password=b"canary")
+    assert "canary" not in repr(read_credentials(mounts, DATABASE))
 
 
-def test_a_secret_that_is_not_there_is_named_with_both_keys(places: Places) -> None:
-    assert "Secret quotenode-db" in refused(places)
-    assert "key user nor key pass" in refused(places)
+def test_a_missing_secret_is_named_with_both_keys(mounts: Mounts) -> None:
+    assert "Secret quotenode-db" in refused(mounts)
+    assert "key user nor key pass" in refused(mounts)
 
 
-def test_a_key_that_is_not_there_is_named(places: Places) -> None:
-    write_secret(places)
-    (places.database_secret / "password").unlink()
-    assert "has no key pass:" in refused(places)
+def test_a_missing_key_is_named(mounts: Mounts) -> None:
+    write_secret(mounts)
+    (mounts.database_secret / "password").unlink()
+    assert "has no key pass:" in refused(mounts)
 
 
 @pytest.mark.parametrize(("value", "words"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "not UTF-8")])
-def test_a_value_that_cannot_be_one_is_refused(places: Places, value: bytes, words: str) -> None:
-    write_secret(places, username=value)
-    assert words in refused(places)
+def test_a_username_that_is_empty_or_not_utf_8_is_refused(mounts: Mounts, value: bytes, words: str) -> None:
+    write_secret(mounts, username=value)
+    assert words in refused(mounts)
 
 
-def test_the_password_file_is_for_its_owner_alone(places: Places) -> None:
-    path = write_password_file(places, DATABASE, "a:b\\c")
+def test_the_password_file_is_for_its_owner_alone(mounts: Mounts) -> None:
+    path = write_password_file(mounts, DATABASE, "a:b\\c")
     assert path.read_text() == "*:*:*:*:a\\:b\\\\c\n"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert write_password_file(places, DATABASE, "again").read_text() == "*:*:*:*:again\n"
+    assert write_password_file(mounts, DATABASE, "again").read_text() == "*:*:*:*:again\n"
 
 
-def test_a_password_of_two_lines_is_refused_in_words(places: Places) -> None:
+def test_a_password_of_two_lines_is_refused_with_a_reason(mounts: Mounts) -> None:
     with pytest.raises(RunFailed, match="more than one line"):
-        write_password_file(places, DATABASE, "two\nlines")
+        write_password_file(mounts, DATABASE, "two\nlines")
 
 
 @given(st.text(st.characters(exclude_characters="\n\0")))
@@ -79,11 +79,11 @@ def test_an_escaped_password_is_read_as_it_was(password: str) -> None:
     assert read == password
 
 
-def test_an_authority_is_asked_for_only_if_the_resource_names_one(places: Places) -> None:
-    assert require_ca(places, DATABASE) is None
+def test_a_ca_certificate_is_required_only_if_the_resource_names_one(mounts: Mounts) -> None:
+    assert require_ca(mounts, DATABASE) is None
     named = DATABASE.model_copy(update={"ca_secret": "quotenode-ca", "ca_key": "ca.crt"})
     with pytest.raises(RunFailed, match="quotenode-ca"):
-        require_ca(places, named)
-    places.ca_file.parent.mkdir(parents=True)
-    places.ca_file.touch()
-    assert require_ca(places, named) == places.ca_file
+        require_ca(mounts, named)
+    mounts.ca_file.parent.mkdir(parents=True)
+    mounts.ca_file.touch()
+    assert require_ca(mounts, named) == mounts.ca_file

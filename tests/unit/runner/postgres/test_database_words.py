@@ -27,7 +27,7 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @given(names)
-def test_any_database_name_is_that_name_to_libpq(name: str) -> None:
+def test_libpq_takes_any_database_name_for_a_name(name: str) -> None:
     parsed = conninfo_to_dict(connection_string(name, 170000))
     assert parsed["dbname"] == name
     assert not {"host", "user", "password", "service"} & set(parsed)
@@ -54,13 +54,17 @@ def test_any_database_name_is_that_name_to_libpq(name: str) -> None:
         (FAILED + "FATAL:  XX000: anything", Reason.SOURCE_UNREACHABLE, "SQLSTATE XX000"),
         (FAILED + "Connection refused", Reason.SOURCE_UNREACHABLE, "nothing listens there"),
         (FAILED + "SSL error: certificate verify failed", Reason.SOURCE_UNREACHABLE, "certificate"),
-        (FAILED + "server does not support SSL, but SSL was required", Reason.SOURCE_UNREACHABLE, "no SSL"),
+        (
+            FAILED + "server does not support SSL, but SSL was required",
+            Reason.SOURCE_UNREACHABLE,
+            "does not support SSL",
+        ),
         (
             FAILED + 'authentication method requirement "!password" failed: server requested a cleartext password',
             Reason.SERVER_UNVERIFIED,
             "VerifyFull",
         ),
-        (FAILED + "anything at all", Reason.SOURCE_UNREACHABLE, "no PostgreSQL"),
+        (FAILED + "anything at all", Reason.SOURCE_UNREACHABLE, "not PostgreSQL"),
         (
             'could not translate host name "db" to address: Name or service not known',
             Reason.SOURCE_UNREACHABLE,
@@ -68,7 +72,7 @@ def test_any_database_name_is_that_name_to_libpq(name: str) -> None:
         ),
     ],
 )
-def test_a_refused_connection_is_told_by_its_code(words: str, reason: Reason, named: str) -> None:
+def test_a_refused_connection_is_explained_by_its_sqlstate(words: str, reason: Reason, named: str) -> None:
     failure = refusal(SERVER, "quotenode", words)
     assert failure.reason is reason
     assert named in failure.message
@@ -78,12 +82,12 @@ HOSTILE = "Call 555-0100 and read your password to us"
 
 
 @pytest.mark.parametrize("code", ["28P01", "28000", "3D000", "42501", "53300", "57P03", "XX000"])
-def test_what_a_server_says_before_a_session_is_never_repeated(code: str) -> None:
+def test_no_message_of_a_server_is_quoted_before_a_session(code: str) -> None:
     assert "555" not in refusal(SERVER, "quotenode", f"{FAILED}FATAL:  {code}: {HOSTILE}").message
     assert "555" not in refusal(SERVER, "quotenode", FAILED + HOSTILE).message
 
 
-def test_a_server_that_has_proven_nothing_is_not_repeated_in_a_session_either() -> None:
+def test_a_server_that_has_not_proven_itself_is_not_quoted_in_a_session_either() -> None:
     """But for one whose certificate was verified."""
     server = Server(make_plan().database, Credentials("app", "secret"))
     assert "555" in dump_failure(server, Exit("pg_dump", 1, HOSTILE)).message
@@ -108,7 +112,7 @@ def test_a_server_that_has_proven_nothing_is_not_repeated_in_a_session_either() 
         ("", Reason.DUMP_FAILED),
     ],
 )
-def test_the_end_of_a_dump_is_told_by_pg_dumps_words(said: str, reason: Reason) -> None:
+def test_a_failed_dump_is_explained_by_the_messages_of_pg_dump(said: str, reason: Reason) -> None:
     assert dump_failure(SERVER, Exit("pg_dump", 1, said)).reason is reason
 
 
@@ -117,7 +121,7 @@ LOCKED_OUT = (
 )
 
 
-def test_who_was_kept_from_a_lock_at_once_has_not_waited_for_it() -> None:
+def test_a_lock_that_was_refused_at_once_is_not_reported_as_a_locked_table() -> None:
     assert dump_failure(SERVER, Exit("pg_dump", 1, LOCKED_OUT), has_waited=False).reason is Reason.DUMP_FAILED
     full = dump_failure(SERVER, Exit("pg_dump", 1, "pg_dump: error: query failed: ERROR:  out of shared memory"))
     assert full.reason is Reason.DUMP_FAILED
@@ -162,6 +166,6 @@ def test_compression_is_what_the_client_can_do(wanted: Compression, major: int, 
 
 
 @pytest.mark.parametrize("other", [lambda: lock_key(8, "quotenode"), lambda: lock_key(7, "quotenode2")])
-def test_the_lock_is_one_per_server_and_database(other: Callable[[], int]) -> None:
+def test_each_database_of_a_server_has_a_lock_of_its_own(other: Callable[[], int]) -> None:
     assert lock_key(7, "quotenode") == lock_key(7, "quotenode") != other()
     assert -(2**63) <= lock_key(7, "quotenode") < 2**63

@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotenode_backup.runner.process.display import REDACTED, Redactor, sentence, shown
+from quotenode_backup.runner.process.display import REDACTED, Redactor, escape, sentence
 
 anything = st.text(st.characters(exclude_categories=()), max_size=300)
 
 
 @given(anything)
-def test_whatever_a_thing_is_called_it_is_shown_on_one_printable_line(text: str) -> None:
-    assert shown(text).isprintable()
-    assert len(shown(text, 50)) <= 50
+def test_any_text_becomes_one_printable_line(text: str) -> None:
+    assert escape(text).isprintable()
+    assert len(escape(text, 50)) <= 50
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_whatever_a_thing_is_called_it_is_shown_on_one_printable_line(text: str)
     [("plain ü", "plain ü"), ("a\nb\x1b[31m", "a\\nb\\x1b[31m"), ("\udcff", "\\xff"), ("\u202eevil", "\\u202eevil")],
 )
 def test_what_a_terminal_would_obey_is_escaped(text: str, words: str) -> None:
-    assert shown(text) == words
+    assert escape(text) == words
 
 
 @given(anything)
@@ -37,6 +37,6 @@ def test_no_secret_is_left_in_foreign_text(secrets: list[str], before: str, afte
     assert not [secret for secret in secrets for piece in pieces if secret in piece]
 
 
-def test_of_a_secret_within_another_nothing_is_left() -> None:
+def test_nothing_is_left_of_a_secret_that_contains_another() -> None:
     redact = Redactor(["pass", "password"])
     assert redact("it is password.") == f"it is {REDACTED}."

@@ -31,13 +31,13 @@ def test_what_the_first_writes_comes_out_of_the_last() -> None:
     assert first_failure(exits) is None
 
 
-def test_a_failure_anywhere_is_seen_and_the_cause_is_told_from_its_victims() -> None:
+def test_the_stage_at_fault_is_told_from_those_that_sigpipe_ends() -> None:
     endless = Stage("yes", ("yes",), ENVIRONMENT)
     fails = python("fails", "import sys; sys.stdin.read(1); sys.exit('no more')")
     _, exits = output_of(endless, fails)
     failure = first_failure(exits)
     assert failure
-    assert (failure.name, failure.code, failure.said) == ("fails", 1, "no more\n")
+    assert (failure.name, failure.code, failure.stderr) == ("fails", 1, "no more\n")
 
 
 def test_a_failure_of_the_first_is_not_hidden_by_the_last() -> None:
@@ -45,25 +45,25 @@ def test_a_failure_of_the_first_is_not_hidden_by_the_last() -> None:
     assert first_failure(exits) == Exit("fails", 3, "")
 
 
-def test_a_child_that_someone_kills_is_a_failure_of_its_own() -> None:
+def test_a_child_that_somebody_else_kills_is_a_failure() -> None:
     pipeline = Pipeline([python("victim", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")], Redactor())
     with pytest.raises(RunFailed, match="victim was killed") as failure:
         pipeline.wait()
     assert failure.value.reason is Reason.CHILD_KILLED
 
 
-def test_a_child_that_the_runner_kills_is_none() -> None:
+def test_a_child_that_the_runner_kills_is_not_a_failure() -> None:
     pipeline = Pipeline([Stage("sleep", ("sleep", "600"), ENVIRONMENT)], Redactor())
     pipeline.kill()
     assert [ended.code for ended in pipeline.wait()] == [-signal.SIGKILL]
 
 
-def test_what_it_says_is_bounded_and_without_secrets() -> None:
+def test_what_is_kept_of_stderr_is_bounded_and_has_no_secrets() -> None:
     loud = python("loud", "import sys\nfor _ in range(10_000): print('canary', 'x' * 5000, file=sys.stderr)")
     _, exits = output_of(loud, secrets=("canary",))
-    assert len(exits[0].said) < 100_000
-    assert "canary" not in exits[0].said
-    assert REDACTED in exits[0].said
+    assert len(exits[0].stderr) < 100_000
+    assert "canary" not in exits[0].stderr
+    assert REDACTED in exits[0].stderr
 
 
 def test_a_child_sees_nothing_of_the_runners_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_child_sees_nothing_of_the_runners_environment(monkeypatch: pytest.Mon
     assert output.splitlines() == [b"PATH=/usr/bin:/bin", b"ONLY=this"]
 
 
-def test_a_program_that_is_not_there_is_named() -> None:
+def test_a_missing_program_is_named() -> None:
     with pytest.raises(RunFailed, match="/no/such/igzip"):
         Pipeline([Stage("igzip", ("/no/such/igzip",), ENVIRONMENT)], Redactor())
 

@@ -16,7 +16,7 @@ from quotenode_backup.contract.results import (
     StoredComponent,
 )
 from quotenode_backup.domain.reasons import Reason
-from quotenode_backup.domain.retention import mark
+from quotenode_backup.domain.retention import fingerprint
 from quotenode_backup.runner.store.inventory import MOST_SURVIVORS
 from quotenode_backup.runner.store.retention import PROBLEM_LIMIT
 
@@ -42,7 +42,7 @@ def result(message: str, problem: str | None, said: str, survivors: int, path: s
         ),
         notes=10**9,
         retention=RetentionOutcome(
-            survivors="".join(map(mark, map(str, range(survivors)))), pruned=999, problem=problem
+            survivors="".join(map(fingerprint, map(str, range(survivors)))), pruned=999, problem=problem
         ),
         audit=AuditOutcome(logged=False, reason=Reason.SOURCE_CONNECTION_LOST, message=said),
     )
@@ -64,7 +64,7 @@ def test_365_survivors_and_long_sentences_of_any_alphabet_fit() -> None:
         assert read(line).message
 
 
-def test_365_survivors_are_told_with_an_ordinary_path_and_a_long_message() -> None:
+def test_365_survivors_are_kept_with_an_ordinary_path_and_a_long_message() -> None:
     path = f"{'backups/' * 5}{'n' * 63}-{'0' * 24}/quotenode-backup-20260301-023015.tar.gz"
     full = result("é" * results.DETAIL_LIMIT, None, "The run is a row of public.backup_logs.", 365, path)
     kept = read(results.to_line(full))
@@ -72,7 +72,7 @@ def test_365_survivors_are_told_with_an_ordinary_path_and_a_long_message() -> No
     assert kept.message.startswith("é" * 60)
 
 
-def test_a_result_that_fits_is_told_as_it_is() -> None:
+def test_a_result_that_fits_is_not_shortened() -> None:
     full = result("short", "a problem", "a word", 20)
     assert read(results.to_line(full)) == full
 

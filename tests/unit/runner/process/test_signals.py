@@ -27,7 +27,7 @@ def outcome(program: str) -> str:
     return ended.stdout.strip()
 
 
-def test_a_library_that_swallows_exceptions_does_not_swallow_this_one() -> None:
+def test_a_library_that_swallows_exceptions_does_not_swallow_an_interruption() -> None:
     program = """
 try:
     try:
@@ -40,7 +40,7 @@ except Interrupted as end:
     assert outcome(program) == "Interrupted"
 
 
-def test_lost_in_a_finaliser_it_is_raised_again() -> None:
+def test_an_interruption_that_was_lost_in_a_finaliser_is_raised_again() -> None:
     program = """
 class Finalised:
     def __del__(self):
@@ -56,7 +56,7 @@ except Interrupted as end:
 
 
 @pytest.mark.parametrize("before", ["", "told = []\ntry: told_to_stop()\nexcept Interrupted: pass"])
-def test_behind_the_shield_and_after_the_first_nothing_interrupts(before: str) -> None:
+def test_nothing_interrupts_while_signals_are_blocked_or_after_the_first_interruption(before: str) -> None:
     program = f"""
 signals.stop_at(datetime.now(UTC) + timedelta(seconds=30))
 {before or "signals.block()"}
@@ -78,7 +78,7 @@ except Interrupted as end:
     assert outcome(program) == "DeadlineExceeded"
 
 
-def test_when_what_matters_is_done_it_is_no_more_than_a_hint() -> None:
+def test_a_deferred_signal_is_only_noted() -> None:
     program = """
 signals.block()
 signals.defer()
@@ -89,7 +89,7 @@ print(signals.is_stop_requested)
     assert outcome(program) == "False True"
 
 
-def test_each_program_says_in_its_own_words_what_was_not_done() -> None:
+def test_an_interruption_has_the_words_of_its_command() -> None:
     program = """
 try:
     told_to_stop()

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from quotenode_backup.runner.process import threads
-from quotenode_backup.runner.process.threads import Every, supervise, within
+from quotenode_backup.runner.process.threads import Throttled, supervise, with_timeout
 
 
 def nothing() -> None: ...
@@ -38,7 +38,7 @@ def test_the_first_failure_stops_the_rest() -> None:
 
 
 def test_the_watch_can_end_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(threads, "POLL_SECONDS", 0.01)
     stopped = threading.Event()
 
     def watch() -> None:
@@ -49,24 +49,24 @@ def test_the_watch_can_end_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stopped.is_set()
 
 
-def test_every_waits_its_time_before_it_acts() -> None:
+def test_a_throttled_action_waits_before_its_first_call() -> None:
     calls: list[int] = []
-    Every(3600, lambda: calls.append(1))()
-    Every(0, lambda: calls.append(2))()
+    Throttled(3600, lambda: calls.append(1))()
+    Throttled(0, lambda: calls.append(2))()
     assert calls == [2]
 
 
-def test_a_task_is_waited_for_only_so_long() -> None:
+def test_a_task_that_takes_too_long_times_out() -> None:
     hangs = threading.Event()
     with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
-        within(0.05, hangs.wait)
+        with_timeout(0.05, hangs.wait)
     hangs.set()
-    assert within(10, lambda: "done") == "done"
+    assert with_timeout(10, lambda: "done") == "done"
 
 
-def test_what_a_task_raises_is_raised_where_it_is_waited_for() -> None:
+def test_an_exception_of_a_task_is_raised_where_its_result_is_waited_for() -> None:
     def fails() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        within(10, fails)
+        with_timeout(10, fails)

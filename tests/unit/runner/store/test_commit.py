@@ -1,7 +1,6 @@
 """What lies in a folder of bundles after each step, and after dying at each step, whatever else lies there."""
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import FileIO
@@ -16,6 +15,7 @@ from quotenode_backup.runner.store.commit import clear_away, commit, remove_own_
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 from tests import bundle_maker
+from tests.strange_entries import STRANGE_ENTRIES
 from tests.unit.fakes.site import DUMP, a_destination, folder_of, make_plan
 
 NAME = "quotenode-backup-20260301-023015.tar.gz"
@@ -71,7 +71,7 @@ def test_the_name_of_a_bundle_whose_removal_died_is_not_given_again(destination:
     assert committed(destination) == NAME.replace(".tar", "-2.tar")
 
 
-def test_a_folder_without_hard_links_is_good_too(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_works_without_hard_links(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **_where: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -79,7 +79,7 @@ def test_a_folder_without_hard_links_is_good_too(destination: Destination, monke
     assert [committed(destination, run) for run in ("1", "2")] == [NAME, NAME.replace(".tar", "-2.tar")]
 
 
-def test_a_link_that_an_nfs_server_made_and_then_refuses_as_there_already_is_ours(
+def test_a_link_that_an_nfs_server_has_made_and_then_refuses_as_existing_is_ours(
     destination: Destination, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to the first request was lost, and the client repeated it."""
@@ -122,7 +122,7 @@ def test_dead_attempts_partial_files_are_cleared_and_nothing_else(destination: D
     assert set(folder.iterdir()) == before
 
 
-def test_what_another_cluster_writes_into_the_same_folder_is_let_be_for_as_long_as_a_run_can_take(
+def test_partial_files_of_another_cluster_stay_for_as_long_as_a_run_can_take(
     destination: Destination,
     folder: Path,
 ) -> None:
@@ -171,50 +171,8 @@ def a_file(path: Path) -> None:
     path.write_text("mine")
 
 
-def a_folder(path: Path) -> None:
-    path.mkdir()
-    (path / "mine").touch()
-
-
-def a_link_to_nowhere(path: Path) -> None:
-    path.symlink_to("/nowhere")
-
-
-def a_link_to_itself(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
-def a_link_to_a_folder(path: Path) -> None:
-    path.symlink_to("/etc")
-
-
-def a_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def a_socket(path: Path) -> None:
-    """By a relative name, since that of a socket may have no more than 107 bytes."""
-    before = Path.cwd()
-    os.chdir(path.parent)
-    try:
-        with socket.socket(socket.AF_UNIX) as bound:
-            bound.bind(path.name)
-    finally:
-        os.chdir(before)
-
-
-STRANGE: list[Callable[[Path], None]] = [
-    a_folder,
-    a_link_to_nowhere,
-    a_link_to_itself,
-    a_link_to_a_folder,
-    a_pipe,
-    a_socket,
-]
-
-
 @pytest.mark.parametrize("suffix", ["", ".sha256", ".manifest.json"])
-@pytest.mark.parametrize("put", [a_file, *STRANGE])
+@pytest.mark.parametrize("put", [a_file, *STRANGE_ENTRIES])
 def test_a_name_is_taken_when_anything_stands_under_one_of_its_names(
     destination: Destination, folder: Path, put: Callable[[Path], None], suffix: str
 ) -> None:
@@ -227,8 +185,8 @@ def test_a_name_is_taken_when_anything_stands_under_one_of_its_names(
 
 
 @pytest.mark.parametrize("suffix", ["", ".dump", ".manifest.json"])
-@pytest.mark.parametrize("put", STRANGE)
-def test_what_no_attempt_left_stays_and_keeps_nothing_else(
+@pytest.mark.parametrize("put", STRANGE_ENTRIES)
+def test_an_entry_that_no_attempt_left_stays_and_blocks_no_other_removal(
     destination: Destination, folder: Path, put: Callable[[Path], None], suffix: str
 ) -> None:
     strange = folder / f".partial-a1b2c3d4-pod-0{suffix}"
@@ -239,7 +197,7 @@ def test_what_no_attempt_left_stays_and_keeps_nothing_else(
     assert [path.name for path in folder.iterdir()] == [strange.name]
 
 
-def test_a_partial_file_that_cannot_be_removed_keeps_nothing_else(
+def test_a_partial_file_that_cannot_be_removed_blocks_no_other_removal(
     destination: Destination, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = folder / ".partial-a1b2c3d4-pod-0"
@@ -259,7 +217,7 @@ def test_a_partial_file_that_cannot_be_removed_keeps_nothing_else(
 
 
 @pytest.mark.parametrize("has_its_name", [True, False])
-def test_a_partial_record_that_cannot_be_read_stays_if_its_bundle_may_have_its_name(
+def test_a_partial_record_that_cannot_be_read_stays_if_its_bundle_may_have_its_final_name(
     destination: Destination, folder: Path, has_its_name: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = partial(destination, ".manifest.json")
@@ -303,8 +261,8 @@ def test_a_checksum_file_that_an_attempt_died_in_is_written_again(
     assert (folder / f"{NAME}.manifest.json").exists()
 
 
-@pytest.mark.parametrize("put", [a_file, *STRANGE])
-def test_a_dead_commit_is_not_finished_over_something_else_and_keeps_nothing_else(
+@pytest.mark.parametrize("put", [a_file, *STRANGE_ENTRIES])
+def test_a_dead_commit_is_not_finished_over_something_else_and_blocks_no_later_commit(
     destination: Destination, folder: Path, put: Callable[[Path], None]
 ) -> None:
     dead_commit(destination)

@@ -1,7 +1,8 @@
 """What of all that says it is of a run is taken for its bundle, and which bundle tells how much room the next one needs."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_the_bundle_of_an_earlier_attempt_is_found(destination: Destination, fol
     assert found(destination, plan) == mine
 
 
-def test_what_a_backup_writes_passes(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+def test_what_a_backup_writes_is_found(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     with PartialBundle(destination, plan) as bundle:
         for member, content in ((shape.FILES, FILES), (shape.DUMP, DUMP)):
             bundle.open(member).write(memoryview(content))
@@ -75,7 +76,7 @@ def test_what_a_backup_writes_passes(destination: Destination, folder: Path, pla
     assert found(destination, plan) == mine
 
 
-def test_in_whatever_order_its_members_are(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+def test_the_order_of_the_members_does_not_matter(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     members = bundle_maker.members(made, DUMP, FILES)
     bundle_maker.pack(folder / NAME, {name: members[name] for name in sorted(members)})
@@ -92,28 +93,30 @@ def test_in_whatever_order_its_members_are(destination: Destination, folder: Pat
         {"target": target(make_plan(), SYSTEM + 1)},
     ],
 )
-def test_that_of_another_run_namespace_start_or_server_is_not(
+def test_the_bundle_of_another_run_namespace_start_or_server_is_not_found(
     destination: Destination, folder: Path, plan: BackupPlan, changes: dict[str, Any]
 ) -> None:
     put(folder, plan, **changes)
     assert found(destination, plan) is None
 
 
-def test_twelve_bytes_and_a_record_are_no_bundle(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+def test_twelve_bytes_with_a_record_are_not_a_bundle(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     (folder / NAME).write_bytes(b"twelve bytes")
     bundle_maker.record(folder / NAME, bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP))
     assert found(destination, plan) is None
     assert (folder / NAME).read_bytes() == b"twelve bytes"
 
 
-def test_what_pg_restore_cannot_read_is_no_bundle(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+def test_a_bundle_whose_dump_pg_restore_cannot_read_is_not_found(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
     put(folder, plan, dump=b"no dump")
     assert found(destination, plan) is None
 
 
 @pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])
 @pytest.mark.parametrize("how", ["changed", "missing", "twice"])
-def test_a_member_that_is_not_as_the_record_says_is_found(
+def test_a_bundle_whose_members_differ_from_its_record_is_not_found(
     destination: Destination, folder: Path, plan: BackupPlan, member: str, how: str
 ) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
@@ -129,7 +132,7 @@ def test_a_member_that_is_not_as_the_record_says_is_found(
     assert found(destination, plan) is None
 
 
-def test_a_manifest_inside_that_tells_another_story_is_found(
+def test_a_bundle_whose_manifest_differs_from_its_record_is_not_found(
     destination: Destination, folder: Path, plan: BackupPlan
 ) -> None:
     theirs = bundle_maker.manifest(target(plan, SYSTEM), "another", STARTED, DUMP, FILES)
@@ -139,6 +142,30 @@ def test_a_manifest_inside_that_tells_another_story_is_found(
     assert found(destination, plan) is None
 
 
+def bundle_with_manifest(folder: Path, plan: BackupPlan, change: Callable[[dict[str, Any]], object]) -> CommitRecord:
+    """Its hashes are right. The change is in the bundle alone, not in the commit record."""
+    made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
+    fields = json.loads(made.to_json())
+    change(fields)
+    bundle_maker.pack(folder / NAME, bundle_maker.members(json.dumps(fields).encode(), DUMP, FILES))
+    return bundle_maker.record(folder / NAME, made)
+
+
+def test_fields_that_a_later_release_adds_to_the_manifest_inside_are_ignored(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
+    mine = bundle_with_manifest(folder, plan, lambda fields: fields["database"].update(encoding="UTF8"))
+    assert found(destination, plan) == mine
+
+
+def test_a_manifest_of_a_later_format_inside_is_refused_and_it_is_said_why(
+    destination: Destination, folder: Path, plan: BackupPlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle_with_manifest(folder, plan, lambda fields: fields.update(formatVersion=2))
+    assert found(destination, plan) is None
+    assert "the manifest in it is of format 2, which only a later release of this operator can read" in caplog.text
+
+
 def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     put(folder, plan)
     (folder / NAME).rename(destination.claim.root / "elsewhere")
@@ -146,7 +173,7 @@ def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: Ba
     assert found(destination, plan) is None
 
 
-def test_a_good_one_is_found_beside_what_cannot_be_read(
+def test_a_good_bundle_is_found_beside_a_record_that_cannot_be_read(
     destination: Destination, folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = put(folder, plan)
@@ -170,7 +197,7 @@ def bundle_of(folder: Path, plan: BackupPlan, days: int, size: int, **changes: A
     return path
 
 
-def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(
+def test_the_last_size_is_that_of_the_newest_bundle_with_the_same_volumes(
     destination: Destination, folder: Path, plan: BackupPlan
 ) -> None:
     bundle_of(folder, plan, 3, 900_000)
@@ -180,7 +207,7 @@ def test_the_newest_bundle_with_the_same_volumes_tells_the_room_not_the_largest(
     assert committed.last_size(destination.folder, plan, SYSTEM + 1) == 0
 
 
-def test_a_record_without_a_bundle_tells_no_room(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+def test_a_record_without_a_bundle_has_no_size(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     """Its bundle was removed by hand, to make room."""
     bundle_of(folder, plan, 2, 100_000)
     bundle_of(folder, plan, 1, 900_000).unlink()
@@ -194,6 +221,8 @@ def test_a_sparse_file_takes_no_more_room_than_it_has_on_the_disk(
     assert committed.last_size(destination.folder, plan, SYSTEM) < 150_000
 
 
-def test_a_bundle_of_the_future_tells_no_room(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+def test_a_bundle_of_the_future_does_not_give_the_last_size(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
     bundle_of(folder, plan, -1, 100_000)
     assert committed.last_size(destination.folder, plan, SYSTEM) == 0

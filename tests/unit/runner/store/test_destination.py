@@ -14,7 +14,7 @@ from quotenode_backup.runner.store.destination import (
     require_space,
     require_writable,
 )
-from tests.unit.fakes.site import a_destination, folder_of, make_places, make_plan
+from tests.unit.fakes.site import a_destination, folder_of, make_mounts, make_plan
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def destination(tmp_path: Path) -> Iterator[Destination]:
         (5, Reason.IO_ERROR),
     ],
 )
-def test_an_error_of_the_disk_is_told_with_the_claim(destination: Destination, number: int, reason: Reason) -> None:
+def test_an_error_of_the_disk_names_the_claim(destination: Destination, number: int, reason: Reason) -> None:
     failure = not_stored(destination.claim, OSError(number, os.strerror(number)))
     assert failure.reason is reason
     assert "quotenode-backups" in failure.message
@@ -45,7 +45,7 @@ def test_a_claim_too_small_is_refused_with_numbers(destination: Destination) -> 
     assert failure.value.reason is Reason.NO_SPACE
 
 
-def test_nothing_is_written_through_a_link_to_see_whether_it_can_be(destination: Destination) -> None:
+def test_the_probe_does_not_write_through_a_link(destination: Destination) -> None:
     victim = destination.claim.root / "victim"
     victim.write_text("mine")
     (folder_of(destination) / destination.partial(".probe")).symlink_to(victim)
@@ -55,14 +55,14 @@ def test_nothing_is_written_through_a_link_to_see_whether_it_can_be(destination:
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    places, plan = make_places(tmp_path), make_plan()
-    with prepared(places.destination, plan, "a1b2c3d4", "pod-1") as destination:
+    mounts, plan = make_mounts(tmp_path), make_plan()
+    with prepared(mounts.destination, plan, "a1b2c3d4", "pod-1") as destination:
         folder = folder_of(destination)
     folder.rename(folder.with_name("elsewhere"))
     folder.symlink_to("elsewhere")
     with (
-        pytest.raises(RunFailed, match="a link or a file is in the place of a folder") as failure,
-        prepared(places.destination, plan, "a1b2c3d4", "pod-1"),
+        pytest.raises(RunFailed, match="there is a link or a file in the place of a folder") as failure,
+        prepared(mounts.destination, plan, "a1b2c3d4", "pod-1"),
     ):
         pass
     assert failure.value.reason is Reason.DESTINATION_NOT_WRITABLE
@@ -70,9 +70,9 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["link", "link/below"])
 def test_a_destination_out_of_the_claim_is_refused(tmp_path: Path, path: str) -> None:
-    places = make_places(tmp_path)
-    (places.destination / "link").symlink_to(tmp_path)
+    mounts = make_mounts(tmp_path)
+    (mounts.destination / "link").symlink_to(tmp_path)
     plan = make_plan(local={"claimName": "c", "subPath": path})
-    with pytest.raises(RunFailed) as failure, prepared(places.destination, plan, "a1b2c3d4", "pod-1"):
+    with pytest.raises(RunFailed) as failure, prepared(mounts.destination, plan, "a1b2c3d4", "pod-1"):
         pass
     assert failure.value.reason is Reason.DESTINATION_NOT_WRITABLE

@@ -90,7 +90,7 @@ def late() -> BackupPlan:
     return make_plan(deadline=datetime.now(UTC).isoformat())
 
 
-def test_without_time_its_beginning_is_looked_at_all_the_same(folder: Path, plan: BackupPlan) -> None:
+def test_the_beginning_of_a_bundle_is_read_even_without_time(folder: Path, plan: BackupPlan) -> None:
     (folder / name(1)).write_bytes(bytes((folder / name(1)).stat().st_size))
     outcome, staying = applied(folder, late())
     assert outcome.problem
@@ -108,7 +108,7 @@ def test_without_time_a_file_with_holes_does_not_count(folder: Path, plan: Backu
     assert staying == [0, 1, 2]
 
 
-def test_with_time_to_read_it_does_not_count(folder: Path, plan: BackupPlan) -> None:
+def test_a_rotten_bundle_does_not_count_if_there_is_time_to_read_it(folder: Path, plan: BackupPlan) -> None:
     rot(folder, 1)
     outcome, staying = applied(folder, plan)
     assert outcome.problem
@@ -154,7 +154,7 @@ def test_a_disk_that_hangs_is_not_waited_for(folder: Path, plan: BackupPlan, mon
     released.set()
 
 
-def test_too_many_survivors_to_tell_are_not_told(
+def test_survivors_are_left_out_if_there_are_too_many(
     folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inventory, "MOST_SURVIVORS", 3)
@@ -171,7 +171,7 @@ def test_a_bundle_whose_pin_came_late_is_not_removed(folder: Path, plan: BackupP
     assert (outcome.pruned, staying) == (2, [0, 1, 4])
 
 
-def test_junk_under_a_record_that_agrees_with_it_pushes_nothing_out(folder: Path, plan: BackupPlan) -> None:
+def test_junk_with_a_matching_record_pushes_no_bundle_out(folder: Path, plan: BackupPlan) -> None:
     for days in (1, 2):
         made = bundle_maker.manifest(target(plan, SYSTEM), f"run-{days}", NOW - timedelta(days=days), DUMP)
         (folder / name(days)).write_bytes(os.urandom(5000))
@@ -189,7 +189,7 @@ def test_a_dump_that_cannot_be_listed_does_not_count(folder: Path, plan: BackupP
     assert staying == [0, 1, 2]
 
 
-def test_a_bundle_far_larger_than_the_newer_ones_stays_and_it_is_said_what_to_do(
+def test_a_bundle_far_larger_than_the_newer_ones_stays_and_the_problem_says_what_to_do(
     folder: Path, plan: BackupPlan
 ) -> None:
     put(folder, plan, 4, "run-4", DUMP + os.urandom(200_000))
@@ -213,8 +213,22 @@ def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Pa
     assert "of a later release of this operator" in outcome.problem
 
 
+def test_a_bundle_with_a_manifest_of_a_later_format_inside_does_not_count_and_it_is_said_why(
+    folder: Path, plan: BackupPlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = bundle_maker.manifest(target(plan, SYSTEM), "run-1", NOW - timedelta(days=1), DUMP)
+    later = made.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
+    bundle_maker.pack(folder / name(1), bundle_maker.members(later, DUMP))
+    bundle_maker.record(folder / name(1), made)
+    outcome, staying = applied(folder, plan)
+    assert staying == [0, 1, 2]
+    assert outcome.problem
+    assert name(1) in outcome.problem
+    assert f"{name(1)} does not count: the manifest in it is of format 2, which only a later release" in caplog.text
+
+
 @pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
-def test_one_file_that_cannot_be_read_keeps_no_other(
+def test_a_file_that_cannot_be_read_blocks_no_other_removal(
     folder: Path, plan: BackupPlan, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = BundleFolder.file
@@ -232,7 +246,7 @@ def test_one_file_that_cannot_be_read_keeps_no_other(
     assert refused in outcome.problem
 
 
-def test_one_bundle_that_cannot_be_removed_keeps_no_other(
+def test_a_bundle_that_cannot_be_removed_blocks_no_other_removal(
     folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove = Removal.remove
@@ -258,7 +272,7 @@ def test_one_bundle_that_cannot_be_removed_keeps_no_other(
         (RetentionOutcome(problem="So."), " Retention: So."),
     ],
 )
-def test_the_sentence_of_a_run_has_a_clause_for_it(outcome: RetentionOutcome | None, said: str) -> None:
+def test_the_sentence_about_a_run_has_a_clause_about_retention(outcome: RetentionOutcome | None, said: str) -> None:
     assert retention.clause(outcome) == said
 
 
@@ -287,7 +301,7 @@ print(outcome.model_dump_json())
 """
 
 
-def test_told_to_stop_it_removes_no_more_and_says_so(folder: Path) -> None:
+def test_retention_ends_and_says_so_when_the_pod_is_told_to_stop(folder: Path) -> None:
     """In a process of its own: signal handlers belong to a whole process."""
     command = [sys.executable, "-c", TOLD_TO_STOP, str(folder), json.dumps(plan_fields())]
     done = subprocess.run(
