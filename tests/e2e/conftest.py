@@ -18,6 +18,7 @@ from tests.cluster import images
 from tests.cluster.cache import Cache, default_root
 from tests.cluster.cluster import Cluster
 from tests.e2e import operators, volumes
+from tests.e2e.forks import Forks
 from tests.e2e.kubectl import Namespace, Refused, kubectl
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.volumes import LABEL
@@ -97,6 +98,13 @@ def make_namespace(name: str, run_id: str) -> Namespace:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     Namespace("default").apply(body)
     return Namespace(name)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
