@@ -18,10 +18,13 @@ from tests.cluster import images
 from tests.cluster.cache import Cache, default_root
 from tests.cluster.cluster import Cluster
 from tests.e2e import operators, volumes
+from tests.e2e.distribution import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.e2e.forks import Forks
 from tests.e2e.kubectl import Namespace, Refused, kubectl
 from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.volumes import LABEL
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 WATCHED = (
     "main",
