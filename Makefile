@@ -41,7 +41,7 @@ lint: venv ## Check format, style, types, import directions and generated files
 
 .PHONY: unit
 unit: venv ## Test the pure parts
-	$(VENV)/python -m pytest -q tests/unit tests/cluster
+	$(VENV)/python -m pytest -q -n 2 tests/unit tests/cluster
 
 .PHONY: cluster
 cluster: ## Start the kind cluster with the images loaded
@@ -54,12 +54,12 @@ cluster-down: ## Remove the kind cluster
 .PHONY: chart
 chart: venv ## Test the chart's templates
 	$(PYTHON) -m tests.cluster tools helm
-	$(VENV)/python -m pytest -q tests/chart
+	$(VENV)/python -m pytest -q -n 2 tests/chart
 
 .PHONY: alerts
 alerts: venv ## Check the alerts: valid, firing and clearing when they should
 	$(PYTHON) -m tests.cluster tools helm promtool
-	$(VENV)/python -m pytest -q tests/alerts
+	$(VENV)/python -m pytest -q -n 2 tests/alerts
 
 .PHONY: integration
 integration: venv ## Test the runner inside the shipped image
@@ -68,7 +68,7 @@ integration: venv ## Test the runner inside the shipped image
 .PHONY: e2e
 e2e: venv cluster ## Test the whole on the cluster
 	$(PYTHON) -m tests.cluster tools prometheus
-	$(VENV)/python -m pytest -q -n 4 --dist loadfile --durations=10 tests/e2e
+	$(VENV)/python -m pytest -q -n 5 --durations=10 tests/e2e
 
 .PHONY: test
 test: ## Everything: lint, unit, chart, alerts, cluster, integration, end to end

@@ -35,15 +35,16 @@ def a_backup(name: str, **changes: Any) -> Json:
     }
 
 
-def furnish(namespace: Namespace, password: str = PASSWORD) -> None:
+def a_login(password: str = PASSWORD) -> Json:
+    """The database's Secret."""
+    secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "quotenode-db"}}
+    return secret | {"stringData": {"username": "quotenode", "password": password}}
+
+
+def furnish(namespace: Namespace) -> None:
     """What a backup needs in a namespace of its own: the database's Secret, and a claim for the bundles."""
     namespace.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "quotenode-db"},
-            "stringData": {"username": "quotenode", "password": password},
-        },
+        a_login(),
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",

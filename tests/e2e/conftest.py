@@ -17,9 +17,14 @@ from tests.cluster import engine as engines
 from tests.cluster import images
 from tests.cluster.cache import Cache, default_root
 from tests.cluster.cluster import Cluster
-from tests.e2e import operators
+from tests.e2e import operators, volumes
+from tests.e2e.distribution import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.e2e.forks import Forks
 from tests.e2e.kubectl import Namespace, Refused, kubectl
 from tests.e2e.standin.quotenode import QuoteNode
+from tests.e2e.volumes import LABEL
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 WATCHED = (
     "main",
@@ -37,7 +42,6 @@ WATCHED = (
     "retention",
     "audit",
 )
-LABEL = "quotenode.io/end-to-end"
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +74,7 @@ def _install_once(names: list[str], run_id: str, shared: Path) -> None:
         if done.exists():
             return
         _forget_earlier_runs(run_id)
+        volumes.make(run_id)
         for name in names:
             make_namespace(name, run_id)
         operators.install(names)
@@ -83,6 +88,7 @@ def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _forget_earlier_runs(run_id: str) -> None:
     kubectl("delete", "namespace", f"--selector={LABEL},{LABEL}!={run_id}", "--wait=false", "--ignore-not-found")
+    volumes.forget_earlier(run_id)
 
 
 def namespace_name(story: str, run_id: str) -> str:
@@ -95,6 +101,13 @@ def make_namespace(name: str, run_id: str) -> Namespace:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     Namespace("default").apply(body)
     return Namespace(name)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.backups import PASSWORD, a_backup, completed, condition, finished, furnish, jobs, lock_is_free, status
-from tests.e2e.claims import files_in
+from tests.e2e import api, volumes
+from tests.e2e.backups import PASSWORD, a_backup, a_login, completed, condition, finished, jobs, lock_is_free, status
+from tests.e2e.forks import Forks
 from tests.e2e.kubectl import Json, Namespace
+from tests.e2e.nodes import a_local_volume, on_node
 from tests.e2e.operators import OperatorProcess
 from tests.e2e.pods import a_pod
 from tests.e2e.standin.quotenode import QuoteNode
@@ -44,14 +46,28 @@ def points(scenario: str, *sides: str) -> list[tuple[str, str]]:
 class Site:
     """One run in a namespace and with a database of its own, under an operator that is started again whenever it has died."""
 
-    def __init__(self, namespace: Namespace, database: Json, scenario: str, log: Path, crash_at: str) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        database: Json,
+        scenario: str,
+        folder: str,
+        log: Path,
+        forks: Forks,
+        crash_at: str,
+    ) -> None:
         self.namespace = namespace
         self.scenario = scenario
         self._database = database
+        self._folder = folder
         self._log = log
+        self._forks = forks
         if scenario == "prunes":
             self.live_before(("old-a", "old-b"))
-        self._operator = OperatorProcess(namespace.name, log, QN_CRASH_AT=crash_at, QN_RESYNC_SECONDS="5")
+        self._operator = self._started(log, QN_CRASH_AT=crash_at)
+
+    def _started(self, log: Path, **settings: str) -> OperatorProcess:
+        return OperatorProcess(self.namespace.name, log, self._forks, QN_RESYNC_SECONDS="5", **settings)
 
     def stop(self) -> None:
         self._operator.stop()
@@ -61,7 +77,7 @@ class Site:
         code = self._operator.process.poll()
         if code is not None:
             assert code == -9, f"the operator ended by itself with {code}:\n{self.log}"
-            self._operator = OperatorProcess(self.namespace.name, self._log, QN_RESYNC_SECONDS="5")
+            self._operator = self._started(self._log)
 
     @property
     def log(self) -> str:
@@ -127,7 +143,7 @@ class Site:
 
     def live_before(self, names: tuple[str, ...]) -> None:
         """Runs that were, before the one that the operator is killed in."""
-        with OperatorProcess(self.namespace.name, self._log.with_name("before.log")):
+        with self._started(self._log.with_name("before.log")):
             for name in names:
                 self.namespace.apply(self._backup(name))
                 completed(self.namespace, name)
@@ -145,6 +161,11 @@ class Site:
         return self._backup("older") | {
             "spec": self._backup("older")["spec"] | {"files": [{"name": "none", "claimName": "not-there"}]}
         }
+
+    def bundles(self) -> list[str]:
+        """The paths of all on the claim, sorted."""
+        found = on_node(f"cd {self._folder}; find . -name '*.tar.gz' -type f -printf '%P\\n'")
+        return sorted(found.splitlines())
 
     def is_at_rest(self) -> bool:
         mine = jobs(self.namespace, self.run_name)
@@ -195,8 +216,7 @@ def assert_ended_well(site: Site) -> None:
     assert site.told() == events
     body = site.namespace.get("quotenodebackup", site.run_name)
     assert body and "backup.quotenode.io/finished" in body["metadata"]["annotations"]
-    bundles = [path for path in files_in(site.namespace, "bundles") if path.endswith(".tar.gz")]
-    assert bundles == [place["path"] for place in ended.get("destinations", [])]
+    assert site.bundles() == [place["path"] for place in ended.get("destinations", [])]
     if site.scenario == "offline":
         app = site.namespace.get("deployment", "app")
         assert app and app["spec"]["replicas"] == 2
@@ -209,38 +229,60 @@ def assert_ended_well(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(own_namespace: Callable[[str], Namespace], tmp_path_factory: pytest.TempPathFactory) -> QuoteNode:
+def database(
+    own_namespace: Callable[[str], Namespace], run_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> QuoteNode:
     """One PostgreSQL server for all walks, made by the first process that asks; each run has a database of its own in it."""
     with (tmp_path_factory.getbasetemp().parent / "crash.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         namespace = own_namespace("crash")
         quotenode = QuoteNode(namespace.name)
         if not namespace.get("statefulset", "quotenode-db"):
+            make_folders(run_id)
             quotenode.deploy()
         return quotenode
+
+
+def make_folders(run_id: str) -> None:
+    """For the bundles of each site, on the node. A volume of the cluster's own class would cost two pods: to make it and to remove it."""
+    everywhere = [(scenario, "") for scenario in EXPECTED]
+    for scenario in EXPECTED:
+        everywhere += points(scenario, "before", "after")
+    names = " ".join(place_of(*where) for where in everywhere)
+    home = f"{volumes.ROOT}/{run_id}/walks"
+    on_node(f"mkdir -p {home}; cd {home}; mkdir -p {names}; chmod 0777 {names}")
+
+
+def place_of(scenario: str, crash_at: str) -> str:
+    return f"{scenario}{crash_at.replace(':', '')}"
 
 
 Begin = Callable[[str, str], Site]
 
 
 @pytest.fixture
-def begin(database: QuoteNode, own_namespace: Callable[[str], Namespace], tmp_path: Path) -> Iterator[Begin]:
+def begin(
+    database: QuoteNode, own_namespace: Callable[[str], Namespace], run_id: str, forks: Forks, tmp_path: Path
+) -> Iterator[Begin]:
     """Makes the site of a scenario whose operator dies at a point; empty: never."""
     sites: list[Site] = []
 
     def made(scenario: str, crash_at: str) -> Site:
-        place = f"{scenario}{crash_at.replace(':', '')}"
+        place = place_of(scenario, crash_at)
         database.psql(f"DROP DATABASE IF EXISTS {place}; CREATE DATABASE {place} OWNER quotenode")
         namespace = own_namespace(f"crash-{place}")
-        furnish(namespace, "wrong" if scenario == "fails" else PASSWORD)
+        folder = f"{volumes.ROOT}/{run_id}/walks/{place}"
+        login = a_login("wrong" if scenario == "fails" else PASSWORD)
+        namespace.apply(login, *a_local_volume(namespace, "bundles", folder))
         where = {"host": f"quotenode-db.{database.namespace}", "name": place}
-        sites.append(Site(namespace, where, scenario, tmp_path / "operator.log", crash_at))
+        sites.append(Site(namespace, where, scenario, folder, tmp_path / "operator.log", forks, crash_at))
         return sites[-1]
 
     yield made
     for site in sites:
         site.stop()
-        Namespace("default").delete("namespace", site.namespace.name, options=("--wait=false",))
+        api.delete("", "namespace", site.namespace.name)
+        api.delete("", "persistentvolume", f"{site.namespace.name}-bundles")
 
 
 def an_application() -> Json:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.e2e.backups import running_pod
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.sessions import dump_waits, open_transaction
 from tests.e2e.standin.quotenode import QuoteNode
@@ -21,5 +22,6 @@ def dump_held(namespace: Namespace, quotenode: QuoteNode, backup: Json, lock: st
     """The dump stands still, however long it takes, and afterwards goes on if it still can."""
     with open_transaction(quotenode, lock):
         namespace.apply(backup)
+        running_pod(namespace, backup["metadata"]["name"], 90)  # before that there is no dump to ask the database for
         eventually(lambda: dump_waits(quotenode), "the dump has begun and waits", 90)
         yield

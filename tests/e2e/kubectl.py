@@ -1,16 +1,13 @@
-"""kubectl, as a person has it, with JSON in and out."""
+"""kubectl, as a person has it. What is done and looked at all the time goes through `api`."""
 
-import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Json = dict[str, Any]
+from tests.e2e import api
+from tests.e2e.api import Json, Refused
 
-
-class Refused(Exception):
-    """kubectl said no. The message is its own."""
+__all__ = ["Json", "Namespace", "Refused", "kubectl"]
 
 
 def kubectl(*arguments: str, stdin: str = "", timeout: float = 120) -> str:
@@ -30,19 +27,15 @@ class Namespace:
         return kubectl(f"--namespace={self.name}", *arguments, stdin=stdin, timeout=timeout)
 
     def apply(self, *bodies: Json) -> None:
-        listed = {"apiVersion": "v1", "kind": "List", "items": list(bodies)}
-        self.kubectl("apply", "--filename=-", stdin=json.dumps(listed))
+        for body in bodies:
+            api.apply(self.name, body)
 
     def get(self, kind: str, name: str) -> Json | None:
         """None when it is not there."""
-        said = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
-        return json.loads(said) if said else None
+        return api.get(self.name, kind, name)
 
     def items(self, kind: str, selector: str = "", fields: str = "") -> list[Json]:
-        chosen = [f"--selector={selector}"] if selector else []
-        chosen += [f"--field-selector={fields}"] if fields else []
-        found: list[Json] = json.loads(self.kubectl("get", kind, *chosen, "--output=json"))["items"]
-        return found
+        return api.items(self.name, kind, selector, fields)
 
     def delete(self, kind: str, *names: str, options: Sequence[str] = ()) -> None:
         self.kubectl("delete", kind, *names, "--ignore-not-found", *options)

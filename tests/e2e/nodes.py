@@ -1,5 +1,7 @@
 """Hands on a node: what a test does there as root, through the container engine that runs it."""
 
+from functools import cache
+
 from tests.cluster import engine as engines
 from tests.cluster.cache import Cache, default_root
 from tests.e2e.kubectl import Json, Namespace, kubectl
@@ -10,11 +12,22 @@ WORKER = "quotenode-worker"
 
 def on_node(script: str, node: str = WORKER) -> str:
     """What a shell script prints that runs on the node."""
-    return engines.choose(Cache(default_root()))("exec", node, "sh", "-euc", script)
+    return _engine()("exec", node, "sh", "-euc", script)
+
+
+@cache
+def _engine() -> engines.Engine:
+    """To find out which one works takes longer than what is asked of it."""
+    return engines.choose(Cache(default_root()))
 
 
 def local_volume(namespace: Namespace, claim: str, path: str, node: str = WORKER) -> None:
     """A claim of this name whose volume is a folder of the node."""
+    namespace.apply(*a_local_volume(namespace, claim, path, node))
+
+
+def a_local_volume(namespace: Namespace, claim: str, path: str, node: str = WORKER) -> tuple[Json, Json]:
+    """The volume and its claim."""
     name = f"{namespace.name}-{claim}"
     capacity = {"storage": "64Mi"}
     where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
@@ -42,7 +55,7 @@ def local_volume(namespace: Namespace, claim: str, path: str, node: str = WORKER
             "resources": {"requests": capacity},
         },
     }
-    namespace.apply(volume, claimed)
+    return volume, claimed
 
 
 def forget_volume(namespace: Namespace, claim: str) -> None:

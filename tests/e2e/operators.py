@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.cluster import engine as engines
 from tests.cluster.cache import Cache, default_root
+from tests.e2e.forks import Fork, Forks
 from tests.e2e.kubectl import kubectl
 from tests.e2e.waiting import eventually
 from tests.ports import free_port
@@ -52,10 +53,19 @@ def scale(replicas: int) -> None:
     kubectl("rollout", "status", f"--namespace={SYSTEM}", f"deployment/{RELEASE}", "--timeout=120s", timeout=130)
 
 
-class OperatorProcess:
-    """An operator of its own for one namespace, outside the cluster: it can be killed and started in no time."""
+def started(environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "quotenode_backup", "operator"]
+    with log.open("ab") as output:
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
 
-    def __init__(self, namespace: str, log: Path, **settings: str) -> None:
+
+class OperatorProcess:
+    """An operator of its own for one namespace, outside the cluster: it can be killed and started in no time.
+
+    With `forks` it is not started from nothing, but is a copy of a process that waits for this.
+    """
+
+    def __init__(self, namespace: str, log: Path, forks: Forks | None = None, **settings: str) -> None:
         self._log = log
         self.port = free_port()
         environment = {
@@ -68,14 +78,7 @@ class OperatorProcess:
             "QN_LOG_LEVEL": "DEBUG",
             **settings,
         }
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "quotenode_backup", "operator"],
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-            )
+        self.process = Fork(forks, environment, log) if forks else started(environment, log)
 
     def __enter__(self) -> "OperatorProcess":
         return self

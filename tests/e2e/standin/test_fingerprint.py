@@ -83,7 +83,8 @@ done"""
 
 
 @pytest.fixture(scope="module")
-def quotenode() -> Iterator[QuoteNode]:
+def quotenode(operator: None) -> Iterator[QuoteNode]:
+    """It needs no operator, but the volumes of this run, which are there when the operator is: those of the run before are being removed."""
     node = QuoteNode(NAMESPACE)
     node.kubectl("create", "namespace", NAMESPACE)
     try:
