@@ -220,11 +220,6 @@ class BackupSpec(SpecModel):
     """The few settings of the runner pod that can be chosen."""
 
     @property
-    def claim_names(self) -> set[str]:
-        """The claims that a backup reads or writes."""
-        return {files.claim_name for files in self.files} | {self.storage.local.claim_name}
-
-    @property
     def zone(self) -> str:
         return self.time_zone or ZONE
 

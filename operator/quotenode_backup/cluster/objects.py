@@ -88,6 +88,11 @@ class Run(Resource):
         return self.mark.uid if self.mark else self.status.original_uid or self.uid
 
     @property
+    def target(self) -> Target | None:
+        """The database that it locks. None: nobody can tell, since its spec can't be read."""
+        return None
+
+    @property
     def deadline(self) -> datetime | None:
         """When the run's Job must have ended and its application must serve again. None: the spec can't be read."""
         return None
@@ -253,10 +258,6 @@ class Lease:
 
     def is_held_by(self, owner: Owner) -> bool:
         return self.holder is not None and self.holder.uid == owner.uid
-
-
-Workload = tuple[str, str]
-"""Kind and name, such as `Deployment` and `backend`."""
 
 
 @dataclass(frozen=True, slots=True)

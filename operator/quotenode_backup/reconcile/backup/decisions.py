@@ -68,9 +68,9 @@ def next_step(seen: Seen) -> Step:
 
 def _begin(seen: Seen, number: int) -> Step:
     """An attempt of an offline run begins only when the application is down."""
-    run = seen.run
-    stop = stopping(seen.application, run.status.start_time, run.spec.active_deadline_seconds, seen.now)
-    return stop or BeginAttempt(number)
+    start, seconds = seen.run.status.start_time, seen.run.spec.active_deadline_seconds
+    latest = timing.runner_deadline(start, seconds) if start else None
+    return stopping(seen.application, start, latest, seen.now) or BeginAttempt(number)
 
 
 def _during(seen: Seen, attempt: Attempt) -> Step:

@@ -21,7 +21,6 @@ from quotenode_backup.manifests.backup_job import BACKUP, backup_job
 from quotenode_backup.manifests.placement import Placement
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
-from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.acceptance import Acceptance
 from quotenode_backup.reconcile.backup.decisions import Seen, next_step
 from quotenode_backup.reconcile.backup.ending import Ending
@@ -30,6 +29,7 @@ from quotenode_backup.reconcile.backup.offline import OfflineSteps
 from quotenode_backup.reconcile.backup.plan import plan_of
 from quotenode_backup.reconcile.backup.steps import Accept, BeginAttempt, Complete, Step, TakeLock
 from quotenode_backup.reconcile.jobs.attempt import Jobs
+from quotenode_backup.reconcile.jobs.attempt_status import attempt_begun, attempt_observed
 from quotenode_backup.reconcile.jobs.followup import warning_about
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.outcome import Ended
@@ -130,7 +130,7 @@ class BackupReconciler:
             case CreateJob(attempt):
                 return await self._create_job(seen, attempt)
             case Observe(reason, message, requeue_after, obstacle):
-                status = next_status.attempt_observed(run, reason, message, obstacle, now)
+                status = attempt_observed(run, run.status, reason, message, obstacle, now)
                 return await self._writer.write(run, status, requeue_after)
             case EndAttempt(ended):
                 return await self._end_attempt(seen, ended)
@@ -148,7 +148,8 @@ class BackupReconciler:
         """Record the attempt, and its user: if the run is deleted, only that user can remove the attempt's files."""
         placement = await placement_of(self._cluster, seen.run, seen.stopped)
         user = placement.user if isinstance(placement, Placement) else None
-        return await self._writer.write(seen.run, next_status.attempt_begun(seen.run, number, user, seen.now))
+        status = attempt_begun(seen.run, seen.run.status, BACKUP, number, user, seen.now)
+        return await self._writer.write(seen.run, status)
 
     async def _create_job(self, seen: Seen, attempt: Attempt) -> PassResult:
         run, now = seen.run, seen.now
@@ -192,7 +193,7 @@ class BackupReconciler:
     async def _blocked(
         self, run: BackupRun, reason: Reason, message: str, now: datetime, requeue_after: timedelta
     ) -> PassResult:
-        status = next_status.attempt_observed(run, reason, message, message, now)
+        status = attempt_observed(run, run.status, reason, message, message, now)
         return await self._writer.write(run, status, requeue_after)
 
     def _job(self, run: BackupRun, attempt: Attempt, placement: Placement, now: datetime) -> dict[str, object]:

@@ -5,13 +5,13 @@ from datetime import datetime
 from quotenode_backup.api.backup import AuditLog
 from quotenode_backup.api.backup_status import BackupStatus, Component, Components, Destination, Removal
 from quotenode_backup.api.conditions import MESSAGE_LIMIT, ConditionType
-from quotenode_backup.api.run_status import ATTEMPTS_KEPT, Attempt, StoppedApplication
+from quotenode_backup.api.run_status import StoppedApplication
 from quotenode_backup.cluster.objects import BackupRun, Run, Stopped
 from quotenode_backup.contract.results import AuditOutcome, BackupResult, StoredBundle, StoredComponent
-from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.text import readable_size, shortened
-from quotenode_backup.manifests.backup_job import BACKUP
+from quotenode_backup.reconcile.jobs import attempt_status
+from quotenode_backup.reconcile.jobs.attempt_status import with_last_ended
 from quotenode_backup.reconcile.jobs.outcome import Ended
 from quotenode_backup.reconcile.reporting.conditions import Finding, observed, summarized, with_conditions
 
@@ -23,47 +23,17 @@ def accepted(run: Run, policy: str, now: datetime) -> BackupStatus:
     return summarized(run, status, changes, Reason.ACCEPTED, "The spec is valid and the pod can be placed", now)
 
 
-def attempt_begun(run: Run, number: int, user: int | None, now: datetime) -> BackupStatus:
-    name = job_name(BACKUP, run.uid, number)
-    attempt = Attempt(number=number, job_name=name, user_id=user, start_time=now)
-    status = run.status.model_copy(
-        update={
-            "start_time": run.status.start_time or now,
-            "job_name": name,
-            "attempts": [*run.status.attempts, attempt][-ATTEMPTS_KEPT:],
-        }
-    )
-    return summarized(
-        run, status, {ConditionType.PROGRESSING: True}, Reason.JOB_CREATED, f"Attempt {number}: Job {name}", now
-    )
-
-
-def attempt_observed(run: Run, reason: Reason, message: str, obstacle: str, now: datetime) -> BackupStatus:
-    """What the run is doing. `obstacle` is recorded in the newest attempt, unless that attempt is over."""
-    status = run.status
-    if status.attempts and status.attempts[-1].completion_time is None:
-        *earlier, last = status.attempts
-        known = last.model_copy(update={"obstacle": shortened(obstacle, MESSAGE_LIMIT) or None})
-        status = status.model_copy(update={"attempts": [*earlier, known]})
-    return observed(run, status, reason, message, now)
-
-
 def attempt_ended(run: Run, ended: Ended[BackupResult], now: datetime) -> BackupStatus:
-    """The newest attempt is over. A busy lock is no failure, and the deadline then counts from the next attempt."""
-    is_busy = ended.reason is Reason.LOCK_BUSY
-    update: dict[str, object] = {"attempts": _with_last_ended(run, ended, now)}
-    update |= {"start_time": None} if is_busy else {"failures": run.status.failures + 1}
-    status = run.status.model_copy(update=update)
-    if not is_busy:
+    """As for any attempt; and unless the lock was busy, what became of the run's row in backup_logs."""
+    status = run.status
+    if ended.reason is not Reason.LOCK_BUSY:
         status = _audited(run, status, ended.result.audit if ended.result else None, now)
-    reason = Reason.WAITING_FOR_TARGET if is_busy else ended.reason
-    return summarized(run, status, {ConditionType.PROGRESSING: not is_busy}, reason, ended.message, now)
+    return attempt_status.attempt_ended(run, status, ended, now)
 
 
 def completed(run: BackupRun, bundle: StoredBundle, ended: Ended[BackupResult], now: datetime) -> BackupStatus:
-    status = run.status.model_copy(
+    status = with_last_ended(run.status, ended, now).model_copy(
         update={
-            "attempts": _with_last_ended(run, ended, now),
             # The time of the backup, even if the operator sees it later: the age of the newest backup depends on it.
             "completion_time": min(now, bundle.completed),
             "size_bytes": bundle.size_bytes,
@@ -156,17 +126,6 @@ def serving(run: Run) -> BackupStatus:
 def stored_by(run: Run, uid: str) -> BackupStatus:
     """The UID that the bundle was stored with is recorded, if it is not the resource's own."""
     return run.status.model_copy(update={"original_uid": uid}) if uid != run.uid else run.status
-
-
-def _with_last_ended(run: Run, ended: Ended[BackupResult], now: datetime) -> list[Attempt]:
-    end = {
-        "completion_time": now,
-        "reason": ended.reason,
-        "message": shortened(ended.message, MESSAGE_LIMIT),
-        "exit_code": ended.exit_code,
-    }
-    *earlier, last = run.status.attempts
-    return [*earlier, last.model_copy(update=end)]
 
 
 def _destination(run: BackupRun, bundle: StoredBundle) -> Destination:

@@ -10,7 +10,7 @@ taken over. Nothing here starts a workload: `wind_down` does.
 from datetime import datetime
 
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Lease, Run, Stopped
+from quotenode_backup.cluster.objects import Lease, Run, Stopped
 from quotenode_backup.domain.owner import Owner
 from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests.lease import LockState
@@ -27,7 +27,7 @@ async def read(cluster: Cluster, target: Target) -> Lease | None:
 
 async def of_run(cluster: Cluster, run: Run) -> Lease | None:
     """The Lease of the run's database; if the spec can't be read, as after a downgrade, the Lease that the run holds."""
-    if isinstance(run, BackupRun):
+    if run.target:
         return await read(cluster, run.target)
     async for found in cluster.leases.each(run.namespace):
         if found.is_held_by(run.owner):

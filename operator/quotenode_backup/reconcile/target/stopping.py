@@ -13,11 +13,11 @@ from quotenode_backup.reconcile.target.workloads import Application, HeldData
 
 
 def stopping(
-    app: Application | None, start: datetime | None, active_seconds: int, now: datetime
+    app: Application | None, start: datetime | None, latest: datetime | None, now: datetime
 ) -> Stopping | Fail | Observe | None:
     """The next step until the application is down; None: it is down, or the run is online.
 
-    `active_seconds`: how long the run may take from `start`.
+    `start`: when the deadline began to count. `latest`: when it is too late to stop anything; None: never.
     """
     if app is None:
         return None
@@ -28,7 +28,7 @@ def stopping(
         return BeginStop(f"Stopping {titles}", app)
     if app.missing and app.stopped is None:
         return _missing(app, now - start)
-    if now >= timing.runner_deadline(start, active_seconds):
+    if latest and now >= latest:
         return Fail(Reason.DEADLINE_EXCEEDED, _not_stopped(app))
     if app.stopped is None:
         return RememberStopped(app)

@@ -9,7 +9,9 @@ from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.api.run_status import ATTEMPTS_KEPT
 from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.manifests.backup_job import BACKUP
 from quotenode_backup.reconcile.backup import status as next_status
+from quotenode_backup.reconcile.jobs.attempt_status import attempt_begun
 from quotenode_backup.reconcile.jobs.outcome import Ended
 from quotenode_backup.reconcile.reporting.conditions import observed, waiting
 from tests.unit.fakes.given import START, attempt, bundle, result, run, seconds, status
@@ -37,16 +39,20 @@ def test_waiting_is_pending_with_its_reason() -> None:
     assert (changed.phase, changed.message) == ("Pending", "Waiting for noon")
 
 
+def begun(known: BackupStatus, number: int, now: datetime, user: int | None) -> BackupStatus:
+    return attempt_begun(run(known), known, BACKUP, number, user, now)
+
+
 def test_the_first_attempt_starts_the_clock_and_later_ones_leave_it() -> None:
-    first = next_status.attempt_begun(run(status()), 1, 1000, START)
+    first = begun(status(), 1, START, user=1000)
     assert (first.phase, first.start_time, first.job_name) == ("Running", START, attempt().job_name)
-    second = next_status.attempt_begun(run(status(attempt(1, reason=Reason.IO_ERROR))), 2, None, LATER)
+    second = begun(status(attempt(1, reason=Reason.IO_ERROR)), 2, LATER, user=None)
     assert (second.start_time, second.attempts[-1].start_time) == (START, LATER)
 
 
 def test_only_the_last_attempts_are_kept() -> None:
     so_far = status(*(attempt(number, reason=Reason.LOCK_BUSY) for number in range(1, 6)))
-    changed = next_status.attempt_begun(run(so_far), 6, None, START)
+    changed = begun(so_far, 6, START, user=None)
     assert [one.number for one in changed.attempts] == [2, 3, 4, 5, 6]
     assert len(changed.attempts) == ATTEMPTS_KEPT
 
@@ -63,7 +69,7 @@ def test_a_busy_lock_counts_for_nothing_and_stops_the_clock() -> None:
     changed = next_status.attempt_ended(run(status(attempt())), Ended(Reason.LOCK_BUSY, "Held by pid 7", 75), LATER)
     assert (changed.failures, changed.start_time, changed.phase) == (0, None, "Pending")
     assert (changed.reason, changed.attempts[-1].reason) == ("WaitingForTarget", "LockBusy")
-    assert next_status.attempt_begun(run(changed), 2, None, LATER).start_time == LATER
+    assert begun(changed, 2, LATER, user=None).start_time == LATER
 
 
 def test_completion_tells_everything_about_the_bundle() -> None:
