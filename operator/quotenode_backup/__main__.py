@@ -7,7 +7,7 @@ USAGE = """usage: quotenode-backup COMMAND
   operator       watch QuoteNodeBackup resources and create their Jobs
   run            make one backup, following the plan in the pod
   record         write a run's row into backup_logs, following the plan in the pod
-  find           look for the bundle of a restored run, following the plan in the pod
+  find           look for the bundle of a recreated run, following the plan in the pod
   remove         remove the bundle of a run, following the plan in the pod
   archive        write the files of a plan to standard output (used by run)
   crds FOLDER    write the CustomResourceDefinitions into a folder

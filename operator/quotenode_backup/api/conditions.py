@@ -21,7 +21,7 @@ class Phase(StrEnum):
     FAILED = "Failed"
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
-    RESTORED = "Restored"
+    RECREATED = "Recreated"
 
 
 class ConditionType(StrEnum):
@@ -35,10 +35,10 @@ class ConditionType(StrEnum):
     LOCAL_BUNDLE_PRESENT = "LocalBundlePresent"
     AUDIT_LOGGED = "AuditLogged"
     STALE = "Stale"
-    RESTORED = "Restored"
+    RECREATED = "Recreated"
 
 
-FINISHED = frozenset({ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.RESTORED})
+FINISHED = frozenset({ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.RECREATED})
 """A run of which one of these holds does not run any more."""
 
 

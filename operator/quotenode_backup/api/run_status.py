@@ -58,7 +58,7 @@ class StoppedApplication(StatusModel):
 
 class RunStatus(StatusModel):
     phase: Phase | None = None
-    """Summary of the conditions: Pending, Running, Completed or Failed, or Restored if the resource was created again without its status and its bundle has not been found. A schedule is Scheduled, Suspended, or Failed if no run can be made from it."""
+    """Summary of the conditions: Pending, Running, Completed or Failed, or Recreated if the resource was created again without its status and its bundle has not been found. A schedule is Scheduled, Suspended, or Failed if no run can be made from it."""
     initiated_by: Word | None = None
     """Scheduler if a slot started the run, Admin if a person did."""
     reason: Word | None = None

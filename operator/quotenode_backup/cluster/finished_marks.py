@@ -47,7 +47,7 @@ def _agrees(mark: FinishedMark, item: Json) -> bool:
         return (mark.phase, mark.bundle and mark.bundle.checksum) == (Phase.COMPLETED, known)
     if ConditionType.FAILED in true:
         return mark.phase is Phase.FAILED
-    if ConditionType.RESTORED in true:
+    if ConditionType.RECREATED in true:
         return mark.phase is Phase.COMPLETED
     return "schedule" not in item.get("spec", {}) and not status.get("attempts")
 

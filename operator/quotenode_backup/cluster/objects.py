@@ -65,7 +65,7 @@ class Run(Resource):
 
     @property
     def made(self) -> datetime:
-        """When the run was first created; for a restored run when it ended, as no earlier time is sure to be known."""
+        """When the run was first created; for a recreated run when it ended, as no earlier time is sure to be known."""
         return self.mark.completion_time if self.mark and self.came_back else self.created
 
     @property

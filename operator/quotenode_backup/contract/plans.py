@@ -121,11 +121,11 @@ class RecordPlan(Plan):
     database: PlannedDatabase
     row: AuditRow
     original_uid: str | None = None
-    """The id of the row, if the resource was restored since its run began and has another UID now."""
+    """The id of the row, if the resource was recreated since its run began and has another UID now."""
 
 
 class SearchPlan(Plan):
-    """The plan of `find`, which looks for the bundle of a run whose resource was restored without its status."""
+    """The plan of `find`, which looks for the bundle of a run whose resource was recreated without its status."""
 
     local: PlannedClaim
     path: str
@@ -142,7 +142,7 @@ class RemovalPlan(Plan):
     """The path of the bundle, below the root of the claim, which is mounted at `paths.DESTINATION`. With a slash at its end it is the path of the
     folder in which the bundle would be."""
     original_uid: str | None = None
-    """The UID in the commit record, if the resource was restored since its run began and has another UID now."""
+    """The UID in the commit record, if the resource was recreated since its run began and has another UID now."""
 
 
 def plan_digest(text: bytes) -> str:

@@ -88,7 +88,7 @@ class AuditOutcome(_Reported):
 
 
 class SearchResult(Result):
-    """The result of a search for the bundle of a run that was restored."""
+    """The result of a search for the bundle of a run that was recreated."""
 
     bundle: StoredBundle | None = None
     """Absent if it was not found."""

@@ -9,6 +9,6 @@ def phase(holding: Mapping[str, bool]) -> str:
         return "Completed"
     if holding.get("Failed"):
         return "Failed"
-    if holding.get("Restored"):
-        return "Restored"
+    if holding.get("Recreated"):
+        return "Recreated"
     return "Running" if holding.get("Progressing") else "Pending"

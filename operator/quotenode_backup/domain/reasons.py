@@ -47,7 +47,7 @@ class Reason(StrEnum):
     AUDIT_TABLE_UNFIT = "AuditTableUnfit"
     AUDIT_FAILED = "AuditFailed"
     REMOVING_BUNDLE = "RemovingBundle"
-    RESTORED = "Restored"
+    RECREATED = "Recreated"
     SEARCHING_BUNDLE = "SearchingBundle"
     BUNDLE_FOUND = "BundleFound"
     BUNDLE_MISSING = "BundleMissing"

@@ -24,7 +24,7 @@ BREAK_LOCK = f"{GROUP}/break-lock"
 STOPPED = f"{GROUP}/stopped"
 """On a Lease: which workloads the holder stopped, and how many replicas each had."""
 APPROVED = f"{GROUP}/approved"
-"""On a schedule or a restored run: the UID from the message of reason OlderThanPolicy. The policy checks whoever writes
+"""On a schedule or a recreated run: the UID from the message of reason OlderThanPolicy. The policy checks whoever writes
 it as it would check the author of the spec.
 """
 FINISHED = f"{GROUP}/finished"

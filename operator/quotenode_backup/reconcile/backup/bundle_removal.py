@@ -97,7 +97,7 @@ def _last_obstacle(run: Run) -> str:
 
 
 def _marked_bundle(run: Run) -> Destination | None:
-    """The bundle that the annotation of a restored run names, which may exist although nobody has looked for it yet."""
+    """The bundle that the annotation of a recreated run names, which may exist although nobody has looked for it yet."""
     bundle = run.mark.bundle if run.mark else None
     if bundle is None:
         return None

@@ -1,4 +1,4 @@
-"""A run that was restored without its status: the status is rebuilt from its annotation once its bundle is found."""
+"""A run that was recreated without its status: the status is rebuilt from its annotation once its bundle is found."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import FIND, search_job
 from quotenode_backup.manifests.placement import Placement
 from quotenode_backup.manifests.pod import RunnerSettings
-from quotenode_backup.reconcile.backup import restored
+from quotenode_backup.reconcile.backup import recreated
 from quotenode_backup.reconcile.backup.plan import search_plan
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
 from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
@@ -21,7 +21,7 @@ from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL, POLL_EXTERNAL, POLL_REFUSED
 
 MOST_AT_ONCE = 4
-"""Jobs in a namespace, since hundreds of runs can be restored at once and each Job reads a whole bundle."""
+"""Jobs in a namespace, since hundreds of runs can be recreated at once and each Job reads a whole bundle."""
 
 
 class BundleSearch:
@@ -35,12 +35,12 @@ class BundleSearch:
         self._followup = Followup(cluster, FIND, SearchResult)
 
     async def receive(self, run: Run) -> timedelta:
-        """The first pass over a restored run. From here on the run has a status and counts as finished."""
+        """The first pass over a recreated run. From here on the run has a status and counts as finished."""
         if run.mark is None:
             raise ValueError("only a run with a mark can be received")
         now = self._clock()
-        await self._events.record(of_run(run, Reason.RESTORED, restored.sentence_about(run.mark)))
-        await self._cluster.backups.write_status(run, restored.restored(run, run.mark, now))
+        await self._events.record(of_run(run, Reason.RECREATED, recreated.sentence_about(run.mark)))
+        await self._cluster.backups.write_status(run, recreated.recreated(run, run.mark, now))
         return NOW
 
     async def search(self, run: Run) -> timedelta | None:
@@ -86,23 +86,23 @@ class BundleSearch:
         return beside(user, claim, mounters)
 
     async def _conclude(self, run: Run, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
-        if result.bundle is None or not restored.is_the_marked(result.bundle, bundle):
+        if result.bundle is None or not recreated.is_the_marked(result.bundle, bundle):
             await self._give_up(run, result.message)
             return None
         now = self._clock()
-        message = f"{result.message} The run was restored without its status, which has been rebuilt"
+        message = f"{result.message} The run was recreated without its status, which has been rebuilt"
         await self._events.record(of_run(run, Reason.BUNDLE_FOUND, message))
-        status = restored.found(run, bundle.claim_name, result.bundle, message, now)
+        status = recreated.found(run, bundle.claim_name, result.bundle, message, now)
         await self._cluster.backups.write_status(run, status)
         return None
 
     async def _give_up(self, run: Run, why: str) -> None:
         now = self._clock()
-        status = restored.missing(run, run.status, why, now)
+        status = recreated.missing(run, run.status, why, now)
         message = f"The bundle was not found: {why}"
         await self._events.record(of_run(run, Reason.BUNDLE_MISSING, message, warning=True))
         await self._cluster.backups.write_status(run, status)
 
     async def _write(self, run: Run, message: str, requeue_after: timedelta) -> timedelta:
-        await self._cluster.backups.write_status(run, restored.searching(run, message, self._clock()))
+        await self._cluster.backups.write_status(run, recreated.searching(run, message, self._clock()))
         return requeue_after

@@ -47,7 +47,7 @@ class Cleanup:
         self._search = BundleSearch(cluster, settings, events, clock)
 
     async def receive(self, run: Run) -> timedelta:
-        """The first pass over a run that had ended before it was restored without its status."""
+        """The first pass over a run that had ended before it was recreated without its status."""
         return await self._search.receive(run)
 
     async def cleanup(self, run: Run) -> timedelta | None:

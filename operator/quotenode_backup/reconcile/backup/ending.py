@@ -63,7 +63,7 @@ class Ending:
             return
         async for other in self._cluster.backups.stored_beside(run):
             is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
-            # A run that was restored into another namespace keeps its bundle in the folder of the old namespace.
+            # A run that was recreated into another namespace keeps its bundle in the folder of the old namespace.
             is_here = all(PurePath(place.path).parent == PurePath(path).parent for place in other.status.destinations)
             if is_present and is_here and not is_among(other.bundle_uid, found.survivors):
                 await self._cluster.backups.write_status(other, next_status.pruned(other, run.name, now))

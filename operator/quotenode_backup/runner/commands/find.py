@@ -1,4 +1,4 @@
-"""`python -m quotenode_backup find` looks for the bundle of a run whose resource was restored without its status.
+"""`python -m quotenode_backup find` looks for the bundle of a run whose resource was recreated without its status.
 
 It is a success, too, if the bundle is not there. It is a failure only if that cannot be found out.
 """

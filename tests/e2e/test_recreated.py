@@ -22,7 +22,7 @@ SAME_AS_BEFORE = ("phase", "startTime", "completionTime", "sizeBytes", "checksum
 
 @pytest.fixture(scope="module")
 def namespace(own_namespace: Callable[[str], Namespace]) -> Namespace:
-    return own_namespace("restored")
+    return own_namespace("recreated")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def quotenode(namespace: Namespace, deploy: Callable[[Namespace], QuoteNode]) ->
 
 @pytest.fixture(scope="module", autouse=True)
 def own_operator(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    log = tmp_path_factory.mktemp("restored") / "operator.log"
+    log = tmp_path_factory.mktemp("recreated") / "operator.log"
     with OperatorProcess(namespace.name, log, QN_RESYNC_SECONDS="5") as process:
         yield process
 
@@ -124,7 +124,7 @@ def test_what_had_finished_does_not_run_again(
     assert status(namespace, "nightly")["lastTrigger"] == "before the import"
     for name in GOOD:
         assert condition(status(namespace, name), "Verified")["status"] == "True"
-        assert condition(status(namespace, name), "Restored")["status"] == "True"
+        assert condition(status(namespace, name), "Recreated")["status"] == "True"
     assert "does not run a second time" in status(namespace, "bad")["message"]
     assert (bundles_in(namespace, BUNDLES), generations(namespace)) == (before, untouched)
 
@@ -140,7 +140,7 @@ def test_without_its_bundle_a_run_is_restored_and_not_completed(namespace: Names
 
         eventually(missing, "its bundle was looked for", 120)
         seen = status(namespace, "one-0")
-        assert (seen["phase"], condition(seen, "Complete")) == ("Restored", {})
+        assert (seen["phase"], condition(seen, "Complete")) == ("Recreated", {})
         assert path in condition(seen, "LocalBundlePresent")["message"]
     finally:
         run_on(namespace, BUNDLES, f"mv {path}.moved {path}")
@@ -155,7 +155,7 @@ def test_restored_into_a_namespace_without_the_claim_it_waits_for_it(
         del item["metadata"]["namespace"]
     elsewhere.apply(*manifests["items"])
     with OperatorProcess(elsewhere.name, tmp_path / "operator.log"):
-        eventually(lambda: phase(backups(elsewhere)[0]) == "Restored", "it is taken for history", 60)
+        eventually(lambda: phase(backups(elsewhere)[0]) == "Recreated", "it is taken for history", 60)
         eventually(
             lambda: (
                 f"{BUNDLES} does not exist" in condition(status(elsewhere, "one-1"), "LocalBundlePresent")["message"]

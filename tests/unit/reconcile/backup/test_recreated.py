@@ -123,7 +123,7 @@ def test_what_had_finished_does_not_run_again_and_says_what_it_said() -> None:
     assert_is_history(world)
     assert not [write for write in client.writes if "/scale" in write or "/leases" in write]
     for name in run_names(world) - {"refused"}:
-        for kind in ("Accepted", "Complete", "Verified", "LocalBundlePresent", "Restored"):
+        for kind in ("Accepted", "Complete", "Verified", "LocalBundlePresent", "Recreated"):
             assert condition(world, name, kind)[0] == "True", (name, kind)
     assert condition(world, "refused", "Failed") == ("True", "CredentialsRefused")
     assert event_reasons(world).count("TriggerIgnored") == 1
@@ -233,7 +233,7 @@ def test_in_a_world_without_the_bundle_it_is_never_complete() -> None:
     A_WHILE(world, None)
     assert backups_made(world) == backups_made(_past())
     for name in run_names(world) - {"refused"}:
-        assert world.status(name)["phase"] == "Restored"
+        assert world.status(name)["phase"] == "Recreated"
         assert condition(world, name, "Complete") == ("", "")
         assert condition(world, name, "LocalBundlePresent") == ("False", "BundleMissing")
         assert "checksum" not in world.status(name)
@@ -404,7 +404,7 @@ def test_a_lease_that_came_back_with_the_run_is_freed_and_what_it_says_was_stopp
 
 
 def test_a_bundle_in_the_folder_of_another_namespace_is_not_called_pruned() -> None:
-    """A run that was restored into another namespace keeps its bundle where it was."""
+    """A run that was recreated into another namespace keeps its bundle where it was."""
     world = one_off()
     world.objects[f"{RUNS}/night"]["status"]["destinations"][0]["path"] = "live-0/one.tar.gz"
     world.apply("next", retention={"keepLast": 1})
@@ -437,7 +437,7 @@ def test_the_limits_of_a_schedule_count_the_runs_that_came_back_with_it() -> Non
     world = slots_of_an_hour(successfulRunsHistoryLimit=1)
     live_until(world.now + timedelta(seconds=90))(world, None)
     phases = sorted(world.status(name)["phase"] for name in run_names(world))
-    assert phases == ["Completed", "Restored"]
+    assert phases == ["Completed", "Recreated"]
     last = world.status("nightly")["lastRun"]
     assert last["phase"] == "Completed"
 

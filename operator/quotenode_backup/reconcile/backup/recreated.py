@@ -1,7 +1,7 @@
 """The status of a run whose resource was created again without its status, after it or its namespace was deleted. Pure.
 
 The annotation that such a run still has says how it ended. A failure is believed at once. A completion is believed only
-when the bundle has been found; until then the run is `Restored`, which counts as finished too: it never runs again.
+when the bundle has been found; until then the run is `Recreated`, which counts as finished too: it never runs again.
 """
 
 from datetime import datetime
@@ -19,15 +19,15 @@ from quotenode_backup.reconcile.reporting.conditions import Finding, summarized,
 INSTEAD = "For a new backup use another name, or metadata.generateName with kubectl create"
 
 
-def restored(run: Run, mark: FinishedMark, now: datetime) -> BackupStatus:
-    """The first status of a restored run."""
+def recreated(run: Run, mark: FinishedMark, now: datetime) -> BackupStatus:
+    """The first status of a recreated run."""
     known = {"start_time": mark.start_time, "completion_time": mark.completion_time, "original_uid": mark.uid}
     status = run.status.model_copy(update=known)
     message = sentence_about(mark)
-    changes = {ConditionType.PROGRESSING: False, ConditionType.RESTORED: True}
+    changes = {ConditionType.PROGRESSING: False, ConditionType.RECREATED: True}
     if mark.phase is Phase.FAILED:
         return summarized(run, status, changes | {ConditionType.FAILED: True}, mark.reason, message, now)
-    status = summarized(run, status, changes, Reason.RESTORED, message, now)
+    status = summarized(run, status, changes, Reason.RECREATED, message, now)
     if mark.bundle is None:
         return missing(run, status, "its annotation does not say where it was", now)
     place = f"{mark.bundle.path} in claim {mark.bundle.claim_name} is still to be looked for"
