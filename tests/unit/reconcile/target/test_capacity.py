@@ -1,4 +1,4 @@
-"""How many may work at a time, and how often those ask that wait."""
+"""How many runs may be at work at a time, and how often the waiting ones ask for a place."""
 
 import asyncio
 import uuid
@@ -28,14 +28,14 @@ from tests.unit.fakes.world import LEASES, Client, World
 
 
 @pytest.mark.parametrize("crowd", [1, 100, 1000, 5000])
-def test_a_crowd_of_any_size_asks_about_so_often_and_nobody_at_the_moment_of_all(crowd: int) -> None:
+def test_any_number_of_waiting_runs_asks_equally_often_and_spread_over_time(crowd: int) -> None:
     pauses = [spread(str(uuid.uuid5(uuid.NAMESPACE_OID, str(n))), crowd).total_seconds() for n in range(crowd)]
     assert max(pauses) <= max(SPREAD_SECONDS, 2 * crowd / ASKED_PER_SECOND)
     assert crowd / (sum(pauses) / crowd + 2) <= 1.1 * ASKED_PER_SECOND
     assert len({int(pause) for pause in pauses}) >= min(crowd, SPREAD_SECONDS) / 2
 
 
-def test_each_has_its_own_place_in_a_crowd_that_another_process_sees_too() -> None:
+def test_the_order_of_waiting_runs_follows_from_their_uids_and_outlives_a_restart() -> None:
     uids = [str(uuid.uuid5(uuid.NAMESPACE_OID, str(n))) for n in range(50)]
     assert sorted(uids, key=lambda uid: spread(uid, 50)) == sorted(uids, key=lambda uid: spread(uid, 5000))
 
