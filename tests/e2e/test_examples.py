@@ -45,4 +45,14 @@ def test_after_all_of_them_the_application_serves(namespace: Namespace) -> None:
     namespace.kubectl(
         "rollout", "status", "--timeout=60s", "deployment/backend", "deployment/backup-worker", timeout=70
     )
+    eventually(lambda: ready_addresses(namespace, "backend"), "the Service has endpoints", 60)
     assert QuoteNode(namespace.name).create_offer("after the examples")
+
+
+def ready_addresses(namespace: Namespace, service: str) -> list[str]:
+    """A rollout is complete a moment before the Service's endpoints are."""
+    slices = namespace.items("endpointslices", f"kubernetes.io/service-name={service}")
+    endpoints = [
+        endpoint for one in slices for endpoint in one.get("endpoints") or [] if endpoint["conditions"]["ready"]
+    ]
+    return [address for endpoint in endpoints for address in endpoint["addresses"]]

@@ -9,7 +9,7 @@ from tests.e2e.nodes import WORKER, on_node
 
 COUNT = 100
 LABEL = "quotenode.io/end-to-end"
-ROOT = "/var/local/qn-e2e-volumes"
+ROOT = "/var/lib/qn-e2e-volumes"
 
 
 def make(run_id: str) -> None:
