@@ -46,7 +46,8 @@ def a_pod(
             "terminationGracePeriodSeconds": 0,
             "securityContext": context | ({"runAsNonRoot": True} if user else {}),
             "nodeSelector": {"kubernetes.io/hostname": node} if node else {},
-            "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
+            # Only when it is to be there: its claim would be on the control plane too, where no backup can follow it.
+            "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}] if node else [],
             "containers": [container],
             "volumes": volumes,
         },
