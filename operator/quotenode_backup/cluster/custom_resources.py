@@ -158,7 +158,7 @@ class CustomResources:
         path = f"{paths.runs(resource.namespace, resource.name)}{subresource}"
         found = backup_of(await self._api.write("PATCH", path, body, MERGE_PATCH))
         if not isinstance(found, type(resource)):
-            raise Unreadable("its spec was readable a moment ago and is not any more, or the other way round")
+            raise Unreadable("its spec was changed in the meantime, and with it whether this release can read it")
         return found
 
     def _items(self, namespace: str | None) -> AsyncIterator[Json]:

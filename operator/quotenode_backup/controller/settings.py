@@ -48,7 +48,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsInvalid(f"QN_LOG_LEVEL is {log_level!r}: it must be one of {', '.join(_LOG_LEVELS)}")
     image = environment.get("QN_RUNNER_IMAGE", "")
     if not image:
-        raise SettingsInvalid("QN_RUNNER_IMAGE is not set: it must be the image of the backup pods")
+        raise SettingsInvalid("QN_RUNNER_IMAGE is not set: it must name the image of the backup pods")
     return Settings(
         runner=RunnerSettings(
             image=image,

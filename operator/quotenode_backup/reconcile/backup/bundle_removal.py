@@ -55,7 +55,7 @@ class BundleRemoval:
             case Failed(reason=reason, message=message, requeue_after=requeue_after):
                 await self._events.record(of_run(run, reason, message, warning=True, about="removal"))
                 if reason is not Reason.RETENTION_FAILED:
-                    failure = f"The bundle could not be removed, which is tried again: {message}"
+                    failure = f"The bundle could not be removed; this is tried again: {message}"
                     await self._write(run, failure, _last_obstacle(run))
                     return requeue_after
                 await self._release(run)

@@ -51,7 +51,7 @@ class BundleSearch:
             return None
         claim = await self._cluster.pods.read_claim(run.namespace, bundle.claim_name)
         if claim is None:
-            message = f"PersistentVolumeClaim {bundle.claim_name}, which held the bundle, does not exist: restore it"
+            message = f"PersistentVolumeClaim {bundle.claim_name} does not exist, but held the bundle: restore it"
             return await self._write(run, message, POLL_REFUSED)
         return await self._look_in(run, bundle, claim)
 
@@ -65,7 +65,7 @@ class BundleSearch:
             case Done(result):
                 return await self._conclude(run, bundle, result)
             case Failed(number, _, message, requeue_after):
-                message = f"The search for the bundle failed ({number} tries so far), which is tried again: {message}"
+                message = f"The search for the bundle failed ({number} tries so far) and is tried again: {message}"
                 return await self._write(run, message, requeue_after)
 
     async def _begin(self, run: Run, bundle: MarkedBundle, claim: Claim, number: int) -> timedelta:

@@ -79,8 +79,8 @@ def _taken_by_one_pod(
         if claim and claim.is_single_pod and mounters[name]:
             return Misplaced(
                 Reason.CLAIM_IN_USE,
-                f"Claim {name} is ReadWriteOncePod and pod {mounters[name][0].pod} mounts it, so no backup can:"
-                " use ReadWriteOnce",
+                f"Claim {name} is ReadWriteOncePod and pod {mounters[name][0].pod} mounts it, so no backup can"
+                " mount it: use ReadWriteOnce",
                 may_pass=False,
             )
     return None

@@ -230,11 +230,13 @@ def _stale_at(schedule: AnySchedule, status: BackupStatus) -> datetime | None:
 
 def _staleness(status: BackupStatus, stale_at: datetime | None, now: datetime) -> Finding:
     last = status.last_successful_time
-    age = f"The last successful backup was {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
+    age = (
+        f"The last successful backup was at {last:%Y-%m-%d %H:%M:%SZ}" if last else "There is no successful backup yet"
+    )
     if stale_at is None or now < stale_at:
         return Finding(False, Reason.BACKUP_FRESH, age)
     advice = "find out why the newest runs failed, then start one with a new spec.trigger"
-    return Finding(True, Reason.BACKUP_STALE, f"{age}, and a newer one is overdue (staleAfterSeconds): {advice}")
+    return Finding(True, Reason.BACKUP_STALE, f"{age}, and the next one is overdue (staleAfterSeconds): {advice}")
 
 
 def _at_rest(seen: _Seen, status: BackupStatus, stale_at: datetime | None) -> BackupStatus:

@@ -108,7 +108,7 @@ class ScheduleReconciler:
             return False
         except Unavailable as exc:
             if new.slot is None or now - new.slot > SOON_ENOUGH:
-                message = f"Run {new.name} can't be created yet, which is tried again: {exc}"
+                message = f"Run {new.name} can't be created yet, and is tried again: {exc}"
                 await self._warn(schedule, new, Reason.RUN_REFUSED, message, about="away")
             raise
         except Refused as exc:
