@@ -1,5 +1,6 @@
-"""How properties are tested: without a time limit for an example, since a busy machine is no fault of the code, and with the same examples
-each time, so that a commit is judged by what it changes. To look elsewhere: pytest tests/unit --hypothesis-profile=search.
+"""How properties are tested: without a time limit for an example, since a machine can be busy, and with the same
+examples each time, so that a commit is judged by what it changes. For other examples: pytest tests/unit
+--hypothesis-profile=search.
 """
 
 from hypothesis import settings

@@ -1,4 +1,4 @@
-"""What an answer of the API server means to a caller."""
+"""Which error each answer of the API server becomes."""
 
 import json
 

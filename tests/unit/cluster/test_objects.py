@@ -28,7 +28,7 @@ def test_fields_of_a_newer_release_are_passed_over() -> None:
     assert backup_of(body(phase="Pending", later="yes")).status.phase == "Pending"
 
 
-def test_a_status_in_the_words_of_another_release_is_named_and_not_guessed_at() -> None:
+def test_a_status_of_another_release_is_reported_by_its_field() -> None:
     with pytest.raises(Unreadable, match=r"status\.phase is not of this operator's release"):
         backup_of(body(phase="Dreaming"))
 
@@ -49,8 +49,8 @@ def test_what_does_not_fit_in_a_spec_of_another_release_is_named() -> None:
         '{"workloads": [], "user": 1, "serve_by": 7e99}',
     ],
 )
-def test_what_a_lease_says_was_stopped_in_words_that_are_not_ours_is_passed_over(stopped: str) -> None:
-    """A time without a zone would break each scrape."""
+def test_a_record_of_stopped_workloads_that_cannot_be_read_is_ignored(stopped: str) -> None:
+    """A time without a zone would make every scrape of the metrics fail."""
     body = {
         "metadata": {
             "namespace": "shop",
@@ -62,8 +62,8 @@ def test_what_a_lease_says_was_stopped_in_words_that_are_not_ours_is_passed_over
     assert lease_of(body).stopped is None
 
 
-def test_only_our_container_of_a_pod_is_believed() -> None:
-    """A service mesh may have put its own before it."""
+def test_only_the_state_of_our_container_counts() -> None:
+    """A service mesh may have added its own container before ours."""
     ours = {"name": "runner", "state": {"terminated": {"exitCode": 0, "message": "said"}}}
     theirs = {"name": "proxy", "state": {"running": {}}}
     seen = pod_of(

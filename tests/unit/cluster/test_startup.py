@@ -1,4 +1,4 @@
-"""Before the first watch: what is missing is named, with the way to get it."""
+"""The checks before the first watch name what is missing and how to install it."""
 
 import asyncio
 import math
@@ -22,7 +22,7 @@ class Server:
         within: tuple[str, ...] = (),
         until: float = math.inf,
     ) -> None:
-        """`refused`: verb and resource; within these namespaces, or everywhere; until so much was asked."""
+        """`refused`: verb and resource that are refused, in these namespaces or everywhere, `until` so many were asked."""
         self._served = served
         self._refused = refused
         self._within = within
@@ -60,7 +60,7 @@ def test_a_crd_without_its_status_is_of_another_release() -> None:
         asyncio.run(require_resource(Server(["quotenodebackups"])))
 
 
-def test_a_whole_crd_will_do() -> None:
+def test_a_crd_with_its_status_is_accepted() -> None:
     asyncio.run(require_resource(Server(["quotenodebackups", "quotenodebackups/status"])))
 
 

@@ -1,4 +1,4 @@
-"""What operator and runner say to each other: plans to the letter, results within the kubelet's limit."""
+"""The contract of operator and runner: plans arrive unchanged, and results stay within the kubelet's limit."""
 
 import pytest
 from hypothesis import given
@@ -50,23 +50,23 @@ def test_a_runner_refuses_a_plan_that_it_does_not_wholly_know() -> None:
 
 @given(message=st.text(max_size=DETAIL_LIMIT), path=st.text(min_size=1, max_size=255))
 def test_every_result_fits_into_a_termination_message(message: str, path: str) -> None:
-    said = result(message=message, bundle=bundle(path=path))
-    assert len(to_line(said)) <= 4096
+    whole = result(message=message, bundle=bundle(path=path))
+    assert len(to_line(whole)) <= 4096
 
 
 def test_a_usual_result_is_kept_whole_within_our_own_limit() -> None:
-    said = result(message="x" * DETAIL_LIMIT)
-    line = to_line(said)
+    whole = result(message="x" * DETAIL_LIMIT)
+    line = to_line(whole)
     assert len(line) <= RESULT_LIMIT
-    assert BackupResult.model_validate_json(line) == said
+    assert BackupResult.model_validate_json(line) == whole
 
 
 def kept(letter: str, length: int, survivors: int) -> BackupResult:
-    """What can be read of a result with a sentence of so many letters in each place where one can be."""
+    """The result that is left of one with a sentence of so many letters in each field for a sentence."""
     sentence = letter * length
-    told = RetentionOutcome(survivors="x" * survivors, pruned=3, problem=sentence)
+    outcome = RetentionOutcome(survivors="x" * survivors, pruned=3, problem=sentence)
     row = AuditOutcome(logged=False, reason=Reason.AUDIT_FAILED, message=sentence)
-    line = to_line(result(message=sentence, retention=told, audit=row))
+    line = to_line(result(message=sentence, retention=outcome, audit=row))
     assert len(line) <= RESULT_LIMIT
     return BackupResult.model_validate_json(line)
 
@@ -75,14 +75,14 @@ def kept(letter: str, length: int, survivors: int) -> BackupResult:
     ("letter", "survivors", "left"), [("x", 1300, 512), ("x", 1800, 256), ("x", 2190, 128), ("数", 2190, 42)]
 )
 def test_sentences_give_way_to_survivors_each_as_much_as_the_others(letter: str, survivors: int, left: int) -> None:
-    said = kept(letter, DETAIL_LIMIT, survivors)
-    assert said.retention
-    assert said.audit
-    assert (said.message, said.retention.problem, said.audit.message) == (letter * left,) * 3
-    assert said.retention.survivors == "x" * survivors
+    shortened = kept(letter, DETAIL_LIMIT, survivors)
+    assert shortened.retention
+    assert shortened.audit
+    assert (shortened.message, shortened.retention.problem, shortened.audit.message) == (letter * left,) * 3
+    assert shortened.retention.survivors == "x" * survivors
 
 
 def test_survivors_that_leave_no_room_even_so_are_not_told_and_all_else_is() -> None:
-    said = kept("x", DETAIL_LIMIT, 2900)
-    assert said.retention == RetentionOutcome(survivors=None, pruned=3, problem="x" * 128)
-    assert (said.bundle, said.message) == (bundle(), "x" * 128)
+    shortened = kept("x", DETAIL_LIMIT, 2900)
+    assert shortened.retention == RetentionOutcome(survivors=None, pruned=3, problem="x" * 128)
+    assert (shortened.bundle, shortened.message) == (bundle(), "x" * 128)

@@ -1,4 +1,4 @@
-"""A worker goes on, whatever one object holds."""
+"""A worker goes on, whatever one object contains."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from tests.unit.fakes.world import RUNS, Client, World
 
 
 @pytest.mark.parametrize("poison", [{"initiatedBy": "Api"}, {"startTime": "9999-12-31T23:59:59Z"}])
-def test_an_object_that_no_operator_can_have_written_ends_nothing(poison: dict[str, Any]) -> None:
+def test_an_object_with_impossible_contents_does_not_end_the_worker(poison: dict[str, Any]) -> None:
     world = World()
     client = Client(world)
     world.apply("poisoned")

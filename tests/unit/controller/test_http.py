@@ -20,6 +20,6 @@ def port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"])
-def test_it_is_reached_by(address: str, port: int) -> None:
+def test_the_server_is_reached_by(address: str, port: int) -> None:
     with urllib.request.urlopen(f"http://{address}:{port}/livez", timeout=5) as answer:
         assert answer.read() == b"ok\n"

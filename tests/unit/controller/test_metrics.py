@@ -19,7 +19,7 @@ SETTINGS = RunnerSettings(image="image", image_pull_policy="Never", service_acco
 
 
 class Site:
-    """An operator's passes over a world, and its page of metrics."""
+    """An operator that makes passes over a world, and its page of metrics."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -40,7 +40,7 @@ class Site:
 
     @property
     def page(self) -> dict[str, float]:
-        """Each sample but those of the process."""
+        """Every sample except those of the process."""
         lines = generate_latest(self.metrics.registry).decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if line.startswith("quotenode_"))
         return {sample: float(value) for sample, value in samples}
@@ -89,7 +89,7 @@ def test_a_schedule_that_is_gone_has_no_samples(site: Site) -> None:
     assert not [sample for sample in site.page if NIGHT in sample]
 
 
-def test_neither_has_a_one_off_that_took_its_name(site: Site) -> None:
+def test_a_one_off_that_took_the_name_of_a_schedule_has_no_samples(site: Site) -> None:
     site.world.apply("night", schedule="0 3 * * *")
     site.look_at("night")
     site.world.delete("night")
@@ -115,7 +115,7 @@ def test_a_run_that_waits_has_waited_since_it_was_made(site: Site) -> None:
 
 
 def test_each_sample_about_a_namespace_names_it_twice(site: Site) -> None:
-    """A scraper may put another value into `namespace`, and into that alone."""
+    """A scraper may replace the value of `namespace`, but not that of the other label."""
     site.world.apply("night", schedule="0 3 * * *")
     site.look_at("night")
     site.metrics.set_served(["shop"], [])
@@ -126,6 +126,6 @@ def test_each_sample_about_a_namespace_names_it_twice(site: Site) -> None:
     assert [one for one in about if not one.endswith('namespace="shop",resource_namespace="shop"}')] == []
 
 
-def test_how_often_everything_is_listed_is_told_beside_how_long_ago_it_was(site: Site) -> None:
+def test_the_interval_of_resyncs_is_a_metric_beside_the_age_of_the_last(site: Site) -> None:
     assert site.page["quotenode_backup_resync_interval_seconds"] == 300
     assert site.page['quotenode_backup_resync_age_seconds{operator="quotenode-system/operator"}'] < 60

@@ -12,7 +12,7 @@ from quotenode_backup.reconcile.admission import TAKES_EFFECT
 
 
 class Policies:
-    """Those of a cluster, which at first does not know them, or does not answer."""
+    """A cluster's policy and binding. At first the cluster does not have them, or does not answer."""
 
     def __init__(self, *answers: Exception, age: timedelta = TAKES_EFFECT) -> None:
         self._answers = list(answers)
@@ -38,19 +38,19 @@ def test_a_policy_that_is_new_is_given_its_time() -> None:
     assert waited(Policies(age=TAKES_EFFECT - timedelta(seconds=0.3))) > 0.1
 
 
-def test_one_that_comes_after_the_operator_is_waited_for() -> None:
+def test_a_policy_that_comes_after_the_operator_is_waited_for() -> None:
     policies = Policies(NotFound("not yet"), Unavailable("not now"))
     assert waited(policies) < 5
     assert policies.asked == 4
 
 
-def test_one_that_does_not_come_is_not_waited_for_without_an_end() -> None:
+def test_a_policy_that_does_not_come_is_waited_for_only_so_long() -> None:
     policies = Policies(*[NotFound("gone")] * 99)
     waited(policies)
     assert policies.asked == 4
 
 
-def test_where_there_is_to_be_none_nothing_is_asked() -> None:
+def test_without_a_policy_nothing_is_requested() -> None:
     policies = Policies()
     waited(policies, name="")
     assert policies.asked == 0

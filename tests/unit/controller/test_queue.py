@@ -1,4 +1,4 @@
-"""The queue: one worker a key, nothing lost, nothing twice."""
+"""The queue: one worker per key, no key lost, and none queued twice."""
 
 import asyncio
 import selectors
@@ -16,7 +16,7 @@ A, B = Key("QuoteNodeBackup", "shop", "a"), Key("QuoteNodeBackup", "shop", "b")
 Story = Callable[[KeyQueue], Coroutine[Any, Any, None]]
 
 
-def tell(story: Story) -> None:
+def run_in_loop(story: Story) -> None:
     async def whole() -> None:
         await asyncio.wait_for(story(KeyQueue()), 5)
 
@@ -29,10 +29,10 @@ def test_a_key_that_waits_is_not_queued_twice() -> None:
         assert [await queue.get(), await queue.get()] == [A, B]
         assert queue.depth == 0
 
-    tell(story)
+    run_in_loop(story)
 
 
-def test_a_key_that_changes_while_it_is_worked_on_comes_again_after_that() -> None:
+def test_a_key_that_changes_while_it_is_worked_on_is_queued_again_afterwards() -> None:
     async def story(queue: KeyQueue) -> None:
         queue.add(A)
         await queue.get()
@@ -43,7 +43,7 @@ def test_a_key_that_changes_while_it_is_worked_on_comes_again_after_that() -> No
         assert await queue.get() == A
         assert queue.depth == 0
 
-    tell(story)
+    run_in_loop(story)
 
 
 def test_the_earlier_of_two_delayed_adds_counts_once() -> None:
@@ -56,7 +56,7 @@ def test_the_earlier_of_two_delayed_adds_counts_once() -> None:
         queue.add(B)
         assert await queue.get() == B
 
-    tell(story)
+    run_in_loop(story)
 
 
 def test_an_add_makes_a_delayed_one_needless() -> None:
@@ -68,7 +68,7 @@ def test_an_add_makes_a_delayed_one_needless() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(queue.get(), 0.1)
 
-    tell(story)
+    run_in_loop(story)
 
 
 def test_a_delayed_add_that_comes_due_in_the_middle_of_the_work_waits_for_its_end() -> None:
@@ -81,21 +81,21 @@ def test_a_delayed_add_that_comes_due_in_the_middle_of_the_work_waits_for_its_en
         queue.done(A)
         assert await queue.get() == A
 
-    tell(story)
+    run_in_loop(story)
 
 
-def test_a_failed_key_comes_again_by_itself_but_not_at_once() -> None:
+def test_a_failed_key_is_queued_again_by_itself_but_not_at_once() -> None:
     async def story(queue: KeyQueue) -> None:
         queue.add(A)
         queue.failed(await queue.get())
         assert queue.depth == 0
         assert await queue.get() == A
 
-    tell(story)
+    run_in_loop(story)
 
 
 class Skipping(selectors.SelectSelector):
-    """Instead of waiting it says that the time has passed."""
+    """A selector that does not wait but moves its clock to the end of the timeout."""
 
     now = 0.0
 
@@ -105,7 +105,7 @@ class Skipping(selectors.SelectSelector):
 
 
 def tell_in_no_time(story: Story) -> None:
-    """In a loop whose clock jumps to what is due next."""
+    """Runs in an event loop whose clock jumps to what is due next."""
     selector = Skipping()
     loop = asyncio.SelectorEventLoop(selector)
     loop.time = lambda: selector.now  # type: ignore[method-assign]
@@ -170,7 +170,7 @@ def test_workers_share_the_keys_and_never_one_key() -> None:
         assert begun == dict.fromkeys(keys, 2)
         assert most == 4
 
-    tell(story)
+    run_in_loop(story)
 
 
 def test_the_oldest_key_tells_how_far_behind_the_workers_are() -> None:
@@ -180,7 +180,7 @@ def test_the_oldest_key_tells_how_far_behind_the_workers_are() -> None:
         await asyncio.sleep(0.01)
         assert queue.oldest_seconds >= 0.01
 
-    tell(story)
+    run_in_loop(story)
 
 
 def test_an_event_in_the_middle_of_a_resync_does_not_wait_behind_all_of_it() -> None:
@@ -197,4 +197,4 @@ def test_an_event_in_the_middle_of_a_resync_does_not_wait_behind_all_of_it() -> 
         assert set(seen) == {A, *keys}
         assert seen.index(A) <= WAITING_AT_MOST
 
-    tell(story)
+    run_in_loop(story)

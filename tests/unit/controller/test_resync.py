@@ -1,4 +1,4 @@
-"""When everything is looked at again: every few minutes, and soon after the clock was set."""
+"""When everything is listed again: every few minutes, and soon after the clock was set."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ def test_a_clock_that_was_set_is_seen_once(jump: float) -> None:
 
 
 def test_a_clock_that_is_led_back_slowly_has_not_jumped() -> None:
-    """As time daemons do, by at most half a thousandth."""
+    """Time daemons slew the clock by at most half a thousandth."""
     walls = (1000.0 + number * 30.0 * 1.0005 for number in range(1000))
     clock = ClockWatch(walls.__next__, (number * 30.0 for number in range(1000)).__next__)
     assert not any(clock.has_jumped() for _ in range(999))

@@ -28,6 +28,6 @@ def test_a_list_of_namespaces_may_have_spaces_and_gaps() -> None:
         ({"QN_HTTP_PORT": "65536"}, "QN_HTTP_PORT is '65536'"),
     ],
 )
-def test_what_makes_no_sense_is_named(changes: dict[str, str], named: str) -> None:
+def test_an_invalid_setting_is_named(changes: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsInvalid, match=named):
         settings(IMAGE | changes)

@@ -1,4 +1,4 @@
-"""docs/reasons.md is what people read at night: it must know every reason, and say the truth about exit codes and retries."""
+"""docs/reasons.md is what people read at night: it has every reason, and the true exit codes and retries."""
 
 import re
 from pathlib import Path
@@ -25,9 +25,9 @@ def rows(title: str) -> dict[str, str]:
 
 
 def test_every_reason_is_on_the_page_and_no_other() -> None:
-    told = [reason for title in SECTIONS for reason in rows(title)]
+    listed = [reason for title in SECTIONS for reason in rows(title)]
 
-    assert sorted(told) == sorted(Reason)
+    assert sorted(listed) == sorted(Reason)
 
 
 @pytest.mark.parametrize("title", ["Not retried", "Retried"])

@@ -31,18 +31,18 @@ def test_a_number_of_seconds_shifts_every_slot() -> None:
 
 
 @pytest.mark.parametrize("expression", ["0 2 * * *", "0 0 2 * * *", "30 2 * * *"])
-def test_the_night_without_that_hour_has_its_backup_too(expression: str) -> None:
+def test_the_night_that_leaves_out_the_hour_has_its_backup_too(expression: str) -> None:
     schedule = CronSchedule(expression, "Europe/Berlin")
     assert schedule.next_after(at("2026-03-28T12:00:00Z")) == at("2026-03-29T03:00:00+02:00")
 
 
-def test_the_night_with_that_hour_twice_has_one_backup() -> None:
+def test_the_night_that_repeats_the_hour_has_one_backup() -> None:
     slots = list(islice(CronSchedule("0 30 2 * * *", "Europe/Berlin").after(at("2026-10-24T12:00:00Z")), 2))
     assert slots[1] - slots[0] == timedelta(hours=24 if slots[0].hour == 1 else 25)
 
 
 @pytest.mark.parametrize(
-    ("expression", "zone", "words"),
+    ("expression", "zone", "expected"),
     [
         ("* * * *", "Etc/UTC", "needs five cron fields"),
         ("*/5 0 2 * * *", "Etc/UTC", "one number of seconds first"),
@@ -53,8 +53,8 @@ def test_the_night_with_that_hour_twice_has_one_backup() -> None:
         ("0 2 * * *", "../etc/passwd", "timeZone"),
     ],
 )
-def test_what_cannot_be_read_is_told(expression: str, zone: str, words: str) -> None:
-    with pytest.raises(ScheduleInvalid, match=words):
+def test_an_expression_or_zone_that_cannot_be_read_is_named(expression: str, zone: str, expected: str) -> None:
+    with pytest.raises(ScheduleInvalid, match=expected):
         CronSchedule(expression, zone)
 
 
@@ -73,7 +73,8 @@ def test_forwards_and_backwards_find_the_same_slot(zone: str, moment: datetime, 
 @given(zone=zones, moment=moments)
 def test_no_day_in_any_zone_goes_without_its_backup(zone: str, moment: datetime) -> None:
     slots = list(islice(CronSchedule("0 0 2 * * *", zone).after(moment), 4))
-    # Samoa and Tokelau once left out a whole day, whose backup is then made at its end; nobody else is ever more than three hours off.
+    # Samoa and Tokelau once left out a whole day, whose backup is then made at the day's end. Elsewhere a slot is never more
+    # than three hours off.
     least = timedelta(hours=2 if zone in {"Pacific/Apia", "Pacific/Fakaofo"} else 21)
     assert all(least <= later - slot <= timedelta(hours=27) for slot, later in pairwise(slots))
 

@@ -6,7 +6,7 @@ from quotenode_backup.domain.text import readable_size, shortened
 
 
 @pytest.mark.parametrize(
-    ("size", "words"),
+    ("size", "expected"),
     [
         (0, "0 B"),
         (1023, "1023 B"),
@@ -16,8 +16,8 @@ from quotenode_backup.domain.text import readable_size, shortened
         (2**60, "1024.0 PiB"),
     ],
 )
-def test_sizes_are_read_at_a_glance(size: int, words: str) -> None:
-    assert readable_size(size) == words
+def test_sizes_are_read_at_a_glance(size: int, expected: str) -> None:
+    assert readable_size(size) == expected
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=300), st.integers(1, 50))

@@ -1,4 +1,4 @@
-"""Names, times and texts: functions of what goes in, and bounded."""
+"""Names, times and texts follow from their arguments and stay within limits."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -58,7 +58,7 @@ def test_pauses_of_an_offline_run_and_of_a_task_grow_in_minutes_and_stay_below_a
     ("size", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (1 << 62, "4096.0 PiB")],
 )
-def test_sizes_are_for_people(size: int, text: str) -> None:
+def test_sizes_have_a_binary_unit_and_one_decimal(size: int, text: str) -> None:
     assert readable_size(size) == text
 
 

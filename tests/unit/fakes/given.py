@@ -1,4 +1,4 @@
-"""Small values of everything that the operator decides on, each field as in a run that goes well unless the test changes it."""
+"""Small values of everything that the operator decides on. Each field is as in a run that goes well, unless changed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def condition(kind: str, holds: bool | None = True, *, since: datetime = START) 
     return Condition(
         type=kind,
         status="Unknown" if holds is None else str(holds),
-        reason="Told",
+        reason="Given",
         message="",
         last_transition_time=since,
         observed_generation=1,
@@ -45,7 +45,7 @@ def condition(kind: str, holds: bool | None = True, *, since: datetime = START) 
 
 
 def attempt(number: int = 1, *, reason: Reason | None = None, ended: datetime | None = None) -> Attempt:
-    """Over when it has a reason."""
+    """An attempt that has ended, if it has a reason."""
     return Attempt(
         number=number,
         job_name=job_name(BACKUP, UID, number),
@@ -57,7 +57,7 @@ def attempt(number: int = 1, *, reason: Reason | None = None, ended: datetime | 
 
 
 def status(*attempts: Attempt, holding: tuple[str, ...] = ("Accepted",), **changes: Any) -> BackupStatus:
-    """`failures` as the attempts have it, unless given."""
+    """`failures` counts the failed attempts, unless it is given."""
     counted = [one for one in attempts if one.reason and one.reason != Reason.LOCK_BUSY]
     fields: dict[str, Any] = {
         "conditions": [condition(kind) for kind in holding],
@@ -86,7 +86,7 @@ def run(known: BackupStatus | None = None, *, name: str = "night", uid: str = UI
 
 
 def named(one: BackupRun, name: str) -> BackupRun:
-    """The same, under another name."""
+    """The same run under another name."""
     return replace(one, owner=replace(one.owner, name=name))
 
 
@@ -105,7 +105,7 @@ def schedule(known: BackupStatus | None = None, *, last_trigger: str | None = No
 
 
 def mark(**changes: Any) -> FinishedMark:
-    """Of a run that completed when it had another UID."""
+    """The annotation of a run that completed when it had another UID."""
     whole = FinishedMark(
         name="night",
         uid="7b3c0f6e-0000-4000-8000-00000000abcd",
@@ -168,7 +168,7 @@ def bundle(**changes: Any) -> StoredBundle:
 
 
 def result(number: int = 1, **changes: Any) -> BackupResult:
-    """Of an attempt that succeeded; with a `reason`, of one that failed for it."""
+    """The result of an attempt that succeeded, or, with a `reason`, of one that failed for that reason."""
     fields: dict[str, Any] = {
         "run_uid": UID,
         "attempt": number,
@@ -185,7 +185,7 @@ def as_termination_message(reported: BackupResult) -> str:
 
 
 def ended_pod(number: int = 1, reported: BackupResult | None = None, exit_code: int = 0, **changes: Any) -> Pod:
-    """A pod that is over, with its termination message."""
+    """A pod that has ended, with its termination message."""
     over: dict[str, Any] = {
         "phase": "Failed" if exit_code else "Succeeded",
         "exit_code": exit_code,

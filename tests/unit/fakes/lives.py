@@ -1,4 +1,4 @@
-"""Lives in a cluster in memory: operators that go round, die, and leave everything settled."""
+"""Whole lives of resources in a cluster in memory, with operators that make passes, die and settle everything."""
 
 import asyncio
 import itertools
@@ -18,15 +18,15 @@ from tests.unit.fakes.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, S
 
 Answer = TypeVar("Answer")
 RUNNER = RunnerSettings("image", "IfNotPresent", "default", "json")
-PATIENCE = 4000
-"""Seconds of the world's time until everything must be at rest."""
+ROUNDS_TO_REST = 4000
+"""After so many rounds everything must be at rest."""
 
 
 _operators: WeakKeyDictionary[Client, Dispatcher] = WeakKeyDictionary()
 
 
 def reconciler(world: World, client: Client) -> Dispatcher:
-    """The one of this client: the next operator has a connection, and a memory, of its own."""
+    """The dispatcher of this client: another operator has a connection, and a memory, of its own."""
     if client not in _operators:
         policy = AdmissionPolicy(client, client.policy)
         _operators[client] = Dispatcher(
@@ -40,7 +40,7 @@ def reconciler(world: World, client: Client) -> Dispatcher:
 
 
 def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
-    """Nothing in a world of memory ever waits, so no event loop is needed."""
+    """The result of a coroutine. Nothing in a world in memory ever waits, so no event loop is needed."""
     try:
         whole.send(None)
     except StopIteration as done:
@@ -49,7 +49,7 @@ def finished(whole: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 async def one_round(client: Client) -> bool:
-    """What a resync finds gets one pass each; whether it found anything."""
+    """One pass over each resource that a resync finds. Returns whether there was any."""
     found = Found()
     await collect(Cluster(client), "shop", found)
     for key in sorted(found.keys):
@@ -60,9 +60,16 @@ async def one_round(client: Client) -> bool:
     return bool(found.keys)
 
 
+def rounds_until(client: Client, is_reached: Callable[[], bool]) -> None:
+    """Rounds over everything, with time passing in between, until the world is in the state that a test starts from."""
+    while not is_reached():
+        finished(one_round(client))
+        client.world.tick()
+
+
 def to_rest(world: World, client: Client | None = None) -> Client:
     client = client or Client(world)
-    for _ in range(PATIENCE):
+    for _ in range(ROUNDS_TO_REST):
         if not finished(one_round(client)):
             return client
         world.tick()
@@ -70,7 +77,7 @@ def to_rest(world: World, client: Client | None = None) -> Client:
 
 
 def live_until(end: datetime) -> Callable[[World, Client | None], Client]:
-    """A schedule is never at rest: the world goes on until then."""
+    """A life that ends at this time, since a schedule is never at rest."""
 
     def live(world: World, client: Client | None) -> Client:
         client = client or Client(world)
@@ -83,7 +90,7 @@ def live_until(end: datetime) -> Callable[[World, Client | None], Client]:
 
 
 def assert_settled(world: World) -> None:
-    """Everything finished, every Job made once and with a time to live, every Event told once, every lock free."""
+    """Every run is finished, every Job was created once and has a time to live, and every lock is free."""
     made = [path for path in world.created if path.startswith(JOBS)]
     assert len(made) == len(set(made))
     assert all("ttlSecondsAfterFinished" in job["spec"] for job in world.in_(JOBS))
@@ -93,8 +100,8 @@ def assert_settled(world: World) -> None:
             continue
         assert run["status"]["phase"] in {"Completed", "Failed"}
         has_bundle = run["metadata"]["uid"] in world.committed
-        # A pod that is lost after its commit can't say so. The next attempt finds the bundle, if there is one and it comes so far.
-        # And one that was scaled up was no offline backup, though its pod may have been just done.
+        # A pod that is lost after its commit can't report the bundle, which the next attempt finds, if there is one that
+        # gets so far. An offline backup whose application was scaled up has failed, though its pod may have succeeded.
         reasons = {attempt.get("reason") for attempt in run["status"].get("attempts", [])} | {run["status"]["reason"]}
         assert has_bundle == (run["status"]["phase"] == "Completed") or (
             has_bundle and reasons & {"PodLost", "WorkloadScaledUp", "SpecInvalid"}
@@ -102,7 +109,7 @@ def assert_settled(world: World) -> None:
 
 
 def ends_with(*reasons: Reason) -> Script:
-    """The attempts of a run end so, one after the other; the last reason stays."""
+    """The attempts of a run end with these reasons, one after the other, and all later ones with the last reason."""
     return lambda plan: reasons[min(plan.attempt, len(reasons)) - 1]
 
 
@@ -114,7 +121,7 @@ def event_reasons(world: World) -> list[str]:
 
 
 def killer(number: int) -> Callable[[str, str], None]:
-    """Dies at the n-th time that it is about to write or has just written."""
+    """Kills the operator at the n-th time that it is about to write or has just written."""
     count = itertools.count(1)
 
     def interrupt(moment: str, _: str) -> None:
@@ -130,7 +137,10 @@ def killed_everywhere(
     least: int,
     live: Callable[[World, Client | None], Client] = to_rest,
 ) -> None:
-    """The operator dies before and after each write of a life, and starts anew: `check` holds each time. `least` writes are expected."""
+    """The operator is killed before and after each write of a life and starts again. `check` must hold each time.
+
+    `least`: how many writes the life must have at least.
+    """
     writes = live(made(), None).writes
     assert len(writes) >= least, writes
     for number in range(1, 2 * len(writes) + 1):
@@ -146,7 +156,7 @@ def killed_everywhere(
 
 
 class _Yielding(Client):
-    """Hands the turn over before each request."""
+    """Yields to the other operators before each request."""
 
     async def read(self, path: str, query: Any = None) -> Any:
         await asyncio.sleep(0)
@@ -163,7 +173,7 @@ class _Yielding(Client):
 
 
 class Operator:
-    """A process that makes one request a step. Killed, it starts anew with nothing in its memory."""
+    """A process that makes one request per step. After it was killed it starts with nothing in its memory."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""The admission policy of a world: it comes and goes, and somebody approves what it was not there to judge."""
+"""The admission policy of a world: it is installed, removed and replaced, and can be made up for by an approval."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ def later(world: World, by: timedelta = TAKES_EFFECT) -> None:
 
 
 def enforced() -> World:
-    """With a policy that is in effect."""
+    """A world with a policy that is in effect."""
     world = World()
     world.enforce(POLICY)
     later(world)
@@ -36,7 +36,7 @@ def withdrawn(world: World) -> None:
 
 
 def renewed(world: World) -> str:
-    """The release is installed anew, and its policy is in effect. Gives its UID."""
+    """The release is installed again, and its policy is in effect. Returns the policy's UID."""
     withdrawn(world)
     later(world)
     uid = world.enforce(POLICY)
@@ -45,7 +45,7 @@ def renewed(world: World) -> str:
 
 
 def schedule(world: World, client: Client) -> dict[str, Any]:
-    """The schedule's status after a pass."""
+    """The schedule's status after two passes."""
     finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "nightly")))
     finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "nightly")))
     return world.status("nightly")

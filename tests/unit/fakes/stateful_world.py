@@ -1,4 +1,4 @@
-"""A world with StatefulSets: their controller, the claims of their pods, and whoever deletes claims in a cluster."""
+"""A world with StatefulSets: their controller, the claims of their pods, and the controllers that delete claims."""
 
 from tests.unit.fakes.lives import GOES_WELL
 from tests.unit.fakes.world import CLAIMS, PODS, Json, Script, World
@@ -7,17 +7,17 @@ STATEFUL_SETS = "/apis/apps/v1/namespaces/shop/statefulsets"
 
 
 class StatefulWorld(World):
-    """Pods end in no time. `control` is what the cluster's controllers do, and comes with each tick."""
+    """Pods end at once. `control` does the work of the cluster's controllers, with each tick."""
 
     def __init__(self, script: Script = GOES_WELL) -> None:
         super().__init__(script)
         self.ephemeral: set[str] = set()
-        """StatefulSets whose pods have a generic ephemeral volume `scratch` besides."""
+        """StatefulSets whose pods also have a generic ephemeral volume `scratch`."""
 
     def stateful(
         self, name: str, replicas: int, when_scaled: str = "Retain", templates: tuple[str, ...] = ("data",)
     ) -> None:
-        """A StatefulSet with these claims for each pod. Its scale is an object of its own that shares its UID and version."""
+        """A StatefulSet with these claims for each pod. Its scale is a separate object with the same metadata."""
         policy = {"whenScaled": when_scaled, "whenDeleted": "Retain"}
         claims = [{"metadata": {"name": template}} for template in templates]
         spec = {"persistentVolumeClaimRetentionPolicy": policy, "volumeClaimTemplates": claims}
@@ -36,7 +36,7 @@ class StatefulWorld(World):
         return int(scale["spec"]["replicas"]) if scale else super().replicas(name)
 
     def mark_deleted(self, path: str) -> None:
-        """As `kubectl delete` of something that a finalizer keeps."""
+        """What `kubectl delete` does with an object that has a finalizer."""
         self.objects[path]["metadata"]["deletionTimestamp"] = self.now.isoformat()
         self.change(path)
 
@@ -80,7 +80,7 @@ class StatefulWorld(World):
         self.put(CLAIMS, name, {"metadata": meta, "spec": {"accessModes": ["ReadWriteOnce"]}})
 
     def put_pod(self, name: str, pod_labels: dict[str, str], claims: list[str]) -> Json:
-        """One that runs, and mounts these."""
+        """A running pod that mounts these claims."""
         volumes = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims]
         mounts = [{"name": claim} for claim in claims]
         container = {"name": "app", "volumeMounts": mounts, "securityContext": {"runAsUser": 1000}}
@@ -90,13 +90,13 @@ class StatefulWorld(World):
         return pod
 
     def _end_pod(self, name: str, templates: list[str]) -> None:
-        """The claims that are to go with it get it as their owner."""
+        """End the pod. The claims of these templates become owned by the pod, so that they are deleted with it."""
         pod = self.objects.pop(f"{PODS}/{name}")
         for template in templates:
             self.objects[f"{CLAIMS}/{template}-{name}"]["metadata"]["ownerReferences"] = [_owner(pod)]
 
     def _collect_owned_claims(self) -> None:
-        """The garbage collector: what belongs to a pod that is gone goes too."""
+        """The garbage collector: claims whose owning pod is gone are deleted."""
         pods = {pod["metadata"]["uid"] for pod in self.in_(PODS)}
         for claim in self.in_(CLAIMS):
             owners = {owner["uid"] for owner in claim["metadata"].get("ownerReferences", [])}
@@ -104,7 +104,7 @@ class StatefulWorld(World):
                 del self.objects[f"{CLAIMS}/{claim['metadata']['name']}"]
 
     def _finish_deletions(self) -> None:
-        """kubernetes.io/pvc-protection: a claim that has been deleted is kept as long as a pod has it in its volumes."""
+        """The finalizer kubernetes.io/pvc-protection: a deleted claim stays as long as a pod has it in its volumes."""
         volumes = [volume for pod in self.in_(PODS) for volume in pod["spec"].get("volumes", [])]
         mounted = {volume.get("persistentVolumeClaim", {}).get("claimName") for volume in volumes}
         for claim in self.in_(CLAIMS):

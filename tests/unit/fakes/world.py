@@ -1,6 +1,6 @@
-"""A cluster in memory, as far as the operator can see one: objects with versions that refuse stale writes, and Jobs that live and end.
+"""A cluster in memory: objects with versions, which refuse stale writes, and Jobs that start and end.
 
-It stands below `Cluster`, in the place of the HTTP connection, so that every line above runs as it is.
+It takes the place of the HTTP connection below `Cluster`, so that all code above runs as it is.
 """
 
 import copy
@@ -36,7 +36,7 @@ Script = Callable[[BackupPlan], Reason]
 
 
 class Killed(BaseException):
-    """The operator died here: nothing in it gets to act on this."""
+    """The operator was killed here. It is a BaseException so that no code of the operator catches it."""
 
 
 class World:
@@ -45,21 +45,21 @@ class World:
         self.objects: dict[str, Json] = {}
         self.script = script
         self.created: list[str] = []
-        """Paths, in order: a Job that is made twice is here twice."""
+        """The paths of all objects in the order of their creation. A Job that is created twice is in it twice."""
         self.bundles: list[str] = []
         """Run UIDs of the bundles on the volume, in the order of their commits."""
         self.committed: set[str] = set()
-        """Run UIDs of all bundles that ever were."""
+        """Run UIDs of all bundles that were ever committed."""
         self.rows: dict[str, str] = {}
-        """backup_logs: run UID -> status."""
+        """The table backup_logs: run UID -> status."""
         self.table = "fit"
-        """`unfit`: nothing can be written. `away`: not now. """
+        """`unfit`: no row can ever be written. `away`: no row can be written now."""
         self.served_during_dump: list[int] = []
-        """How many pods the application had, at each end of an attempt."""
+        """How many pods the application had at the end of each attempt."""
         self._numbers = itertools.count(1)
         self.put(CLAIMS, "bundles", {"spec": {"accessModes": ["ReadWriteOnce"]}})
 
-    # What a user and the cluster do.
+    # What users and the cluster do.
 
     def apply(self, name: str, **spec: Any) -> str:
         database = {"host": "db", "port": 5432, "name": "shop", "credentialsSecretRef": {"name": "login"}}
@@ -67,13 +67,13 @@ class World:
         return str(self.put(RUNS, name, {"spec": whole})["metadata"]["uid"])
 
     def enforce(self, name: str, *actions: str) -> str:
-        """An admission policy of this name, bound now. Gives the UID of its binding."""
+        """Install an admission policy of this name with its binding. Returns the UID of the binding."""
         self.put(POLICIES, name, {"spec": {}})
         body = {"spec": {"policyName": name, "validationActions": list(actions or ("Deny",))}}
         return str(self.put(BINDINGS, name, body)["metadata"]["uid"])
 
     def delete(self, name: str) -> None:
-        """As the API server does it: at once unless there is a finalizer, and the garbage collector takes the children."""
+        """Delete a resource, at once unless it has a finalizer, and with its children, as the garbage collector does."""
         path = f"{RUNS}/{name}"
         if self.objects[path]["metadata"].get("finalizers"):
             self.change(path, metadata=self.objects[path]["metadata"] | {"deletionTimestamp": self.now.isoformat()})
@@ -86,13 +86,13 @@ class World:
             del self.objects[child]
 
     def collect_released(self, path: str) -> None:
-        """What is on its way out goes when its last finalizer does."""
+        """A resource that is being deleted goes with its last finalizer."""
         meta = self.objects[path]["metadata"]
         if "deletionTimestamp" in meta and not meta.get("finalizers"):
             self._collect(path)
 
     def restore(self, *, with_status: bool = False) -> None:
-        """Every QuoteNodeBackup is deleted and made again from what was saved of it, as backup tools and `kubectl apply` do it."""
+        """Delete every QuoteNodeBackup and create it again from a copy, as backup tools and `kubectl apply` do."""
         saved = {path: self.objects[path] for path in list(self.objects) if path.startswith(f"{RUNS}/")}
         for path in saved:
             self._collect(path)
@@ -102,7 +102,7 @@ class World:
             self.put(RUNS, path.rpartition("/")[2], body)
 
     def deploy(self, name: str, replicas: int) -> None:
-        """A Deployment, as far as its scale shows it, and its pods."""
+        """Create the scale of a Deployment, and its pods."""
         body = {"spec": {"replicas": replicas}, "status": {"selector": f"app={name}"}}
         self.put(DEPLOYMENTS, f"{name}/scale", body)["metadata"]["name"] = name
         self._sync_pods(name)
@@ -129,7 +129,7 @@ class World:
             pod["status"] = {"phase": "Running"}
 
     def _children(self, uid: str) -> list[str]:
-        """The Jobs of its attempts, and their pods: what follows a run has no owner."""
+        """The Jobs of a run's attempts and their pods. The Jobs that follow a run have no owner."""
         wanted = {labels.RUN_UID: uid, labels.STEP: "backup"}
         return [
             path for path, item in self.objects.items() if wanted.items() <= item["metadata"].get("labels", {}).items()
@@ -164,9 +164,10 @@ class World:
         return dict(self.objects[f"{RUNS}/{name}"].get("status", {}))
 
     def tick(self) -> None:
-        """A second passes: a Job gets its pod, the pod starts, then ends as the script says, then the Job notices.
+        """A second passes. In one tick a Job gets its running pod, in the next the pod ends as the script says, then
+        the Job.
 
-        Without such a Job ten seconds pass: only pauses are waited for.
+        Without an unfinished Job ten seconds pass, since there are only pauses to wait for.
         """
         working = [job for job in self.in_(JOBS) if not job.get("status", {}).get("conditions")]
         self.now += timedelta(seconds=1 if working else 10)
@@ -278,7 +279,7 @@ class Client:
     """One operator's connection to the world. `interrupt` is called around every request, and may raise `Killed`."""
 
     def __init__(self, world: World, interrupt: Callable[[str, str], None] = lambda *_: None, policy: str = "") -> None:
-        """`policy`: name of the admission policy that the operator is told of."""
+        """`policy`: name of the admission policy in the operator's settings."""
         self.world = world
         self.writes: list[str] = []
         self.policy = policy
@@ -319,7 +320,7 @@ class Client:
             raise Conflict(path)
         if method == "DELETE":
             return self._deleted(plain, found)
-        if method == "PUT":  # it says all that there is to be
+        if method == "PUT":  # it replaces the whole object
             found["metadata"].pop("annotations", None)
         answer = copy.deepcopy(self.world.change(plain, **_merged(found, body)))
         self.world.collect_released(plain)

@@ -1,4 +1,4 @@
-"""The Job of an attempt: what the pod may, what it sees, and where it runs."""
+"""The Job of an attempt: what the pod may do, what it mounts, and where it runs."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def test_the_pod_passes_pod_security_restricted() -> None:
     }  # fmt: skip
 
 
-def test_the_pod_has_no_token_and_no_word_of_the_services_around_it() -> None:
+def test_the_pod_has_no_token_and_no_service_environment_variables() -> None:
     pod = pod_of(made())
     assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
 
@@ -75,13 +75,13 @@ def test_bundles_beside_the_files_leave_the_files_read_only() -> None:
 
 
 def claim_volumes(pod: Any) -> dict[str, bool]:
-    """Claim -> whether its volume is read-only as a whole."""
+    """For each claim, whether its volume is read-only as a whole."""
     volumes = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
     return {one["claimName"]: one.get("readOnly", False) for one in volumes}
 
 
 def test_the_kubelet_gets_claims_that_are_only_read_as_read_only_volumes() -> None:
-    """Else it gives every file on them to `pod.fsGroup`, or relabels them, while the application uses them."""
+    """Otherwise it would change every file on them to `pod.fsGroup`, or relabel it, while the application uses them."""
     pod = pod_of(made(files=FILES, pod={"fsGroup": 33}))
     assert claim_volumes(pod) == {"files": True, "bundles": False}
     assert pod["securityContext"]["fsGroup"] == 33

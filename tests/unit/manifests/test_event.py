@@ -1,4 +1,4 @@
-"""Events: the same transition has the same name, and its note fits what the API server counts."""
+"""Events: the same transition has the same name, and the note is within the API server's limit."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from quotenode_backup.manifests.event import EventRecord, event
 from tests.unit.fakes.given import OWNER, START
 
 
-def told(message: str = "x", occurrence: int = 1) -> dict[str, Any]:
+def made_event(message: str = "x", occurrence: int = 1) -> dict[str, Any]:
     return event(EventRecord(OWNER, "IOError", message, occurrence, warning=True), reporter="pod", now=START)
 
 
 def test_one_transition_has_one_name_and_another_has_another() -> None:
-    assert told()["metadata"]["name"] == told("y")["metadata"]["name"]
-    assert told()["metadata"]["name"] != told(occurrence=2)["metadata"]["name"]
+    assert made_event()["metadata"]["name"] == made_event("y")["metadata"]["name"]
+    assert made_event()["metadata"]["name"] != made_event(occurrence=2)["metadata"]["name"]
 
 
 @given(st.text(max_size=1100))
 def test_a_note_has_at_most_1024_bytes_and_no_broken_letter(message: str) -> None:
-    note = told(message)["note"]
+    note = made_event(message)["note"]
     assert len(note.encode()) <= 1024
     assert message.startswith(note)

@@ -1,4 +1,4 @@
-"""The small Jobs of what is done after a run."""
+"""The small Jobs that follow a run."""
 
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.manifests.followup_job import search_job
@@ -8,8 +8,8 @@ from quotenode_backup.reconcile.backup.plan import search_plan
 from tests.unit.fakes.given import START, mark, run
 
 
-def test_who_looks_for_a_bundle_can_change_nothing_on_its_claim() -> None:
-    """Read-only for the whole pod: the kubelet leaves owners and modes alone then, whatever fsGroup says."""
+def test_a_job_that_looks_for_a_bundle_cannot_change_its_claim() -> None:
+    """The volume is read-only for the whole pod, so that the kubelet keeps owners and modes, whatever fsGroup is."""
     bundle = mark().bundle
     assert bundle
     settings = RunnerSettings("image", "IfNotPresent", "default", "json")

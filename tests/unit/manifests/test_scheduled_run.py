@@ -1,4 +1,4 @@
-"""The run that a schedule makes."""
+"""The run that a schedule creates."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def made(**changes: Any) -> dict[str, Any]:
     )
 
 
-def test_it_has_no_owner_and_says_whose_it_is() -> None:
+def test_a_scheduled_run_has_no_owner_reference_and_is_labeled_with_its_schedule() -> None:
     meta = made()["metadata"]
     assert "ownerReferences" not in meta
     assert meta["labels"]["backup.quotenode.io/schedule"] == "night"
@@ -25,7 +25,7 @@ def test_it_has_no_owner_and_says_whose_it_is() -> None:
     assert meta["annotations"] == {"backup.quotenode.io/slot": "2026-03-01T02:00:00Z"}
 
 
-def test_it_has_nothing_that_only_a_schedule_may_have() -> None:
+def test_a_scheduled_run_has_no_field_that_only_a_schedule_may_have() -> None:
     changes = {"timeZone": "Europe/Berlin", "suspend": True, "trigger": "x", "staleAfterSeconds": 60}
     copied = made(**changes, successfulRunsHistoryLimit=1, failedRunsHistoryLimit=1)["spec"]
     assert not copied.keys() & {"schedule", *changes, "successfulRunsHistoryLimit", "failedRunsHistoryLimit"}

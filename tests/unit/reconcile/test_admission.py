@@ -1,4 +1,7 @@
-"""What nobody asked the author about is not run: neither what is older than the admission policy, nor what is written while there is none."""
+"""A resource whose author the admission policy has not checked is not run.
+
+It may be older than the policy, or have been written while there was no policy.
+"""
 
 from datetime import datetime, timedelta
 
@@ -26,22 +29,22 @@ def test_only_what_is_younger_than_the_policy_was_judged_by_it(age: timedelta, i
 
 
 @pytest.mark.parametrize(
-    ("age", "words"),
+    ("age", "expected"),
     [
         (-SECOND, "This is older than the admission policy that checks"),
         (0 * SECOND, "This is as old as, to within some seconds, the admission policy that checks"),
         (TAKES_EFFECT - SECOND, "This is as old as, to within some seconds, the admission policy that checks"),
     ],
 )
-def test_a_backup_that_is_refused_is_told_how_old_it_is(age: timedelta, words: str) -> None:
-    """Its author may have made it after the policy, and would not believe that it is older."""
+def test_the_message_of_a_refused_backup_compares_its_age_with_the_policys(age: timedelta, expected: str) -> None:
+    """An author who created the backup right after the policy would not believe that the backup is older."""
     judged = judgement(run(created=START + age), Enforcement("uid", START), POLICY)
     assert isinstance(judged, NotAdmitted)
-    assert judged.message.startswith(words)
+    assert judged.message.startswith(expected)
     assert judged.message.endswith(": make it anew")
 
 
-def test_an_approval_counts_for_the_policy_that_it_names_alone() -> None:
+def test_an_approval_counts_only_for_the_policy_that_it_names() -> None:
     old = START - SECOND
     assert judgement(run(created=old, approved="uid"), Enforcement("uid", START), POLICY) == Admitted("uid")
     assert isinstance(judgement(run(created=old, approved="uid"), Enforcement("new", START), POLICY), NotAdmitted)
@@ -70,7 +73,7 @@ def test_a_backup_from_before_the_policy_is_refused_and_mounts_nothing() -> None
     assert not world.in_(JOBS)
 
 
-def test_a_backup_that_is_refused_gets_no_row_since_that_would_take_the_secret_that_it_names() -> None:
+def test_a_refused_backup_gets_no_row_since_that_would_read_its_secret() -> None:
     world = World()
     world.apply("night", auditLog="Enabled")
     world.enforce(POLICY)
@@ -90,7 +93,7 @@ def test_a_backup_that_the_policy_has_judged_is_made() -> None:
 
 
 @pytest.mark.parametrize("missing", [POLICIES, BINDINGS])
-def test_without_the_policy_a_backup_waits_and_what_came_meanwhile_is_refused_then(missing: str) -> None:
+def test_without_the_policy_a_backup_waits_and_is_refused_once_the_policy_is_back(missing: str) -> None:
     world = World()
     world.enforce(POLICY)
     later(world)
@@ -105,7 +108,7 @@ def test_without_the_policy_a_backup_waits_and_what_came_meanwhile_is_refused_th
 
 
 @pytest.mark.parametrize("actions", [("Warn",), ("Audit", "Warn")])
-def test_a_policy_that_does_not_deny_is_none(actions: tuple[str, ...]) -> None:
+def test_a_policy_that_does_not_deny_counts_as_missing(actions: tuple[str, ...]) -> None:
     world = World()
     world.enforce(POLICY, *actions)
     later(world)
@@ -115,7 +118,7 @@ def test_a_policy_that_does_not_deny_is_none(actions: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("changed", [POLICIES, BINDINGS])
-def test_a_policy_that_was_changed_in_place_is_none_since_it_may_have_let_something_pass_before(changed: str) -> None:
+def test_a_policy_that_was_changed_in_place_counts_as_missing(changed: str) -> None:
     world = World()
     world.enforce(POLICY)
     meta = world.objects[f"{changed}/{POLICY}"]["metadata"]
@@ -132,14 +135,14 @@ def test_a_policy_that_was_changed_in_place_is_none_since_it_may_have_let_someth
     assert (world.status("after")["phase"], world.status("after")["reason"]) == ("Pending", "PolicyNotEnforced")
 
 
-def test_where_there_is_to_be_no_policy_nothing_is_asked() -> None:
+def test_a_release_without_a_policy_checks_nobody() -> None:
     world = World()
     world.apply("night")
     to_rest(world)
     assert world.status("night")["phase"] == "Completed"
 
 
-def test_a_schedule_from_before_the_policy_is_refused_with_the_command_that_has_somebody_asked() -> None:
+def test_a_schedule_from_before_the_policy_is_refused_with_the_command_that_approves_it() -> None:
     world = World()
     world.apply("nightly", schedule="* * * * *")
     uid = world.enforce(POLICY)

@@ -1,4 +1,4 @@
-"""What happens beside and after a run, in a cluster in memory: rows, older bundles, bundles that go with their resource, room."""
+"""What happens beside and after a run, in a cluster in memory: rows, retention, removal of bundles, and capacity."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +25,7 @@ from tests.unit.fakes.lives import (
     killed_everywhere,
     one_round,
     reconciler,
+    rounds_until,
     to_rest,
 )
 from tests.unit.fakes.world import CLAIMS, JOBS, LEASES, NAMESPACE, PODS, RUNS, Client, World
@@ -78,7 +79,7 @@ def test_a_database_that_stays_away_is_given_up_after_hours() -> None:
 
 
 def test_the_row_of_a_good_backup_is_never_given_up() -> None:
-    """The next backup would take a row without an end for that of a dead run."""
+    """The next backup would take a row without an end for the row of a dead run."""
     world = audited(Reason.COMPLETED)
     world.table = "away"
     client = Client(world)
@@ -94,7 +95,7 @@ def test_the_row_of_a_good_backup_is_never_given_up() -> None:
     assert "AuditFailed" not in event_reasons(world)
 
 
-def test_a_table_that_does_not_fit_is_said_once_and_the_backup_is_completed() -> None:
+def test_a_table_that_does_not_fit_gets_one_event_and_the_backup_is_completed() -> None:
     world = audited(Reason.COMPLETED)
     world.table = "unfit"
     to_rest(world)
@@ -111,7 +112,7 @@ def test_a_run_that_never_started_gets_its_row_by_a_job() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.COMPLETED, Reason.CREDENTIALS_REFUSED, Reason.SOURCE_UNREACHABLE])
-def test_killed_at_every_write_the_rows_are_the_resources(reason: Reason) -> None:
+def test_killed_at_every_write_the_rows_agree_with_the_resources(reason: Reason) -> None:
     def made() -> World:
         world = audited(reason)
         world.apply("broken", auditLog="Enabled", files=[{"name": "uploads", "claimName": "missing"}])
@@ -170,7 +171,7 @@ def deleted(policy: str) -> World:
     return world
 
 
-def test_a_resource_takes_its_bundle_along_only_if_told_to() -> None:
+def test_deleting_a_resource_removes_its_bundle_only_with_policy_delete() -> None:
     for policy, left in (("Retain", 1), ("Delete", 0)):
         world = deleted(policy)
         to_rest(world)
@@ -188,7 +189,7 @@ def test_the_policy_can_be_changed_after_the_end() -> None:
     assert (world.bundles, world.in_(RUNS)) == ([], [])
 
 
-def test_without_its_claim_a_bundle_holds_nothing_up() -> None:
+def test_a_bundle_whose_claim_is_gone_does_not_hold_up_the_deletion() -> None:
     world = deleted("Delete")
     del world.objects[f"{CLAIMS}/bundles"]
     to_rest(world)
@@ -208,20 +209,18 @@ def test_deleted_with_its_bundle_at_any_moment_nothing_hangs(at: int) -> None:
     assert world.in_(RUNS) == []
 
 
-def test_a_bundle_that_nobody_could_report_goes_too() -> None:
+def test_a_bundle_that_was_stored_but_not_reported_is_removed_too() -> None:
     world = World()
     world.apply("night", deletionPolicy="Delete", backoffLimit=0)
     client = Client(world)
-    while not world.committed:
-        finished(one_round(client))
-        world.tick()
+    rounds_until(client, lambda: bool(world.committed))
     world.delete("night")
     to_rest(world, client)
     assert (world.bundles, world.in_(RUNS)) == ([], [])
 
 
 def going_away(world: World) -> Client:
-    """The namespace is, and its Role has gone before the resource."""
+    """A client in a namespace that is terminating, whose Role was deleted before the resource."""
     world.objects[NAMESPACE] = {"metadata": {"name": "shop", "deletionTimestamp": world.now.isoformat()}}
 
     def refuse(moment: str, request: str) -> None:
@@ -246,12 +245,18 @@ def test_an_operator_that_may_not_serve_it_any_more_lets_it_go_too() -> None:
     assert world.in_(RUNS) == []
 
 
-def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try() -> None:
+def made_removal_job(client: Client) -> str:
+    """Path of the Job that removes the bundle, as soon as there is one. No time passes, so the Job has no pod yet."""
+    while not task_jobs(client.world, "remove"):
+        finished(one_round(client))
+    [job] = task_jobs(client.world, "remove")
+    return job
+
+
+def test_what_keeps_a_bundle_from_being_removed_is_in_the_status_until_the_next_try() -> None:
     world = deleted("Delete")
     client = Client(world)
-    while not (jobs := task_jobs(world, "remove")):
-        finished(one_round(client))
-    [job] = jobs
+    job = made_removal_job(client)
     pod_labels = world.objects[job]["spec"]["template"]["metadata"]["labels"]
     pod_labels = pod_labels | {"batch.kubernetes.io/job-name": job.rpartition("/")[2]}
     world.put(PODS, "waits", {"metadata": {"labels": pod_labels}, "spec": {}})["status"] = {
@@ -270,7 +275,7 @@ def test_what_keeps_a_bundles_removal_is_told_meanwhile_and_until_the_next_try()
     over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
     world.change(job, status={"conditions": [over | {"lastTransitionTime": world.now.isoformat()}]})
     for _ in range(3):
-        assert said().startswith("The bundle could not be removed, which is tried again: Job ")
+        assert said().startswith("The bundle could not be removed; this is tried again: Job ")
         assert said().endswith(" ended without a result: No node can take pod waits: 0/2 nodes are available")
     to_rest(world, client)
     assert (world.bundles, world.in_(RUNS)) == ([], [])
@@ -308,7 +313,7 @@ def key(name: str) -> Key:
     return Key("QuoteNodeBackup", "shop", name)
 
 
-def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
+def test_no_more_runs_than_the_limit_are_at_work_at_a_time() -> None:
     world = World()
     crowd(world, 6)
     limited = with_room_for(2, world, Client(world))
@@ -324,7 +329,7 @@ def test_no_more_than_so_many_runs_are_on_at_a_time() -> None:
 
 
 class Held(Client):
-    """Lists no runs before it is told to."""
+    """Holds every list of runs back until the test lets it go on."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -346,14 +351,19 @@ class Held(Client):
         self.released.clear()
 
 
+def locks_held(world: World) -> list[str]:
+    return [lease["metadata"]["name"] for lease in world.in_(LEASES) if lease["spec"].get("holderIdentity")]
+
+
 def names_waiting(world: World) -> list[str]:
-    return [run["metadata"]["name"] for run in world.in_(RUNS) if run["status"].get("reason") == "WaitingForCapacity"]
+    names = [run["metadata"]["name"] for run in world.in_(RUNS)]
+    return [name for name in names if world.status(name).get("reason") == "WaitingForCapacity"]
 
 
 def until_all_places_are_free(world: World, limited: Dispatcher, still_waiting: int) -> list[str]:
-    """The names of those that wait: nobody has told them yet."""
+    """The names of the runs that still wait: none of them has had a pass since the places are free."""
     waiting: list[str] = []
-    while len(waiting) < still_waiting or any(lease["spec"].get("holderIdentity") for lease in world.in_(LEASES)):
+    while len(waiting) < still_waiting or locks_held(world):
         for run in world.in_(RUNS):
             if run["metadata"]["name"] not in waiting:
                 finished(limited.reconcile(key(run["metadata"]["name"])))
@@ -362,7 +372,7 @@ def until_all_places_are_free(world: World, limited: Dispatcher, still_waiting: 
     return waiting
 
 
-def test_while_one_of_a_crowd_takes_the_free_place_the_others_keep_no_worker_waiting() -> None:
+def test_while_one_waiting_run_takes_the_free_place_the_others_occupy_no_worker() -> None:
     world = World()
     crowd(world, 6)
     client = Held(world)
@@ -382,7 +392,7 @@ def test_while_one_of_a_crowd_takes_the_free_place_the_others_keep_no_worker_wai
     asyncio.run(two_come())
 
 
-def test_all_who_are_let_in_while_a_look_is_under_way_share_the_next_one() -> None:
+def test_all_runs_that_ask_while_a_read_is_under_way_share_the_next_read() -> None:
     world = World()
     crowd(world, 12)
     client = Held(world)
@@ -403,7 +413,7 @@ def test_all_who_are_let_in_while_a_look_is_under_way_share_the_next_one() -> No
     assert len([lease for lease in world.in_(LEASES) if lease["spec"]["holderIdentity"]]) == 5
 
 
-def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> None:
+def test_waiting_runs_do_not_list_the_leases_once_each() -> None:
     world, lists = World(), []
     crowd(world, 30)
     limited = with_room_for(2, world, Client(world, lambda kind, path: lists.append(path) if kind == "list" else None))
@@ -414,17 +424,15 @@ def test_a_crowd_that_waits_for_room_does_not_list_the_leases_one_by_one() -> No
             finished(limited.reconcile(key(run["metadata"]["name"])))
         return lists.count(LEASES)
 
-    while not any(
-        world.status(run["metadata"]["name"]).get("reason") == "WaitingForCapacity" for run in world.in_(RUNS)
-    ):
+    while not names_waiting(world):
         asked()
     assert asked() <= 1
     world.tick()
     assert asked() == 1
 
 
-def test_the_crowd_that_waits_is_as_big_as_it_is_now() -> None:
-    """Else each of the few that are left would ask as seldom as one of hundreds."""
+def test_the_pause_of_waiting_runs_follows_their_present_number() -> None:
+    """Otherwise each of the few runs that are left would ask as seldom as one of hundreds."""
     world = World()
     crowd(world, 1000)
     limited = with_room_for(2, world, Client(world))

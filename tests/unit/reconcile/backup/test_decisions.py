@@ -1,4 +1,4 @@
-"""The whole life of a run: for each thing that can be seen, the one thing to do next."""
+"""The whole life of a run: the next step for each thing that can be observed."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ MESSAGE = 'error looking up: persistentvolumeclaim "files" not found'
 
 
 def decide(known: Any = None, *, jobs: Any = (), pods: Any = (), at: float = 1, **changes: Any) -> Step:
-    """What to do `at` seconds after the start, holding the lock unless said otherwise."""
+    """The next step `at` seconds after START of a run that holds the lock, unless `changes` has another `holds_lock`."""
     holds_lock, warning = changes.pop("holds_lock", True), changes.pop("warning", "")
     work = Jobs(tuple(jobs), tuple(pods), warning)
     return next_step(Seen(run=run(known, **changes), holds_lock=holds_lock, work=work, now=START + seconds(at)))
@@ -67,7 +67,7 @@ def test_a_young_job_is_given_time_for_its_pod() -> None:
     assert decide(status(attempt()), jobs=[job()], at=4.9) == Wait(SOON)
 
 
-def test_a_job_without_a_pod_is_told_of_after_a_while() -> None:
+def test_a_job_without_a_pod_is_reported_after_a_while() -> None:
     assert decide(status(attempt()), jobs=[job()], at=5) == Observe(Reason.JOB_CREATED, "The Job has no pod yet", POLL)
 
 
@@ -76,7 +76,7 @@ def test_a_running_pod_is_named() -> None:
     assert step == Observe(Reason.JOB_RUNNING, "Pod pod-1 is making the backup", POLL)
 
 
-def test_a_refused_pod_is_told_of_at_once_and_ends_the_attempt_within_two_minutes() -> None:
+def test_a_refused_pod_is_reported_at_once_and_ends_the_attempt_within_two_minutes() -> None:
     refusal = "exceeded quota: small, requested: memory=128Mi"
     early = decide(status(attempt()), jobs=[job()], warning=refusal, at=6)
     assert isinstance(early, Observe)
@@ -88,7 +88,7 @@ def test_a_refused_pod_is_told_of_at_once_and_ends_the_attempt_within_two_minute
 
 
 def test_a_job_that_never_gets_a_pod_is_given_up_after_the_deadline() -> None:
-    """As one that somebody suspended, whose own deadline does not run."""
+    """A Job that somebody suspended is an example: its own deadline does not run."""
     begun = status(attempt(), start_time=START)
     assert isinstance(decide(begun, jobs=[job()], at=2099), Observe)
     step = decide(begun, jobs=[job()], at=2101)
@@ -97,7 +97,7 @@ def test_a_job_that_never_gets_a_pod_is_given_up_after_the_deadline() -> None:
     assert step.ended.message.endswith("has no pod. It may be suspended: see kubectl describe job")
 
 
-def test_a_job_that_does_not_go_is_not_waited_for_for_ever() -> None:
+def test_a_job_whose_deletion_hangs_is_not_waited_for_without_limit() -> None:
     over = status(attempt(reason=Reason.DEADLINE_EXCEEDED), start_time=START)
     assert decide(over, jobs=[job(deleting=True)], at=89) == Wait(SOON)
     assert isinstance(decide(over, jobs=[job(deleting=True)], at=91), Fail)
@@ -105,7 +105,7 @@ def test_a_job_that_does_not_go_is_not_waited_for_for_ever() -> None:
 
 
 @pytest.mark.parametrize(("at", "requeue_after"), [(50, POLL), (85, seconds(5)), (89.9, SOON)])
-def test_a_stuck_pod_is_looked_at_again_exactly_when_its_time_is_up(at: float, requeue_after: timedelta) -> None:
+def test_a_pod_that_does_not_start_has_a_pass_exactly_when_its_time_is_up(at: float, requeue_after: timedelta) -> None:
     stuck = pod(phase="Pending", waiting_reason="ErrImagePull")
     step = decide(status(attempt()), jobs=[job()], pods=[stuck], at=at)
     assert isinstance(step, Observe)
@@ -170,7 +170,7 @@ def test_a_bundle_completes_the_run() -> None:
     assert step.ended.result == result()
 
 
-def test_a_failed_attempt_is_recorded_with_what_its_runner_said() -> None:
+def test_a_failed_attempt_is_recorded_with_its_runners_message() -> None:
     reported = result(reason=Reason.CREDENTIALS_REFUSED, message="Role shop: the password is wrong")
     step = decide(status(attempt()), jobs=[job(failed=True)], pods=[ended_pod(reported=reported, exit_code=77)])
     assert isinstance(step, EndAttempt)
@@ -207,7 +207,7 @@ def test_between_attempts_a_lost_node_fails_the_run_too() -> None:
     assert step.reason is Reason.NODE_UNREACHABLE
 
 
-def test_what_another_attempt_cannot_cure_fails_the_run_with_the_same_words() -> None:
+def test_what_another_attempt_cannot_cure_fails_the_run_with_the_same_message() -> None:
     assert decide(status(ended(1, Reason.CREDENTIALS_REFUSED))) == Fail(Reason.CREDENTIALS_REFUSED, "attempt 1 failed")
 
 
@@ -244,7 +244,7 @@ def test_a_busy_lock_is_asked_for_less_and_less_often() -> None:
     assert [wait(number) for number in (1, 2, 4, 50)] == [Wait(seconds(s)) for s in (15, 30, 60, 60)]
 
 
-def test_no_attempt_begins_after_the_deadline_and_the_last_words_are_kept() -> None:
+def test_no_attempt_begins_after_the_deadline_and_the_last_message_is_kept() -> None:
     step = decide(status(ended(1, Reason.IO_ERROR)), at=1740)
     assert isinstance(step, Fail)
     assert step.reason is Reason.DEADLINE_EXCEEDED
@@ -266,7 +266,7 @@ def test_what_kept_the_pod_from_running_is_still_said_when_the_deadline_took_the
     assert "2 Insufficient memory" in step.ended.message
 
 
-def test_what_a_pod_that_ran_did_last_is_no_cause_of_its_deadline() -> None:
+def test_the_last_message_of_a_pod_that_ran_is_not_reported_as_the_cause_of_its_deadline() -> None:
     running = decide(status(attempt()), jobs=[job()], pods=[pod()])
     assert isinstance(running, Observe)
     assert running.obstacle == ""

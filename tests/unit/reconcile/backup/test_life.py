@@ -1,4 +1,4 @@
-"""Runs in a cluster in memory, from apply to rest: undisturbed, killed at every request, with any faults, and with two operators."""
+"""Whole lives of runs in a cluster in memory: undisturbed, killed at every request, with faults, with two operators."""
 
 import random
 from typing import Any, cast
@@ -55,7 +55,7 @@ def test_a_busy_lock_is_waited_out_without_an_end() -> None:
     ("answer", "advice"),
     [
         (Invalid("Job is invalid: spec.template (422)"), "Correct spec.pod"),
-        (Refused("exceeded quota (403)"), "Raise the quota or the policy"),
+        (Refused("exceeded quota (403)"), "Raise the quota or relax the policy"),
     ],
 )
 def test_a_job_that_the_cluster_refuses_fails_with_what_to_do_about_it(answer: Refused, advice: str) -> None:
@@ -170,7 +170,7 @@ ANY_REASON = st.sampled_from([Reason.COMPLETED, *VERDICTS])
 def test_when_the_faults_stop_every_run_ends(
     reasons: list[Reason], kills: list[int], limit: int, lost: set[int]
 ) -> None:
-    """Operators that die, attempts that fail in any way, pods that are deleted: at rest in the end, and truthfully."""
+    """Operators die, attempts fail in any way, pods are deleted: in the end all is settled, and the statuses are true."""
     world = World(ends_with(*reasons, Reason.COMPLETED))
     world.apply("first", backoffLimit=limit)
     world.apply("second", backoffLimit=limit)

@@ -24,9 +24,10 @@ from tests.unit.fakes.lives import (
     killed_everywhere,
     one_round,
     reconciler,
+    rounds_until,
     to_rest,
 )
-from tests.unit.fakes.world import AUTOSCALERS, JOBS, LEASES, PODS, RUNS, Client, Script, World
+from tests.unit.fakes.world import AUTOSCALERS, JOBS, LEASES, PODS, RUNS, Client, Json, Script, World
 
 APPLICATION = {"workloads": [{"kind": "Deployment", "name": "backend"}, {"kind": "Deployment", "name": "worker"}]}
 
@@ -49,10 +50,12 @@ def assert_serves(world: World) -> None:
 
 def until_a_job_runs(world: World) -> Client:
     client = Client(world)
-    while not world.in_(JOBS):
-        finished(one_round(client))
-        world.tick()
+    rounds_until(client, lambda: bool(world.in_(JOBS)))
     return client
+
+
+def jobs_of(world: World, label: str, value: str) -> list[Json]:
+    return [job for job in world.in_(JOBS) if job["metadata"]["labels"].get(label) == value]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def until_a_job_runs(world: World) -> Client:
         (ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED), "Completed"),
     ],
 )
-def test_nothing_of_it_is_up_during_an_attempt_and_all_of_it_after(script: Script, phase: str) -> None:
+def test_the_application_is_down_during_each_attempt_and_serves_afterwards(script: Script, phase: str) -> None:
     world = offline_world(script)
     to_rest(world)
     assert world.status("night")["phase"] == phase
@@ -74,14 +77,14 @@ def test_nothing_of_it_is_up_during_an_attempt_and_all_of_it_after(script: Scrip
     assert event_reasons(world).count("ApplicationStarted") == 1
 
 
-def test_the_user_is_the_one_that_the_application_had() -> None:
+def test_the_pod_runs_as_the_applications_user() -> None:
     world = offline_world()
     until_a_job_runs(world)
     [job] = world.in_(JOBS)
     assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
 
 
-def test_while_it_is_down_a_resync_sees_when_it_must_serve_again() -> None:
+def test_while_the_application_is_down_a_resync_reads_when_it_must_serve_again() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
     [(database, serve_by)] = seen_stopped(client).items()
@@ -98,7 +101,7 @@ def seen_stopped(client: Client) -> ServeBy:
     return found.serve_by
 
 
-def test_while_another_namespace_has_the_lock_it_serves() -> None:
+def test_while_another_namespace_has_the_lock_the_application_serves() -> None:
     world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
     client = until_a_job_runs(world)
     while world.status("night")["reason"] != "WaitingForTarget":
@@ -113,7 +116,7 @@ def test_while_another_namespace_has_the_lock_it_serves() -> None:
 
 
 @pytest.mark.parametrize("at", range(14))
-def test_deleted_at_any_moment_it_serves_again(at: int) -> None:
+def test_when_the_run_is_deleted_at_any_moment_the_application_serves_again(at: int) -> None:
     world = offline_world()
     client = Client(world)
     for _ in range(at):
@@ -124,7 +127,7 @@ def test_deleted_at_any_moment_it_serves_again(at: int) -> None:
     assert_serves(world)
 
 
-def test_deleted_and_made_anew_with_another_database_it_serves_again() -> None:
+def test_when_the_run_is_created_again_for_another_database_the_application_serves_again() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
     world.delete("night")
@@ -135,27 +138,27 @@ def test_deleted_and_made_anew_with_another_database_it_serves_again() -> None:
     assert_serves(world)
 
 
-def test_scaled_up_by_somebody_else_it_is_no_offline_backup() -> None:
+def test_an_application_that_somebody_scales_up_fails_the_offline_backup() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
     world.scale("backend", 2)
     to_rest(world, client)
     status = world.status("night")
     assert (status["phase"], status["reason"]) == ("Failed", "WorkloadScaledUp")
-    assert status["message"].startswith("Deployment backend was scaled up to 2 while")
+    assert status["message"].startswith("Deployment backend was scaled up to 2 during")
     assert (world.replicas("backend"), world.replicas("worker")) == (2, 1)
     assert_settled(world)
 
 
 def until_stopped(world: World) -> Client:
-    """All is scaled down, and its pods are still there."""
+    """Everything has been scaled down, and no time has passed, so the pods still exist."""
     client = Client(world)
     while world.replicas("backend") or world.replicas("worker"):
         finished(one_round(client))
     return client
 
 
-def test_scaled_up_just_before_the_end_it_is_no_offline_backup_either() -> None:
+def test_an_application_that_is_scaled_up_just_before_the_end_fails_it_too() -> None:
     def heals(plan: BackupPlan) -> Reason:
         world.scale("backend", 2)
         return Reason.COMPLETED
@@ -181,8 +184,8 @@ def test_events_that_cannot_be_posted_hold_nothing_up() -> None:
 
 
 @pytest.mark.parametrize("held_up", ["backend", "worker"])
-def test_a_pass_that_was_held_up_before_it_stops_something_leaves_nothing_stopped(held_up: str) -> None:
-    """Meanwhile the run is deleted, and another operator starts again all that it knows of."""
+def test_a_delayed_pass_that_stops_something_after_the_runs_deletion_starts_it_again(held_up: str) -> None:
+    """Before the scale-down the run is deleted, and another operator starts again everything that it knows of."""
 
     def delete_meanwhile(moment: str, request: str) -> None:
         if moment == "before" and request.endswith(f"{held_up}/scale") and f"{RUNS}/night" in world.objects:
@@ -195,13 +198,12 @@ def test_a_pass_that_was_held_up_before_it_stops_something_leaves_nothing_stoppe
 
 
 @pytest.mark.parametrize("moment", ["during", "after"])
-def test_with_its_lease_gone_it_serves_again(moment: str) -> None:
-    """The run's status remembers what was stopped too."""
+def test_when_the_lease_is_deleted_the_application_serves_again(moment: str) -> None:
+    """The run's status records what was stopped too."""
     world = offline_world()
     client = until_a_job_runs(world)
-    while moment == "after" and not stuck(world):
-        finished(one_round(client))
-        world.tick()
+    if moment == "after":
+        rounds_until(client, lambda: stuck(world))
     [lease] = [path for path in world.objects if path.startswith(LEASES)]
     del world.objects[lease]
     to_rest(world, client)
@@ -224,11 +226,23 @@ def test_a_bundle_is_removed_by_the_user_who_was_writing_it() -> None:
     world = offline_world(ends_with(Reason.DUMP_FAILED), deletionPolicy="Delete")
     client = until_a_job_runs(world)
     world.delete("night")
-    while not (removals := [job for job in world.in_(JOBS) if job["metadata"]["labels"].get(labels.STEP) == "remove"]):
-        finished(one_round(client))
-        world.tick()
-    assert removals[0]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
+    rounds_until(client, lambda: bool(jobs_of(world, labels.STEP, "remove")))
+    removal = jobs_of(world, labels.STEP, "remove")[0]
+    assert removal["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 1000
     to_rest(world, client)
+
+
+def passes_until(client: Client, name: str, is_reached: Callable[[], bool]) -> None:
+    """Passes over one run alone, at one moment, until the world is in the state that a test starts from."""
+    while not is_reached():
+        one_pass(client, name)
+
+
+def until_completed_and_serving(client: Client) -> None:
+    world = client.world
+    while not (world.status("night")["phase"] == "Completed" and world.replicas("backend") == 3):
+        one_pass(client, "night")
+        world.tick()
 
 
 def one_pass(client: Client, name: str) -> None:
@@ -246,15 +260,13 @@ def test_a_run_whose_restart_was_refused_does_not_disturb_the_next_offline_run()
     world = offline_world()
     refused = True
     client = Client(world, refusing(lambda: stuck(world) and refused))
-    while not stuck(world):
-        one_pass(client, "night")
+    passes_until(client, "night", lambda: stuck(world))
     world.apply("second", mode="Offline", application=APPLICATION, pod={"runAsUser": 1000})
     for _ in range(10):
         one_pass(client, "night")
         one_pass(client, "second")
     refused = False
-    while not any(job["metadata"]["labels"][labels.RUN_NAME] == "second" for job in world.in_(JOBS)):
-        one_pass(client, "second")
+    passes_until(client, "second", lambda: bool(jobs_of(world, labels.RUN_NAME, "second")))
     one_pass(client, "night")
     to_rest(world, client)
     assert world.status("second")["phase"] == "Completed"
@@ -266,15 +278,14 @@ def test_a_run_that_waits_for_its_removal_starts_the_application_once() -> None:
     world = offline_world(ends_with(Reason.DUMP_FAILED), deletionPolicy="Delete")
     client = until_a_job_runs(world)
     world.delete("night")
-    while not any(job["metadata"]["labels"][labels.STEP] != "backup" for job in world.in_(JOBS)):
-        one_pass(client, "night")
+    passes_until(client, "night", lambda: bool(jobs_of(world, labels.STEP, "remove")))
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
     world.scale("backend", 0)
     to_rest(world, client)
     assert world.replicas("backend") == 0
 
 
-def test_with_its_lease_gone_and_its_spec_of_another_release_it_serves_again() -> None:
+def test_when_the_lease_is_deleted_and_the_spec_unreadable_the_application_serves_again() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
     world.objects[f"{RUNS}/night"]["spec"]["encryption"] = {"gpg": {}}
@@ -283,11 +294,10 @@ def test_with_its_lease_gone_and_its_spec_of_another_release_it_serves_again() -
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
 
 
-def test_busy_and_away_for_long_and_its_lease_gone_it_serves_again() -> None:
+def test_when_the_lease_is_deleted_during_a_long_wait_for_the_lock_the_application_serves_again() -> None:
     world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
     client = until_a_job_runs(world)
-    while world.status("night")["reason"] != "WaitingForTarget":
-        one_pass(client, "night")
+    passes_until(client, "night", lambda: world.status("night")["reason"] == "WaitingForTarget")
     world.now += timedelta(minutes=6)
     for _ in range(6):
         one_pass(client, "night")
@@ -301,8 +311,7 @@ def without_worker() -> tuple[World, Client]:
     world = offline_world()
     del world.objects["/apis/apps/v1/namespaces/shop/deployments/worker/scale"]
     client = Client(world)
-    while world.status("night").get("reason") != "WorkloadMissing":
-        one_pass(client, "night")
+    passes_until(client, "night", lambda: world.status("night").get("reason") == "WorkloadMissing")
     return world, client
 
 
@@ -316,8 +325,7 @@ def test_what_somebody_scaled_down_before_anything_was_stopped_stays_down() -> N
 def test_a_workload_that_came_late_serves_again_though_the_lease_is_gone() -> None:
     world, client = without_worker()
     world.deploy("worker", 1)
-    while not world.in_(JOBS):
-        one_pass(client, "night")
+    passes_until(client, "night", lambda: bool(world.in_(JOBS)))
     lose_the_lease(world)
     to_rest(world, client)
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
@@ -333,7 +341,7 @@ def test_a_pod_that_succeeded_while_nobody_looked_completes_the_run_long_after_t
     assert world.status("night")["phase"] == "Completed"
 
 
-def test_made_anew_while_it_is_being_stopped_it_is_left_up() -> None:
+def test_a_workload_that_is_created_again_while_it_is_being_stopped_is_left_up() -> None:
     world = offline_world()
     client = until_stopped(world)
     del world.objects["/apis/apps/v1/namespaces/shop/deployments/backend/scale"]
@@ -343,7 +351,7 @@ def test_made_anew_while_it_is_being_stopped_it_is_left_up() -> None:
     assert_serves(world)
 
 
-def test_scaled_up_from_nothing_while_the_others_are_being_stopped_it_is_left_up() -> None:
+def test_a_workload_that_is_scaled_up_while_others_are_being_stopped_is_left_up() -> None:
     world = offline_world()
     world.scale("backend", 0)
     client = until_stopped(world)
@@ -353,7 +361,7 @@ def test_scaled_up_from_nothing_while_the_others_are_being_stopped_it_is_left_up
     assert (world.replicas("backend"), world.replicas("worker")) == (4, 1)
 
 
-def test_two_databases_with_one_application_leave_it_up() -> None:
+def test_two_databases_with_one_application_leave_the_application_up() -> None:
     world = offline_world()
     client = until_stopped(world)
     files = [{"name": "uploads", "claimName": "files"}]
@@ -386,7 +394,7 @@ def test_a_backup_made_while_it_is_down_waits_until_its_pods_show_who_can_read_t
 
 
 def hide_the_application(world: World) -> None:
-    """Its pods are just restarting."""
+    """Remove the pods, as while they are just restarting."""
     for path in [path for path, body in world.objects.items() if path.startswith(PODS) and _is_of_application(body)]:
         del world.objects[path]
 
@@ -395,7 +403,7 @@ def _is_of_application(body: dict[str, Any]) -> bool:
     return "app" in body["metadata"].get("labels", {})
 
 
-def test_seen_before_and_after_an_offline_backup_without_its_pods_it_is_given_its_time_anew() -> None:
+def test_a_run_that_waited_for_an_offline_backup_gets_its_whole_grace_period_again() -> None:
     world = offline_world(pod={"runAsUser": 1000})
     hide_the_application(world)
     files = [{"name": "uploads", "claimName": "files"}]
@@ -411,23 +419,20 @@ def test_seen_before_and_after_an_offline_backup_without_its_pods_it_is_given_it
         one_pass(client, "extra")
         assert world.status("extra")["reason"] == "WaitingForTarget"
         world.now += timedelta(seconds=30)
-    while not (world.status("night")["phase"] == "Completed" and world.replicas("backend") == 3):
-        one_pass(client, "night")
-        world.tick()
+    until_completed_and_serving(client)
     hide_the_application(world)
     one_pass(client, "extra")
     one_pass(client, "extra")
     assert world.status("extra")["phase"] == "Pending"
 
 
-def test_after_a_downtime_of_the_operator_a_first_look_at_an_obstacle_is_not_the_last() -> None:
+def test_the_first_pass_after_a_downtime_never_fails_a_run_for_a_passing_cause() -> None:
     world = offline_world()
     files = [{"name": "uploads", "claimName": "files"}]
     other = {"host": "db", "port": 5432, "name": "another", "credentialsSecretRef": {"name": "login"}}
     world.apply("online", files=files, database=other)
     client = Client(world)
-    while not world.status("online").get("attempts"):
-        one_pass(client, "online")
+    passes_until(client, "online", lambda: bool(world.status("online").get("attempts")))
     world.now += timedelta(seconds=120)
     client = Client(world)
 
@@ -443,7 +448,7 @@ def test_after_a_downtime_of_the_operator_a_first_look_at_an_obstacle_is_not_the
 
 
 def refusing(when: Callable[[], bool], answer: ApiError | None = None) -> Callable[[str, str], None]:
-    """A policy against scaling, as long as it is in force."""
+    """Refuses every scaling while `in_force` holds."""
 
     def refuse(moment: str, request: str) -> None:
         if moment == "before" and request.endswith("/scale") and when():
@@ -452,7 +457,7 @@ def refusing(when: Callable[[], bool], answer: ApiError | None = None) -> Callab
     return refuse
 
 
-def test_what_the_cluster_does_not_let_stop_fails_the_run_and_all_serves() -> None:
+def test_a_refused_scale_down_fails_the_run_and_the_application_serves() -> None:
     world = offline_world()
     to_rest(
         world,
@@ -473,7 +478,7 @@ def stuck(world: World) -> bool:
 
 
 @pytest.mark.parametrize("answer", [Refused("no scaling today (403)"), Unavailable("failed calling webhook (500)")])
-def test_what_the_cluster_does_not_let_start_is_told_and_tried_until_it_may(answer: ApiError) -> None:
+def test_a_refused_scale_up_is_reported_and_retried_until_it_is_allowed(answer: ApiError) -> None:
     world = offline_world()
     until = world.now + timedelta(hours=2)
     to_rest(world, Client(world, refusing(lambda: stuck(world) and world.now < until, answer)))
@@ -499,7 +504,7 @@ def test_a_run_that_has_to_wait_and_may_not_start_the_application_again_says_so(
     assert_serves(world)
 
 
-def test_made_anew_while_the_application_may_not_be_started_it_says_what_it_waits_for() -> None:
+def test_a_run_created_again_while_the_application_may_not_be_started_says_what_it_waits_for() -> None:
     world = offline_world()
     until_a_job_runs(world)
     world.delete("night")
@@ -525,7 +530,7 @@ def test_a_webhook_that_is_away_is_named_while_the_job_cannot_be_made_and_at_the
     rounds(world, client, 20)
     assert world.status("night")["phase"] == "Running"
     assert "failed calling webhook validate.example" in world.status("night")["message"]
-    with pytest.raises(Unavailable):  # told once, so that what asks again backs off
+    with pytest.raises(Unavailable):  # it is reported only once, and from then on the queue backs off
         finished(reconciler(world, client).reconcile(Key("QuoteNodeBackup", "shop", "night")))
     to_rest(world, client)
     assert world.status("night")["reason"] == "DeadlineExceeded"
@@ -550,8 +555,8 @@ def test_refused_once_after_a_webhook_was_away_a_job_is_tried_again() -> None:
     assert world.status("night")["phase"] == "Completed"
 
 
-def test_a_spec_of_another_release_in_mid_run_fails_the_run_and_all_serves() -> None:
-    """As after going back to an older release, which would pass the encryption over."""
+def test_a_spec_that_becomes_unreadable_in_mid_run_fails_the_run_and_the_application_serves() -> None:
+    """A downgrade does that, for example to a release that would ignore the encryption."""
     world = offline_world()
     client = until_a_job_runs(world)
     world.objects[f"{RUNS}/night"]["spec"]["encryption"] = {"gpg": {}}
@@ -562,7 +567,7 @@ def test_a_spec_of_another_release_in_mid_run_fails_the_run_and_all_serves() -> 
     assert [lease["spec"]["holderIdentity"] for lease in world.in_(LEASES)] == [""]
 
 
-def test_a_workload_that_goes_meanwhile_is_no_fault() -> None:
+def test_a_workload_that_is_deleted_during_the_backup_does_not_fail_it() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
     del world.objects["/apis/apps/v1/namespaces/shop/deployments/worker/scale"]
@@ -587,7 +592,7 @@ def test_what_was_down_before_stays_down() -> None:
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 0)
 
 
-def test_an_autoscaler_on_it_is_refused_before_anything_is_stopped() -> None:
+def test_an_autoscaled_workload_is_refused_before_anything_is_stopped() -> None:
     world = offline_world()
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "backend"}
     world.put(AUTOSCALERS, "backend", {"spec": {"scaleTargetRef": target}})
@@ -615,7 +620,7 @@ def test_a_workload_that_never_comes_is_named() -> None:
         ends_with(Reason.LOCK_BUSY, Reason.COMPLETED),
     ],
 )
-def test_killed_before_and_after_every_write_it_serves_again(script: Script) -> None:
+def test_killed_before_and_after_every_write_the_application_serves_again(script: Script) -> None:
     def check(world: World) -> None:
         assert set(world.served_during_dump) == {0}
         assert_serves(world)

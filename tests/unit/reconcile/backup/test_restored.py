@@ -1,4 +1,4 @@
-"""A namespace that comes back without the statuses of its backups: what had finished is history, and nothing of it is lost."""
+"""A namespace that is restored without the statuses of its backups: no finished run runs again, and none is lost."""
 
 import copy
 import json
@@ -58,7 +58,7 @@ def with_application() -> World:
 
 @cache
 def _past() -> World:
-    """Everything that a namespace can hold has finished: one-offs with retention, one offline, one failed, and a schedule's trigger."""
+    """A namespace whose runs have finished: one-offs with retention, offline and failed ones, and a triggered run."""
     world = with_application()
     for number in range(3):
         world.apply(f"one-{number}", retention={"keepLast": 7})
@@ -104,7 +104,7 @@ def mark(world: World, name: str) -> dict[str, Any]:
 
 
 def assert_is_history(world: World) -> None:
-    """Nothing ran, nothing was stopped, no bundle is gone, and each run says again what it said."""
+    """Nothing ran, nothing was stopped, no bundle is gone, and each run has the status that it had."""
     before = _past()
     assert (backups_made(world), world.bundles) == (backups_made(before), before.bundles)
     assert run_names(world) == run_names(before)
@@ -116,7 +116,7 @@ def assert_is_history(world: World) -> None:
     assert len(searched) == len(set(searched)) == len(before.bundles)
 
 
-def test_what_had_finished_does_not_run_again_and_says_what_it_said() -> None:
+def test_a_finished_run_that_is_restored_does_not_run_again_and_has_its_status_back() -> None:
     assert len(_past().bundles) == 5
     world = came_back()
     client = A_WHILE(world, None)
@@ -130,12 +130,12 @@ def test_what_had_finished_does_not_run_again_and_says_what_it_said() -> None:
     assert world.status("nightly")["lastSuccessfulTime"] == _past().status("nightly")["lastSuccessfulTime"]
 
 
-def test_killed_at_every_write_it_still_is_history() -> None:
+def test_killed_at_every_write_a_restored_run_never_runs_again() -> None:
     killed_everywhere(came_back, assert_is_history, least=20, live=A_WHILE)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_with_two_operators_it_still_is_history(seed: int) -> None:
+def test_with_two_operators_a_restored_run_never_runs_again(seed: int) -> None:
     world = came_back()
     operators = [Operator(world), Operator(world)]
     for turn in random.Random(seed).choices(range(3), weights=(40, 40, 4), k=600):
@@ -149,7 +149,7 @@ def test_with_two_operators_it_still_is_history(seed: int) -> None:
     assert_is_history(world)
 
 
-def test_it_can_come_back_again_and_again() -> None:
+def test_a_run_can_be_restored_several_times() -> None:
     world = came_back()
     A_WHILE(world, None)
     uids = {name: mark(world, name)["uid"] for name in run_names(world)}
@@ -160,7 +160,7 @@ def test_it_can_come_back_again_and_again() -> None:
     assert {world.status(name)["phase"] for name in run_names(world)} == {"Completed", "Failed"}
 
 
-def test_with_its_status_but_another_uid_it_is_left_as_it_is() -> None:
+def test_a_run_that_is_restored_with_its_status_is_left_as_it_is() -> None:
     world = past()
     world.restore(with_status=True)
     before = {name: world.status(name) | {"originalUid": mark(world, name)["uid"]} for name in run_names(world)}
@@ -171,7 +171,7 @@ def test_with_its_status_but_another_uid_it_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("with_status", [True, False])
 def test_an_annotation_that_is_left_out_later_is_made_anew_with_the_uid_of_the_bundle(with_status: bool) -> None:
-    """As by `kubectl replace` of a plain manifest."""
+    """`kubectl replace` with a plain manifest does that."""
     world = past()
     world.restore(with_status=with_status)
     A_WHILE(world, None)
@@ -183,7 +183,7 @@ def test_an_annotation_that_is_left_out_later_is_made_anew_with_the_uid_of_the_b
 
 
 @pytest.mark.parametrize("with_status", [True, False])
-def test_the_bundle_of_one_that_came_back_is_known_by_the_uid_that_it_was_stored_with(with_status: bool) -> None:
+def test_the_bundle_of_a_restored_run_keeps_the_uid_that_it_was_stored_with(with_status: bool) -> None:
     world = past()
     world.restore(with_status=with_status)
     A_WHILE(world, None)
@@ -213,7 +213,7 @@ def test_a_row_that_is_owed_gets_the_id_that_the_run_had() -> None:
 
 
 @pytest.mark.parametrize("looked_for", [True, False])
-def test_deleted_with_its_bundle_that_one_goes_and_no_other(looked_for: bool) -> None:
+def test_a_restored_run_that_is_deleted_takes_its_own_bundle_along_and_no_other(looked_for: bool) -> None:
     world = past()
     uid = mark(world, "one-1")["uid"]
     world.restore()
@@ -227,7 +227,7 @@ def test_deleted_with_its_bundle_that_one_goes_and_no_other(looked_for: bool) ->
     assert world.bundles == [one for one in _past().bundles if one != uid]
 
 
-def test_in_a_world_without_the_bundle_it_is_never_complete() -> None:
+def test_a_restored_run_whose_bundle_is_gone_is_never_complete() -> None:
     world = came_back()
     world.bundles.clear()
     A_WHILE(world, None)
@@ -249,7 +249,7 @@ def one_off(name: str = "night", **spec: Any) -> World:
     return world
 
 
-def test_a_claim_that_is_not_there_yet_is_waited_for() -> None:
+def test_a_restored_run_waits_for_a_claim_that_does_not_exist_yet() -> None:
     world = one_off()
     claim = world.objects.pop(f"{CLAIMS}/bundles")
     world.restore()
@@ -283,7 +283,7 @@ def test_a_search_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert (tries, world.status("night")["phase"]) == ([1, 2, 3], "Completed")
 
 
-def test_hundreds_that_come_back_are_looked_for_a_few_at_a_time() -> None:
+def test_the_bundles_of_hundreds_of_restored_runs_are_looked_for_a_few_at_a_time() -> None:
     world = with_application()
     for number in range(12):
         world.apply(f"one-{number}")
@@ -298,7 +298,7 @@ def test_hundreds_that_come_back_are_looked_for_a_few_at_a_time() -> None:
     assert {world.status(name)["phase"] for name in run_names(world)} == {"Completed"}
 
 
-def test_a_mark_that_got_lost_with_the_operator_is_made_up_for() -> None:
+def test_an_annotation_that_the_operator_died_before_writing_is_written_later() -> None:
     world = one_off()
     expected = mark(world, "night")
     assert expected["uid"] == world.objects[f"{RUNS}/night"]["metadata"]["uid"]
@@ -307,7 +307,7 @@ def test_a_mark_that_got_lost_with_the_operator_is_made_up_for() -> None:
     assert mark(world, "night") == expected
 
 
-def test_a_mark_that_may_not_be_written_holds_nothing_up() -> None:
+def test_an_annotation_that_the_cluster_refuses_holds_nothing_up() -> None:
     def refuse(moment: str, request: str) -> None:
         if (moment, request) == ("before", f"PATCH {RUNS}/night"):
             raise Refused("a policy says no (403)")
@@ -334,7 +334,7 @@ def test_an_offline_run_is_marked_only_when_the_application_serves() -> None:
 
 
 def forged(world: World, **changes: Any) -> World:
-    """The mark says something else."""
+    """Change the annotation of a run."""
     meta = world.objects[f"{RUNS}/night"]["metadata"]
     meta["annotations"][labels.FINISHED] = json.dumps(mark(world, "night") | changes)
     return world
@@ -349,7 +349,7 @@ def forged(world: World, **changes: Any) -> World:
         pytest.param({"bundle": {"path": "x" * 20_000}}, id="too long"),
     ],
 )
-def test_a_mark_that_says_nothing_about_this_run_counts_as_none(changes: dict[str, Any]) -> None:
+def test_an_annotation_that_is_not_about_this_run_is_ignored(changes: dict[str, Any]) -> None:
     world = forged(one_off(), **changes)
     world.restore()
     to_rest(world)
@@ -365,14 +365,14 @@ def test_a_manifest_that_is_copied_under_another_name_is_a_new_backup() -> None:
     assert (backups_made(world), mark(world, "noon")["name"]) == (2, "noon")
 
 
-def test_a_mark_at_odds_with_the_status_is_corrected() -> None:
+def test_an_annotation_that_contradicts_the_status_is_corrected() -> None:
     world = forged(one_off(), phase="Failed")
     to_rest(world)
     assert (mark(world, "night")["phase"], backups_made(world)) == ("Completed", 1)
 
 
-def test_nobody_waits_for_history() -> None:
-    """Not even for one that no pass has seen yet."""
+def test_no_run_waits_for_one_that_has_finished_and_lost_its_status() -> None:
+    """Not even if no pass has seen that run yet."""
     world = one_off()
     world.restore()
     world.tick()
@@ -385,7 +385,7 @@ def test_nobody_waits_for_history() -> None:
 
 
 def test_a_lease_that_came_back_with_the_run_is_freed_and_what_it_says_was_stopped_serves() -> None:
-    """Saved while the run had the application stopped, beside a run that was saved when it had ended."""
+    """The Lease was saved while the run had the application stopped, and the run when it had ended."""
     world = one_off()
     scale = world.objects[f"{DEPLOYMENTS}/backend/scale"]["metadata"]
     stopped = {

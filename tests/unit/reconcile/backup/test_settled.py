@@ -1,4 +1,4 @@
-"""A run is settled, and looked at no more, exactly when a pass over it has nothing to do."""
+"""A run is settled, and the resync passes it over, exactly when a pass over it has nothing to do."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ENDS = st.sampled_from([Reason.COMPLETED, Reason.CREDENTIALS_REFUSED])
 
 
 def ended(end: Reason) -> World:
-    """A run that has come to its end, with everything after it done."""
+    """A run that has ended, with everything that follows it done."""
     world = World(ends_with(end))
     world.deploy("backend", 2)
     world.apply("night", auditLog="Enabled")

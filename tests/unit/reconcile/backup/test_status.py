@@ -1,4 +1,4 @@
-"""What the status says after each thing that can happen: conditions first, phase and sentence to match."""
+"""The status after each thing that can happen: its conditions, and the phase and message that match them."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ def holding(changed: BackupStatus) -> dict[str, bool]:
     return {condition.type: condition.status == "True" for condition in changed.conditions}
 
 
-def test_acceptance_is_pending() -> None:
+def test_an_accepted_run_is_pending() -> None:
     changed = next_status.accepted(run(generation=4), "", START)
     assert (changed.phase, changed.reason, changed.initiated_by) == ("Pending", "Accepted", "Admin")
     assert holding(changed) == {"Accepted": True, "Progressing": False}

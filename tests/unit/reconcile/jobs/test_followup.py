@@ -1,4 +1,4 @@
-"""What comes after a run by small Jobs: one at a time, each again after a longer pause, until one did it."""
+"""The small Jobs that follow a run: one at a time, each after a longer pause, until one has succeeded."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,28 +23,28 @@ def after(at: float, *jobs: Any, pods: Any = ()) -> object:
     return next_followup(OWNER, jobs, pods, START + seconds(at), BackupResult)
 
 
-def test_the_first_begins_at_once_and_is_waited_for() -> None:
+def test_the_first_job_begins_at_once_and_is_waited_for() -> None:
     assert after(0) == Begin(1)
     assert after(100, job()) == Pause(POLL, "")
 
 
-def test_a_job_that_says_so_and_completed_did_it() -> None:
+def test_a_complete_job_with_a_successful_result_is_done() -> None:
     done = ended_pod(reported=result())
     assert after(11, over(failed=False, complete=True), pods=[done]) == Done(result())
 
 
 @pytest.mark.parametrize("reported", [result(run_uid="another"), result(number=2), None])
-def test_a_job_that_completed_without_saying_so_did_not(reported: Any) -> None:
+def test_a_complete_job_without_a_result_of_its_own_has_failed(reported: Any) -> None:
     step = after(11, over(failed=False, complete=True), pods=[ended_pod(reported=reported)])
     assert isinstance(step, Failed)
     assert step.reason is Reason.RESULT_MISSING
 
 
-def test_a_job_that_says_so_and_failed_did_not() -> None:
+def test_a_failed_job_with_a_successful_result_has_failed() -> None:
     assert isinstance(after(11, over(), pods=[ended_pod(reported=result())]), Failed)
 
 
-def test_the_pause_counts_from_the_end_and_doubles() -> None:
+def test_the_pause_between_jobs_counts_from_the_end_of_the_last_and_doubles() -> None:
     done = ended_pod(reported=result(reason=Reason.SOURCE_UNREACHABLE, message="Away"), exit_code=69)
     assert after(69, over(), pods=[done]) == Failed(1, Reason.SOURCE_UNREACHABLE, "Away", seconds(1))
     assert after(70, over(), pods=[done]) == Begin(2)
@@ -57,7 +57,7 @@ def test_the_pause_counts_from_the_end_and_doubles() -> None:
     assert after(130, over(2), over()) == Begin(3)
 
 
-def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
+def test_what_keeps_the_pod_from_running_is_reported_while_its_job_is_waited_for() -> None:
     unscheduled = pod(phase="Pending", node=None, unscheduled_message="0/2 nodes are available")
     assert after(20, job(), pods=[unscheduled]) == Pause(POLL, "No node can take pod pod-1: 0/2 nodes are available")
     assert after(20, job(), pods=[pod(phase="Pending")]) == Pause(POLL, "")
@@ -71,13 +71,15 @@ def test_a_pod_that_does_not_come_up_says_why_meanwhile() -> None:
         ({"exit_code": 1}, "exit code 1"),
     ],
 )
-def test_a_pod_without_a_result_is_told_without_advice_for_backups(changes: dict[str, Any], cause: str) -> None:
+def test_the_message_about_a_pod_without_a_result_has_no_advice_that_is_only_for_backups(
+    changes: dict[str, Any], cause: str
+) -> None:
     step = after(11, over(), pods=[ended_pod(**({"phase": "Failed"} | changes))])
     assert isinstance(step, Failed)
     assert step.message == f"Pod pod-1 ended without a result ({cause}): see kubectl logs pod-1"
 
 
-def test_what_kept_a_pod_from_running_is_told_when_its_jobs_deadline_has_taken_it() -> None:
+def test_what_kept_a_pod_from_running_is_reported_after_the_deadline_of_its_job_has_deleted_it() -> None:
     step = next_followup(OWNER, [over()], [], START + seconds(11), BackupResult, "No node can take pod pod-1")
     assert isinstance(step, Failed)
     assert step.message == f"Job {over().name} ended without a result: No node can take pod pod-1"

@@ -1,4 +1,4 @@
-"""How an attempt ended: only a result of this run and this attempt is believed, and only with the exit code to match."""
+"""How an attempt ended: only a result of this run and attempt counts, and only if the exit code and the Job agree."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,12 @@ def ended_as(attempt: Attempt, job: Job, pods: Sequence[Pod]) -> Ended[BackupRes
 DONE, FAILED = job(complete=True), job(failed=True)
 
 
-def test_a_bundle_is_taken_over_whole() -> None:
+def test_a_successful_result_is_taken_over_as_it_is() -> None:
     ended = ended_as(attempt(), DONE, [ended_pod(reported=result(notes=3))])
     assert (ended.reason, ended.exit_code, ended.result) == (Reason.COMPLETED, 0, result(notes=3))
 
 
-def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
+def test_the_outcome_has_the_results_for_the_row_and_for_older_bundles() -> None:
     row = AuditOutcome(logged=False, reason=Reason.AUDIT_TABLE_UNFIT, message="No such table")
     older = RetentionOutcome(survivors="abcdef", pruned=2)
     ended = ended_as(attempt(), DONE, [ended_pod(reported=result(audit=row, retention=older))])
@@ -46,7 +46,7 @@ def test_what_became_of_the_row_and_of_older_bundles_comes_along() -> None:
     ],
     ids=["exit code 1", "failed Job", "no bundle"],
 )
-def test_success_without_all_its_signs_is_not_believed(finished: Job, pod: Pod, doubt: str) -> None:
+def test_a_success_that_exit_code_job_or_bundle_contradict_is_not_believed(finished: Job, pod: Pod, doubt: str) -> None:
     ended = ended_as(attempt(), finished, [pod])
     assert (ended.reason, ended.result) == (Reason.RESULT_MISSING, None)
     assert doubt in ended.message
@@ -69,7 +69,7 @@ def test_a_result_that_is_not_this_attempts_counts_as_none(reported: BackupResul
     assert "kubectl logs pod-1" in ended.message
 
 
-def test_a_runner_that_could_not_read_its_plan_is_heard_though_it_does_not_know_whose_attempt_it_is() -> None:
+def test_a_result_about_an_unreadable_plan_counts_although_it_names_no_attempt() -> None:
     reported = result(reason=Reason.PLAN_INVALID, message="The plan has version 2", run_uid="", number=0)
     ended = ended_as(attempt(), FAILED, [ended_pod(reported=reported, exit_code=64)])
     assert (ended.reason, ended.message, ended.exit_code) == (Reason.PLAN_INVALID, "The plan has version 2", 64)
@@ -86,7 +86,7 @@ def test_a_field_of_a_newer_runner_is_overlooked() -> None:
     assert ended_as(attempt(), DONE, [ended_pod(termination_message=message)]).result == result()
 
 
-def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> None:
+def test_the_message_of_a_runner_becomes_one_printable_line_of_limited_length() -> None:
     reported = result(reason=Reason.DUMP_FAILED, message="a\nb\x1b[31m" + "c" * 5000)
     ended = ended_as(attempt(), FAILED, [ended_pod(reported=reported, exit_code=74)])
     assert ended.message.startswith("a b [31mc")
@@ -94,7 +94,7 @@ def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason", "words"),
+    ("changes", "reason", "expected"),
     [
         ({"exit_code": 137, "terminated_reason": "OOMKilled"}, Reason.OOM_KILLED, "raise spec.pod.resources.limits"),
         ({"exit_code": 0, "terminated_reason": "OOMKilled"}, Reason.OOM_KILLED, "pod-1"),
@@ -106,10 +106,12 @@ def test_the_words_of_a_runner_are_one_printable_line_of_limited_length() -> Non
         ({"exit_code": 2}, Reason.RESULT_MISSING, "exit code 2"),
     ],
 )
-def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, Any], reason: Reason, words: str) -> None:
+def test_a_pod_without_a_result_is_judged_by_its_exit_code_and_reason(
+    changes: dict[str, Any], reason: Reason, expected: str
+) -> None:
     ended = ended_as(attempt(), FAILED, [ended_pod(**({"exit_code": 1} | changes))])
     assert (ended.reason, ended.exit_code) == (reason, changes["exit_code"])
-    assert words in ended.message
+    assert expected in ended.message
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_a_pod_that_said_nothing_is_read_by_its_signs(changes: dict[str, Any], r
     ],
     ids=["killed", "killed as it was deleted", "killed as it was evicted", "terminated", "lost by its node"],
 )
-def test_a_pod_that_nobody_but_the_kernel_can_have_killed_may_need_memory(
+def test_a_pod_that_only_the_kernel_can_have_killed_may_need_more_memory(
     changes: dict[str, Any], advised: bool
 ) -> None:
     message = ended_as(attempt(), FAILED, [ended_pod(**changes)]).message
@@ -142,16 +144,16 @@ def test_a_job_without_pods_lost_its_pod() -> None:
     assert attempt().job_name in ended.message
 
 
-def test_the_pods_of_other_attempts_have_no_say() -> None:
+def test_the_pods_of_other_attempts_are_ignored() -> None:
     assert ended_as(attempt(2), job(2, failed=True), [ended_pod(1, reported=result(1))]).reason is Reason.POD_LOST
 
 
-def test_of_two_pods_the_one_with_a_result_is_heard() -> None:
+def test_of_two_pods_the_one_with_a_result_counts() -> None:
     silent = ended_pod(exit_code=137, name="first")
     assert ended_as(attempt(), DONE, [silent, ended_pod(reported=result())]).result == result()
 
 
-def test_a_deadline_that_a_pod_without_a_node_ran_into_says_so() -> None:
+def test_the_message_about_a_deadline_says_what_kept_the_pod_from_running() -> None:
     late = job(failed=True, failed_reason="DeadlineExceeded")
     blocked = attempt().model_copy(update={"obstacle": "No node can take pod x: 2 Insufficient memory."})
     ended = ended_as(blocked, late, [])

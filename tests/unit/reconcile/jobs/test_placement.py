@@ -1,4 +1,4 @@
-"""Where the pod must be and as whom it runs."""
+"""On which node the pod must run, and as which user."""
 
 from typing import Any
 
@@ -47,17 +47,17 @@ def test_the_pod_follows_whoever_has_the_bundles() -> None:
     assert placed([], bundles=[by("other", "far")]) == Placement(user=IMAGE_USER, node="far", leaves_modes=True)
 
 
-def test_a_claim_of_bundles_that_others_use_too_is_given_to_no_group() -> None:
-    """It may hold the application's files, whether or not these are backed up."""
+def test_the_group_of_files_on_a_claim_of_bundles_that_others_mount_is_left_alone() -> None:
+    """The claim may hold the application's files too, whether or not they are backed up."""
     assert placed([], bundles=[]).leaves_modes is False
     assert placed(uploads=[by("web")], bundles=[by("web")]).leaves_modes is True
 
 
-def test_the_second_claim_says_who_when_the_first_has_nobody() -> None:
+def test_the_user_is_found_by_the_second_claim_when_no_pod_mounts_the_first() -> None:
     assert placed(pdfs=[by("web", user=33)]) == Placement(user=33, node="worker")
 
 
-def test_a_pod_beside_the_application_that_runs_as_root_does_not_hide_it() -> None:
+def test_a_root_pod_beside_the_application_does_not_hide_the_applications_user() -> None:
     assert placed(uploads=[by("shell", user=0), by("web", user=33)]) == Placement(user=33, node="worker")
 
 
@@ -65,7 +65,7 @@ def test_a_chosen_user_comes_before_what_is_seen() -> None:
     assert placed(pod={"runAsUser": 7}, uploads=[by("web")]) == Placement(user=7, node="worker")
 
 
-def test_the_tolerations_of_the_pods_there_are_taken_over_once() -> None:
+def test_the_tolerations_of_the_mounting_pods_are_taken_over_once_each() -> None:
     found = placed(uploads=[by("a", "worker", 1, TAINT)], pdfs=[by("b", "worker", 1, TAINT, {"key": "x"})])
     assert found.tolerations == (TAINT, {"key": "x"})
 
@@ -98,7 +98,7 @@ def test_an_absent_claim_is_named_and_may_still_come() -> None:
     assert "PersistentVolumeClaim uploads does not exist" in refused.message
 
 
-def test_files_that_nobody_has_need_a_user() -> None:
+def test_files_that_no_pod_mounts_need_a_chosen_user() -> None:
     refused = placed()
     assert (refused.reason, refused.may_pass) == (Reason.RUN_AS_USER_NEEDED, True)
     assert "pdfs, uploads" in refused.message
@@ -113,7 +113,7 @@ def test_root_or_an_unknown_user_needs_a_chosen_user(user: int | None, may_pass:
     assert f"Pod web, which mounts the files, {finding}" in refused.message
 
 
-def test_what_needs_one_claim_alone_follows_whoever_has_it() -> None:
+def test_a_pod_with_one_claim_follows_the_pod_that_mounts_it() -> None:
     there = [by("web", "far", 33, TAINT), by("second", "far")]
     found = beside(7, claim("bundles"), there)
     assert (found, found.tolerations) == (Placement(user=7, node="far", tolerations=(TAINT,)), (TAINT,))

@@ -1,4 +1,4 @@
-"""Why a pod does not run: which causes waiting can cure, and what is said meanwhile."""
+"""Why a pod does not run: which causes may go away by waiting, and what the message says in the meantime."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def pending(warning: str = "", **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("phase", ["Running", "Succeeded", "Failed"])
-def test_a_pod_past_pending_is_not_stuck(phase: str) -> None:
+def test_a_pod_that_is_not_pending_has_no_problem(phase: str) -> None:
     assert with_pod(pod(phase=phase), "FailedMount once") is None
 
 
@@ -29,17 +29,17 @@ def test_a_refusal_is_quoted_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"]
+    "waiting_reason", ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"]
 )
-def test_an_image_that_cannot_be_had_is_named_with_the_kubelets_words(word: str) -> None:
-    found = pending(waiting_reason=word, waiting_message="no such manifest")
+def test_an_image_that_cannot_be_pulled_is_reported_with_the_kubelets_message(waiting_reason: str) -> None:
+    found = pending(waiting_reason=waiting_reason, waiting_message="no such manifest")
     assert (found.reason, found.transient) == (Reason.IMAGE_PULL, False)
-    assert f"({word}): no such manifest" in found.message
+    assert f"({waiting_reason}): no such manifest" in found.message
 
 
-@pytest.mark.parametrize("word", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"])
-def test_a_container_that_cannot_be_made_is_a_rejection(word: str) -> None:
-    found = pending(waiting_reason=word)
+@pytest.mark.parametrize("waiting_reason", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"])
+def test_a_container_that_cannot_be_created_counts_as_a_rejected_pod(waiting_reason: str) -> None:
+    found = pending(waiting_reason=waiting_reason)
     assert (found.reason, found.transient) == (Reason.POD_REJECTED, False)
 
 
@@ -50,7 +50,7 @@ def test_an_absent_claim_is_named(fate: str) -> None:
     assert "PersistentVolumeClaim pdfs" in found.message
 
 
-def test_volumes_on_two_nodes_are_apart() -> None:
+def test_volumes_on_two_nodes_cannot_be_mounted_by_one_pod() -> None:
     found = pending(unscheduled_message="0/2 nodes are available: 2 node(s) had volume node affinity conflict.")
     assert (found.reason, found.transient) == (Reason.CLAIMS_APART, False)
 
@@ -61,7 +61,7 @@ def test_a_full_cluster_may_have_room_later() -> None:
     assert "Insufficient cpu" in found.message
 
 
-def test_a_mount_that_fails_is_told_of_and_waited_for() -> None:
+def test_a_mount_that_fails_is_reported_and_waited_for() -> None:
     found = pending("MountVolume.SetUp failed for volume")
     assert (found.reason, found.message, found.transient) == (
         Reason.JOB_CREATED,

@@ -19,7 +19,7 @@ IN_FORCE = f"{HOURLY} Etc/UTC"
 
 
 def hours(count: float) -> datetime:
-    """After START, which is on the hour."""
+    """So many minutes after START, which is on the hour."""
     return START + timedelta(hours=count)
 
 
@@ -117,7 +117,7 @@ def test_a_slot_that_is_noticed_too_late_is_missed() -> None:
     assert "more than 60 s ago" in decision.events[0].message
 
 
-def test_a_slot_during_the_run_before_is_skipped() -> None:
+def test_a_slot_that_comes_while_an_earlier_run_is_unfinished_is_skipped() -> None:
     decision = decide(schedule(), [run(name="before")], hours(1.1))
     assert (decision.new_run, decision.status.skipped_slots) == (None, 1)
     assert "run before is still on" in decision.events[0].message
@@ -137,14 +137,14 @@ def test_a_slot_whose_run_was_made_is_not_missed_however_late_it_is_remembered()
     assert late.new_run == made
 
 
-def test_the_run_of_the_slot_itself_is_taken_for_it() -> None:
+def test_an_existing_run_of_the_slot_is_adopted() -> None:
     made = decide(schedule(), [], hours(1.1)).new_run
     assert made
     again = decide(schedule(), [run(name=made.name)], hours(1.1))
     assert (again.new_run, again.status.skipped_slots) == (made, None)
 
 
-def test_the_run_of_the_slot_itself_is_taken_for_it_though_another_is_on() -> None:
+def test_an_existing_run_of_the_slot_is_adopted_while_another_run_is_unfinished() -> None:
     made = decide(schedule(), [], hours(1.1)).new_run
     assert made
     again = decide(schedule(), [run(name="triggered"), run(name=made.name)], hours(1.1))
@@ -190,13 +190,13 @@ def test_a_clock_that_was_set_back_does_not_stop_the_schedule() -> None:
     assert decide(back, [], hours(2)).new_run
 
 
-def test_a_clock_that_is_led_back_a_little_changes_nothing() -> None:
+def test_a_clock_that_is_set_back_a_little_changes_nothing() -> None:
     resting = decide(schedule(BackupStatus(observed_schedule=IN_FORCE, slots_from=hours(1))), [], hours(0.99))
     assert (resting.new_run, resting.status.slots_from) == (None, hours(1))
     assert resting.status.next_schedule_time == hours(2)
 
 
-def test_a_trigger_starts_one_run_and_its_value_again_none() -> None:
+def test_a_trigger_starts_one_run_and_the_same_value_does_not_start_another() -> None:
     one = schedule(trigger="tuesday")
     decision = decide(one, [], hours(0.1))
     assert decision.new_run
@@ -206,8 +206,8 @@ def test_a_trigger_starts_one_run_and_its_value_again_none() -> None:
     assert (ignored.new_run, reasons(ignored)) == (None, [Reason.TRIGGER_IGNORED])
 
 
-def test_the_run_of_the_trigger_itself_is_taken_for_it() -> None:
-    """An operator that died right after it had made the run must not tell that the trigger is ignored."""
+def test_an_existing_unfinished_run_of_the_trigger_is_adopted() -> None:
+    """An operator that died right after it had created the run must not report the trigger as ignored."""
     one = schedule(trigger="tuesday")
     made = decide(one, [], hours(0.1)).new_run
     assert made
@@ -216,7 +216,7 @@ def test_the_run_of_the_trigger_itself_is_taken_for_it() -> None:
 
 
 def test_a_trigger_that_was_taken_back_can_be_given_again() -> None:
-    """Its run is gone; were it still there, the same value would be refused aloud."""
+    """Its run is gone. If the run still existed, the same value would be ignored with an Event."""
     one = schedule(BackupStatus(observed_schedule=IN_FORCE, slots_from=START, last_trigger="tuesday"))
     cleared = followed(one, decide(one, [], hours(0.1)))
     assert cleared.status.last_trigger is None
@@ -234,13 +234,13 @@ def test_a_schedule_that_cannot_be_read_says_so_once_and_starts_nothing(wrong: d
     assert not decision.status.is_finished
 
 
-def test_what_is_wrong_after_an_edit_is_told_again() -> None:
+def test_a_schedule_that_is_still_wrong_after_an_edit_gets_another_event() -> None:
     one = schedule(schedule="61 * * * *")
     edited = replace(followed(one, decide(one, [], hours(5))), generation=2, spec=spec(schedule="62 * * * *"))
     assert reasons(decide(edited, [], hours(5))) == [Reason.SCHEDULE_INVALID]
 
 
-def test_a_schedule_that_cannot_be_read_is_looked_at_when_its_newest_backup_gets_too_old() -> None:
+def test_a_schedule_that_cannot_be_read_has_a_pass_when_its_newest_backup_becomes_too_old() -> None:
     one = schedule(schedule="61 * * * *", staleAfterSeconds=7200)
     young = decide(one, [], hours(1.5))
     assert young.requeue_after == timedelta(minutes=30)
@@ -277,7 +277,7 @@ def test_the_newest_good_backup_decides_on_staleness() -> None:
     assert decide(followed(one, stale), [], hours(0.7)).events == ()
 
 
-def test_a_backup_is_too_old_from_the_second_on_that_was_asked_for_and_is_looked_at_then() -> None:
+def test_a_schedule_becomes_stale_at_the_configured_second_and_has_a_pass_then() -> None:
     one = schedule(staleAfterSeconds=1200)
     decision = decide(one, [], START + timedelta(seconds=1199))
     assert (decision.status.holds(ConditionType.STALE), decision.requeue_after) == (False, timedelta(seconds=1))

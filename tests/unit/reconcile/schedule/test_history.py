@@ -1,4 +1,4 @@
-"""What a schedule remembers of its runs, and which of their resources it lets go."""
+"""What a schedule's status keeps of its runs, and which old runs are deleted."""
 
 import asyncio
 from datetime import datetime, timedelta

@@ -1,4 +1,7 @@
-"""What was judged once stays judged, a schedule's runs are judged with it, and what comes back is believed only when somebody was asked."""
+"""What a policy has checked once stays checked, and so are the runs of a checked schedule.
+
+The annotation of a restored run counts only when the policy has checked its author.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -51,7 +54,7 @@ def test_a_schedule_goes_on_making_backups_while_its_policy_is_missing() -> None
 
 
 def test_a_backup_that_an_operator_catches_up_on_right_after_its_installation_is_made() -> None:
-    """It is as old as the new policy, but its schedule was judged."""
+    """The backup is as old as the new policy, but its schedule was checked."""
     world = enforced()
     judged_schedule(world, Client(world, policy=POLICY))
     withdrawn(world)
@@ -68,7 +71,7 @@ def test_a_backup_that_an_operator_catches_up_on_right_after_its_installation_is
 
 
 def test_a_run_of_the_schedule_s_name_that_is_no_copy_of_it_is_not_judged_with_it() -> None:
-    """Somebody who may set the operator's labels made it before the operator could, and it reads another Secret."""
+    """Somebody who may set the operator's labels created the run before the operator could, with another Secret."""
     world = enforced()
     client = Client(world, policy=POLICY)
     judged_schedule(world, client)
@@ -151,7 +154,7 @@ def came_back_before_the_policy() -> tuple[World, str]:
 
 
 def test_what_an_annotation_says_is_not_acted_on_before_somebody_was_asked() -> None:
-    """It names a claim, and a Job would read it."""
+    """The annotation names a claim, and a Job would read that claim."""
     world, uid = came_back_before_the_policy()
     jobs = [path for path in world.created if path.startswith(JOBS)]
     client = Client(world, policy=POLICY)

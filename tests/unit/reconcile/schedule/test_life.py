@@ -1,4 +1,4 @@
-"""A schedule in a cluster in memory: each slot one run, whatever dies when."""
+"""A schedule in a cluster in memory: each slot gets one run, whenever the operator dies."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -72,7 +72,7 @@ def test_after_a_downtime_over_three_slots_one_run_catches_up() -> None:
     assert event_reasons(world).count("SlotMissed") == 1
 
 
-def test_a_slot_whose_name_is_taken_counts_as_skipped_and_is_told_each_time() -> None:
+def test_a_slot_whose_name_is_taken_counts_as_skipped_with_an_event_each_time() -> None:
     world = scheduled()
     uid = world.objects[f"{RUNS}/nightly"]["metadata"]["uid"]
     for minute in (15, 30):
@@ -90,7 +90,7 @@ def test_a_slot_whose_name_is_taken_counts_as_skipped_and_is_told_each_time() ->
     ],
 )
 def test_a_clock_that_is_set_back_makes_no_slot_twice(back: timedelta, other: list[str]) -> None:
-    """It makes those that had none: of a time before the schedule was there."""
+    """Only slots of a time before the schedule existed, which had no run, get one."""
     world = scheduled()
     AN_HOUR(world, None)
     world.now -= back
@@ -116,19 +116,15 @@ def test_a_webhook_that_is_away_when_a_slot_comes_is_named_if_it_stays_away() ->
     first_slot = START + timedelta(minutes=15)
     until = first_slot + timedelta(minutes=5)
     client = Client(world, away)
-    while world.now < first_slot + timedelta(seconds=50):
-        finished(one_round(client))
-        world.tick()
+    live_until(first_slot + timedelta(seconds=50))(world, client)
     assert "RunRefused" not in event_reasons(world)
-    while world.now < until + timedelta(minutes=2):
-        finished(one_round(client))
-        world.tick()
+    live_until(until + timedelta(minutes=2))(world, client)
     assert event_reasons(world).count("RunRefused") == 1
     assert slots(world) == ALL_OF_AN_HOUR[:1]
     assert world.status("nightly").get("missedSlots", 0) == 0
 
 
-def test_a_trigger_that_is_refused_after_a_webhook_was_away_is_told_of_both() -> None:
+def test_a_trigger_that_is_refused_after_a_webhook_was_away_gets_an_event_about_each() -> None:
     world = scheduled(suspend=True, trigger="now")
     answers: list[ApiError] = [Unavailable("too many requests (429)")]
 

@@ -1,4 +1,4 @@
-"""What is read off a schedule for its metrics."""
+"""What the metrics show of a schedule."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -77,12 +77,12 @@ def test_a_run_that_came_back_without_its_status_is_not_running_and_no_new_attem
     assert found.last_attempt == mark().completion_time
 
 
-def test_its_own_words_count_and_not_the_defaults() -> None:
+def test_the_values_of_the_spec_count_and_not_the_defaults() -> None:
     seen = read(None, staleAfterSeconds=604800, suspend=True)
     assert (seen.stale_after_seconds, seen.suspended) == (604800, True)
 
 
-def test_a_schedule_that_cannot_be_read_still_gets_old() -> None:
+def test_a_schedule_that_cannot_be_read_still_becomes_stale() -> None:
     unread = UnreadableSchedule(
         owner=OWNER,
         resource_version="1",

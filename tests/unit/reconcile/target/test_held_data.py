@@ -1,4 +1,4 @@
-"""Stopping an application destroys nothing that it holds: what would is refused while everything is still up."""
+"""Stopping an application deletes no data: a stop that would is refused while everything is still up."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,14 @@ import pytest
 
 from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.domain.reasons import Reason
-from tests.unit.fakes.lives import GOES_WELL, assert_settled, ends_with, event_reasons, finished, one_round, to_rest
+from tests.unit.fakes.lives import (
+    GOES_WELL,
+    assert_settled,
+    ends_with,
+    event_reasons,
+    rounds_until,
+    to_rest,
+)
 from tests.unit.fakes.stateful_world import STATEFUL_SETS, StatefulWorld
 from tests.unit.fakes.world import CLAIMS, Client, Killed, Script
 
@@ -34,7 +41,7 @@ def store_world(
 
 
 def refused(world: StatefulWorld, reason: str = "WorkloadDeletesData") -> str:
-    """Live until the run has failed for this reason, with nothing stopped. Returns its sentence."""
+    """Lets the run fail for this reason, with nothing stopped. Returns the run's message."""
     client = to_rest(world)
     status = world.status("night")
     assert (status["phase"], status["reason"]) == ("Failed", reason)
@@ -102,7 +109,7 @@ def test_a_deleted_claim_that_waits_for_its_last_pod_keeps_its_pods(claim: str) 
 
 @pytest.mark.parametrize("claim", ["bundles", "pdfs"])
 def test_a_deleted_claim_that_only_the_backup_names_stops_nothing_either(claim: str) -> None:
-    """No new pod gets it any more, the backup's neither, so the application would be down for nothing."""
+    """No new pod can mount the claim any more, not even the backup's, so the application would be down for nothing."""
     world = store_world(files=[*FILES, {"name": "pdfs", "claimName": "pdfs"}])
     world.put_claim("pdfs")
     world.put_pod("reader", {}, ["bundles", "pdfs"])
@@ -118,13 +125,13 @@ def test_a_pods_own_claim_that_the_backup_names_keeps_its_pod() -> None:
     )
 
 
-def test_a_pods_own_claim_that_the_backup_does_not_name_is_scratch_and_goes_as_at_any_restart() -> None:
+def test_a_pods_own_claim_that_the_backup_does_not_name_may_be_deleted_as_at_any_restart() -> None:
     world = store_world(ephemeral=True)
     to_rest(world)
     assert world.status("night")["phase"] == "Completed"
 
 
-def test_online_nobody_asks_and_nothing_is_refused() -> None:
+def test_an_online_backup_checks_no_workload_and_is_not_refused() -> None:
     asked: list[str] = []
     world = store_world(when_scaled="Delete", mode="Online", application=None)
     to_rest(world, Client(world, lambda _, path: asked.append(path)))
@@ -132,7 +139,7 @@ def test_online_nobody_asks_and_nothing_is_refused() -> None:
     assert not [path for path in asked if STATEFUL_SETS in path]
 
 
-def test_it_is_asked_before_anything_is_said_and_again_right_before_it_is_stopped_and_at_no_other_time() -> None:
+def test_the_claims_are_checked_before_the_stop_is_announced_recorded_and_made_and_at_no_other_time() -> None:
     requests: list[str] = []
     world = store_world(ends_with(Reason.SOURCE_UNREACHABLE, Reason.COMPLETED))
     to_rest(world, Client(world, lambda _, request: requests.append(request)))
@@ -143,7 +150,7 @@ def test_it_is_asked_before_anything_is_said_and_again_right_before_it_is_stoppe
 
 
 @pytest.mark.parametrize("hidden", [f"{STATEFUL_SETS}/store", f"{CLAIMS}/data-store-1"])
-def test_where_the_operator_may_not_look_it_stops_nothing(hidden: str) -> None:
+def test_an_operator_that_may_not_read_a_claim_or_its_pods_stops_nothing(hidden: str) -> None:
     world = store_world()
 
     def refuse(moment: str, request: str) -> None:
@@ -155,7 +162,7 @@ def test_where_the_operator_may_not_look_it_stops_nothing(hidden: str) -> None:
     assert world.status("night")["message"] == (
         "The operator can't see whether stopping Deployment backend and StatefulSet store would delete data, so nothing is"
         " stopped: "
-        f"GET {hidden}: forbidden (403). Allow it, or use mode Online"
+        f"GET {hidden}: forbidden (403). Allow the operator to read it, or use mode Online"
     )
     assert not [write for write in client.writes if "/scale" in write]
     assert_settled(world)
@@ -165,7 +172,7 @@ Interrupt = Callable[[str, str], None]
 
 
 def at_request(number: int, world: StatefulWorld, act: Callable[[], None]) -> Interrupt:
-    """The cluster's controllers have always done everything by the next request; and at the one of this number something happens."""
+    """Lets the cluster's controllers work before every request, and calls `act` at the request of this number."""
     seen = 0
 
     def interrupt(_: str, __: str) -> None:
@@ -192,7 +199,7 @@ def requests_of_a_life(world: StatefulWorld) -> int:
 def lives_disturbed_at_each_request(
     made: Callable[[], StatefulWorld], act: Callable[[StatefulWorld], None]
 ) -> list[str]:
-    """How the runs ended. In each of these lives the claim is the same afterwards, and the application serves."""
+    """How the runs ended. After each of these lives the claim must be the same as before, and the application serve."""
     endings = []
     for number in range(1, requests_of_a_life(made()) + 1):
         world = made()
@@ -223,18 +230,20 @@ def test_killed_at_each_request_the_operator_never_costs_a_claim_that_would_be_d
 
 
 def test_a_policy_that_is_changed_at_any_request_never_costs_a_claim() -> None:
-    """Even between the last look and the scale-down, which is of the version that was looked at or fails."""
+    """Not even between the last read and the scale-down, which fails if the version is not the one that was read."""
     endings = lives_disturbed_at_each_request(store_world, start_to_delete)
     assert set(endings) == {"WorkloadDeletesData", "Completed"}
 
 
-def test_a_policy_that_is_changed_while_it_serves_between_two_stops_never_costs_a_claim() -> None:
-    """Another namespace had the database's lock, so it was started again meanwhile."""
+def serves_between_attempts(world: StatefulWorld) -> bool:
+    return bool(world.status("night").get("attempts")) and world.replicas("store") > 0
+
+
+def test_a_policy_that_is_changed_while_the_application_serves_between_two_attempts_never_costs_a_claim() -> None:
+    """Another namespace had the database's lock, so the application was started again in between."""
     world = store_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
     client = Client(world)
-    while not (world.status("night").get("attempts") and world.replicas("store")):
-        finished(one_round(client))
-        world.tick()
+    rounds_until(client, lambda: serves_between_attempts(world))
     before = world.claim_uid("data-store-0")
     start_to_delete(world)
     to_rest(world, client)

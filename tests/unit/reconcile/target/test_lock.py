@@ -31,7 +31,7 @@ class Site:
         self._locks = LockAcquirer(self.cluster, self.wind_down, gate)
 
     def applied(self, name: str) -> str:
-        """A second after whatever came before."""
+        """The time, which goes on by a second with each call."""
         self.world.now += timedelta(seconds=1)
         return self.world.apply(name)
 
@@ -44,7 +44,7 @@ class Site:
         return found
 
     def held_by(self, kind: str, name: str, uid: str) -> None:
-        """The lock of the database, as somebody of that kind would leave it, with an application stopped."""
+        """The lock of the database, held by a resource of that kind that has stopped an application."""
         stopped = Stopped(
             workloads=(StoppedWorkload(kind="Deployment", name="backend", uid=self._backend(), replicas=3),), user=1000
         )
@@ -76,7 +76,7 @@ class Site:
         self.world.change(f"{RUNS}/{name}", status={"conditions": [condition]})
 
     def work(self, uid: str, *, job: str, pod: str) -> None:
-        """Its Job with such a condition, and its pod in such a phase."""
+        """The Job of a run with this condition, and its pod in this phase."""
         pod_labels = {labels.MANAGED_BY: labels.MANAGER, labels.RUN_UID: uid, labels.STEP: "backup"}
         body: dict[str, Any] = {"metadata": {"labels": pod_labels}, "spec": {}}
         conditions = [{"type": job, "status": "True"}] if job else []
@@ -102,17 +102,17 @@ def site() -> Site:
     return Site()
 
 
-def test_of_two_that_wait_the_older_gets_it_and_keeps_it(site: Site) -> None:
+def test_of_two_waiting_runs_the_older_gets_the_lock_and_keeps_it(site: Site) -> None:
     first = site.applied("first")
     site.applied("second")
-    assert site.take("second") == LockHeld("Waiting for first, which is older and waits for the same database")
+    assert site.take("second") == LockHeld("Waiting for first, which is older and also waits for this database")
     assert site.take("first") is None
     assert site.take("first") is None
     assert site.take("second") == held_by("first")
     assert (site.lease.holder, site.lease.transitions) == (Owner("QuoteNodeBackup", "shop", "first", first), 1)
 
 
-def test_whoever_has_it_keeps_it_though_an_older_one_comes(site: Site) -> None:
+def test_the_holder_keeps_the_lock_when_an_older_run_comes(site: Site) -> None:
     site.applied("first")
     second = site.applied("second")
     meta = site.world.objects[f"{RUNS}/first"]
@@ -124,7 +124,7 @@ def test_whoever_has_it_keeps_it_though_an_older_one_comes(site: Site) -> None:
     assert site.run("second").uid == second
 
 
-def test_an_older_one_that_is_on_its_way_out_is_not_waited_for(site: Site) -> None:
+def test_an_older_run_that_is_being_deleted_is_not_waited_for(site: Site) -> None:
     site.applied("first")
     meta = site.world.objects[f"{RUNS}/first"]["metadata"]
     site.world.change(f"{RUNS}/first", metadata=meta | {"finalizers": [labels.FINALIZER]})
@@ -138,7 +138,7 @@ def test_an_older_one_that_is_on_its_way_out_is_not_waited_for(site: Site) -> No
     [("Failed", "Failed", True), ("Failed", "Running", False), ("", "Failed", False), ("", "Pending", False)],
 )
 @pytest.mark.parametrize("is_there", [True, False])
-def test_of_a_run_that_is_over_it_is_free_when_its_work_is_seen_to_have_ended(
+def test_the_lock_of_a_finished_run_is_free_once_its_job_and_pod_are_seen_to_have_ended(
     site: Site, job: str, pod: str, is_free: bool, is_there: bool
 ) -> None:
     first = site.applied("first")
@@ -152,7 +152,7 @@ def test_of_a_run_that_is_over_it_is_free_when_its_work_is_seen_to_have_ended(
     assert site.take("second") == (None if is_free else held_by("first"))
 
 
-def test_an_admin_can_take_it_from_one_that_is_over_for_that_time_only(site: Site) -> None:
+def test_an_administrator_can_break_the_lock_of_one_finished_run_and_of_no_later_holder(site: Site) -> None:
     first, second = site.applied("first"), site.applied("second")
     site.take("first")
     site.work(first, job="", pod="Running")
@@ -164,7 +164,7 @@ def test_an_admin_can_take_it_from_one_that_is_over_for_that_time_only(site: Sit
     assert site.run("second").uid == second
 
 
-def test_an_admins_word_about_another_holder_counts_for_nothing(site: Site) -> None:
+def test_a_lock_that_an_administrator_breaks_for_another_holder_stays(site: Site) -> None:
     first, second = site.applied("first"), site.applied("second")
     site.take("first")
     site.work(first, job="", pod="Running")
@@ -173,7 +173,7 @@ def test_an_admins_word_about_another_holder_counts_for_nothing(site: Site) -> N
     assert site.take("second") == held_by("first")
 
 
-def test_what_was_stopped_first_is_what_is_remembered(site: Site) -> None:
+def test_the_first_record_of_what_was_stopped_is_kept(site: Site) -> None:
     site.applied("first")
     site.take("first")
     before, after = (Stopped(workloads=(), user=user) for user in (1000, 0))
@@ -186,7 +186,7 @@ def test_what_was_stopped_first_is_what_is_remembered(site: Site) -> None:
 
 
 def test_what_the_lock_says_was_stopped_is_started_by_wind_down_alone(site: Site) -> None:
-    """To give a lock back, or to take it, never scales a workload, and is refused while the Lease says that one is down."""
+    """Giving a lock back or taking it never scales a workload, and is refused while the Lease records stopped ones."""
     site.held_by("QuoteNodeBackup", "gone", "uid-of-gone")
     site.applied("first")
     first = site.run("first")
@@ -201,7 +201,7 @@ def test_what_the_lock_says_was_stopped_is_started_by_wind_down_alone(site: Site
 
 @pytest.mark.parametrize("kind", ["QuoteNodeRestore", "Unheard", "quotenodebackup"])
 def test_a_holder_of_a_kind_that_only_a_later_release_knows_is_never_taken_for_abandoned(site: Site, kind: str) -> None:
-    """As after a rollback in the middle of a restore: its application stays stopped, and nobody gets its lock."""
+    """Such as after a rollback during a restore: its application stays stopped, and nobody else gets the lock."""
     site.held_by(kind, "evening", "uid-of-evening")
     before = site.lease
     site.applied("first")
@@ -211,7 +211,9 @@ def test_a_holder_of_a_kind_that_only_a_later_release_knows_is_never_taken_for_a
     assert site.lease == before
     assert site.world.replicas("backend") == 0
     assert site.world.status("first")["reason"] == "WaitingForTarget"
-    assert site.world.status("first")["message"] == f"Waiting for {kind} evening, which has locked the same database"
+    assert (
+        site.world.status("first")["message"] == f"Waiting for {kind} evening, which has the lock of the same database"
+    )
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -226,15 +228,15 @@ def test_a_backup_of_the_same_name_does_not_give_back_what_another_kind_holds(si
     assert site.lease == before
 
 
-def test_not_even_an_admin_takes_it_from_a_holder_whose_kind_is_unknown(site: Site) -> None:
-    """Whether that one is over, nobody here can say."""
+def test_not_even_an_administrator_can_break_the_lock_of_a_holder_of_unknown_kind(site: Site) -> None:
+    """This release can't know whether that holder has finished."""
     site.held_by("QuoteNodeRestore", "evening", "uid-of-evening")
     site.break_lock("uid-of-evening")
     site.applied("first")
     assert isinstance(site.take("first"), LockHeld)
 
 
-def test_a_lease_from_before_kinds_is_a_backups(site: Site) -> None:
+def test_a_lease_without_a_kind_is_held_by_a_backup(site: Site) -> None:
     site.applied("first")
     site.take("first")
     path = f"{LEASES}/{site.lease.name}"

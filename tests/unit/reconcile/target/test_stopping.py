@@ -1,4 +1,4 @@
-"""An offline run, decision by decision: what is next until its application is down, and what an application that is up again means."""
+"""The decisions of an offline run: the next step until its application is down, and what happens if it is up again."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ STOPPED = Stopped(workloads=application(BACKEND, WORKER).recorded, user=1000, se
 
 
 def decide(app: Application, known: Any = None, *, at: float = 1, jobs: Any = (), pods: Any = ()) -> Step:
-    """Begun at START unless said otherwise."""
+    """The next step of a run that began at START, unless `known` is another status."""
     known = known or status(start_time=START)
     seen = Seen(run(known), True, Jobs(tuple(jobs), tuple(pods)), START + seconds(at), application=app)
     return next_step(seen)
@@ -42,7 +42,7 @@ def failed_for(step: Step) -> Reason:
     return step.reason
 
 
-def test_it_is_said_then_written_down_then_stopped_one_by_one_and_seen_to_end() -> None:
+def test_the_stop_is_announced_then_recorded_then_made_one_by_one_and_the_pods_are_waited_for() -> None:
     up = application(BACKEND, WORKER)
     assert decide(up, status()) == BeginStop("Stopping Deployment backend, Deployment worker", up)
     assert decide(up) == RememberStopped(up)
@@ -61,7 +61,7 @@ def test_a_workload_that_is_missing_may_still_come_for_a_hundred_seconds() -> No
     assert failed_for(decide(lacking, at=90)) is Reason.WORKLOAD_MISSING
 
 
-def test_a_workload_that_goes_after_it_was_stopped_is_not_missed() -> None:
+def test_a_workload_that_is_deleted_after_it_was_stopped_is_not_waited_for() -> None:
     assert decide(application(DOWN[0], missing=("Deployment worker",), stopped=STOPPED), at=200) == BeginAttempt(1)
 
 
@@ -102,7 +102,7 @@ def test_an_application_that_is_up_between_attempts_fails_the_run_before_the_pau
     assert decide(application(*DOWN, stopped=STOPPED), known, at=1) == Wait(seconds(4))
 
 
-def test_while_another_namespace_has_the_lock_it_is_started_once_and_stopped_again_after_minutes() -> None:
+def test_while_another_namespace_has_the_lock_the_application_is_started_and_stopped_again_minutes_later() -> None:
     busy = status(attempt(reason=Reason.LOCK_BUSY), start_time=None)
     assert decide(application(*DOWN, stopped=STOPPED), busy) == StartApplication()
     serving = application(BACKEND, WORKER)
