@@ -18,7 +18,18 @@ from quotenode_backup.runner.postgres.backup_logs_schema import Table
 from tests.integration.pod import Outcome
 from tests.integration.postgres import OWNER, Server
 from tests.integration.site import Site
-from tests.integration.test_audit import TYPES, UID, as_owner, audited, create, logged, not_logged, recorded, rows
+from tests.integration.test_audit import (
+    TYPES,
+    UID,
+    as_owner,
+    audited,
+    create,
+    logged,
+    not_logged,
+    recorded,
+    recorded_well,
+    rows,
+)
 
 SEIZE = f"""
     CREATE FUNCTION seize() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
@@ -263,7 +274,7 @@ def test_a_superusers_own_code_on_its_own_table_runs(attacked: Attacked) -> None
     database.execute(f"ALTER FUNCTION grab() OWNER TO {attacked.role}")
     database.execute("CREATE OR REPLACE FUNCTION seize() RETURNS boolean RETURN true")
     database.execute(TRIGGER.format("BEFORE INSERT", "FOR EACH ROW"))
-    logged(attacked.record())
+    recorded_well(attacked.record())
 
 
 def test_the_owners_role_runs_its_own_code(attacked: Attacked) -> None:
@@ -274,7 +285,7 @@ def test_the_owners_role_runs_its_own_code(attacked: Attacked) -> None:
         database,
         "CREATE OR REPLACE FUNCTION grab() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.error_message = 'mine'; RETURN NEW; END $$",
     )
-    logged(attacked.record())
+    recorded_well(attacked.record())
     assert rows(attacked.site)[UID]["error_message"] == "mine"
 
 
@@ -307,11 +318,11 @@ def test_a_table_like_quotenodes_own_is_written_by_a_role_with_the_documented_ri
     attacked.prepare(Attack("", AROUND_IT, QUOTENODES_OWN))
     demoted(attacked)
     attacked.site.database.execute(f"GRANT USAGE ON SEQUENCE backup_logs_number_seq TO {attacked.role}")
-    logged(attacked.record())
-    logged(attacked.record())
+    recorded_well(attacked.record())
+    recorded_well(attacked.record())
     assert list(rows(attacked.site)) == [UID]
     attacked.site.database.execute(f"ALTER ROLE {attacked.role} SUPERUSER")
-    logged(attacked.record())
+    recorded_well(attacked.record())
     assert not attacked.site.database.execute(
         "SELECT 1 FROM pg_class WHERE relname LIKE 'backup_logs' AND relkind = 'v'"
     )
@@ -320,7 +331,7 @@ def test_a_table_like_quotenodes_own_is_written_by_a_role_with_the_documented_ri
 def test_a_partitioned_table_of_another_role_is_written(attacked: Attacked) -> None:
     attacked.prepare(Attack("", PARTITIONED))
     demoted(attacked)
-    logged(attacked.record())
+    recorded_well(attacked.record())
     assert list(rows(attacked.site, "part")) == [UID]
 
 
@@ -333,7 +344,7 @@ def test_writers_do_not_queue_for_long_behind_a_row_that_waits_for_an_open_trans
         holder.execute(ROW_OF_ANOTHER)
         attacked.record().failed(Reason.TABLE_LOCKED, "is locked by another session", within=LOCK_SECONDS)
         holder.execute("COMMIT")
-    logged(attacked.record())
+    recorded_well(attacked.record())
 
 
 def test_a_role_that_may_make_nothing_temporary_is_told_so(attacked: Attacked) -> None:

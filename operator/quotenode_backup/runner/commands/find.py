@@ -24,7 +24,7 @@ from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.committed import stored_bundle
 from quotenode_backup.runner.store.folder import BundleFolder, reached
 
-A_SEARCH = Unfinished("the bundle was looked for", "it is tried again")
+A_SEARCH = Unfinished("the search for the bundle was over", "the search is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
 
 

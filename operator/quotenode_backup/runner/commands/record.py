@@ -12,7 +12,7 @@ from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 
-A_ROW = Unfinished("the row was written into backup_logs", "it is tried again")
+A_ROW = Unfinished("the row was written into backup_logs", "the write is tried again")
 
 
 def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:

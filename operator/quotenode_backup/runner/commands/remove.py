@@ -26,7 +26,7 @@ from quotenode_backup.runner.store.removal import Removal, tombstone_name
 
 log = logging.getLogger(__name__)
 
-A_REMOVAL = Unfinished("the bundle was removed", "it is tried again")
+A_REMOVAL = Unfinished("the bundle was removed", "the removal is tried again")
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 

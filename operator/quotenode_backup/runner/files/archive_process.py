@@ -55,11 +55,10 @@ class FilesArchive(Component):
         return pipeline
 
     def _listen(self, reading: int) -> None:
-        with os.fdopen(reading, encoding="utf-8") as report:
-            for line in report:
-                with suppress(
-                    ValueError
-                ):  # a child that is killed may leave half a line, and its exit code tells the rest
+        """A child that is killed may leave half a line. Its exit code says enough then."""
+        with os.fdopen(reading, encoding="utf-8") as reports:
+            for line in reports:
+                with suppress(ValueError):
                     self._take(json.loads(line))
 
     def _take(self, report: dict[str, Any]) -> None:

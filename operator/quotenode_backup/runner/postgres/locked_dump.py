@@ -62,7 +62,7 @@ class LockedDump:
     dump: Dump
     """A dump that holds its locks."""
     definitions: Definitions
-    """What it relies on, as it was when it got them."""
+    """What the dump relies on, as it was when pg_dump had got its locks."""
 
 
 def start(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting: Waiting) -> LockedDump:

@@ -1,7 +1,7 @@
 """How a bundle is removed, so that a runner that dies in between leaves nothing behind that is not true.
 
 First the commit record is renamed, which marks the bundle for removal: from then on there is no backup of that name. Then the bundle and its
-checksum file are unlinked, and last the renamed record. Until then it tells the next runner what is left to do, and whose bundle that was.
+checksum file are unlinked, and last the renamed record, which tells the next runner until then what is left to do, and of which run the bundle is.
 """
 
 import stat
