@@ -68,7 +68,7 @@ integration: venv ## Test the runner inside the shipped image
 .PHONY: e2e
 e2e: venv cluster ## Test the whole on the cluster
 	$(PYTHON) -m tests.cluster tools prometheus
-	$(VENV)/python -m pytest -q -n 5 --durations=10 tests/e2e
+	$(VENV)/python -m pytest -q -n 4 --durations=10 tests/e2e
 
 .PHONY: test
 test: ## Everything: lint, unit, chart, alerts, cluster, integration, end to end
