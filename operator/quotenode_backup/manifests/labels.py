@@ -51,6 +51,6 @@ def of_step(step: str) -> str:
     return f"{OURS},{STEP}={step}"
 
 
-def of_owner(uid: str, step: str = "") -> str:
-    """Selects the Jobs and pods of one resource: those of one step, or all."""
-    return f"{of_step(step) if step else OURS},{RUN_UID}={uid}"
+def of_owner(uid: str, step: str) -> str:
+    """Selects the Jobs and pods of one step of one resource."""
+    return f"{of_step(step)},{RUN_UID}={uid}"
