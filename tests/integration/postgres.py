@@ -72,9 +72,11 @@ class Database:
         """The server's process that sends rows to pg_dump right now."""
         return self._backend("usename = %s AND query LIKE 'COPY %%' AND state = 'active'")
 
-    def waits_for_client(self) -> bool:
-        """Whether that process has more rows than pg_dump takes."""
-        return self._backend("usename = %s AND query LIKE 'COPY %%' AND wait_event = 'ClientWrite'") is not None
+    def dump_waits_for(self) -> str | None:
+        """What pg_dump's session waits for: `ClientWrite` has more rows than pg_dump takes, `ClientRead` has none left."""
+        waiting = "SELECT wait_event FROM pg_stat_activity WHERE usename = %s AND application_name = 'pg_dump'"
+        found = self.server.query(f"{waiting} AND wait_event_type = 'Client'", self.user)
+        return found[0][0] if found else None
 
     def waits_for_lock(self) -> bool:
         """Whether pg_dump stands before a table that somebody has locked."""
