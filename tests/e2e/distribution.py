@@ -15,6 +15,9 @@ LONGEST_FIRST = (
     "test_interruptions.py",
     "test_retention.py",
     "test_fault_table.py",
+    "test_two_operators.py",
+    "test_restore_by_hand.py",
+    "test_alerts.py",
 )
 WALKS = "test_crash_walk"
 
