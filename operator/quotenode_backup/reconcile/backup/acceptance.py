@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from quotenode_backup.cluster.errors import Refused
-from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Run
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.placement import Placement
@@ -11,6 +10,7 @@ from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.ending import Ending
 from quotenode_backup.reconcile.backup.needs import placement_of
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.placement import Misplaced
 from quotenode_backup.reconcile.reporting import conditions
@@ -26,17 +26,15 @@ from quotenode_backup.reconcile.target.workloads import known_stopped
 class Acceptance:
     def __init__(
         self,
-        cluster: Cluster,
-        writer: StatusWriter,
-        ending: Ending,
+        context: Context,
         timers: GraceTimers,
         admission: Admission,
         locks: LockAcquirer,
         wind_down: WindDown,
     ) -> None:
-        self._cluster = cluster
-        self._writer = writer
-        self._ending = ending
+        self._cluster = context.cluster
+        self._writer = StatusWriter(context.cluster.backups, context.events)
+        self._ending = Ending(context, timers)
         self._timers = timers
         self._admission = admission
         self._locks = locks

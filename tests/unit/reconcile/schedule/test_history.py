@@ -15,11 +15,11 @@ from quotenode_backup.cluster.objects import Run, Schedule
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import Admission
-from quotenode_backup.reconcile.reporting.events import EventRecorder
 from quotenode_backup.reconcile.schedule.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 from quotenode_backup.reconcile.schedule.reconciler import ScheduleReconciler
 from quotenode_backup.reconcile.schedule.snapshot import Snapshots
 from tests.unit.fakes.given import START, condition, run, spec, status
+from tests.unit.fakes.lives import context
 from tests.unit.fakes.world import RUNS, Client, World
 
 PRESENT = ConditionType.LOCAL_BUNDLE_PRESENT
@@ -117,14 +117,7 @@ class Site:
         self.client = Client(self.world)
         self.readings: Snapshots = {}
         self.uid = self.world.apply("night", schedule="0 2 * * *", **changes)
-        cluster = Cluster(self.client)
-        self._passes = ScheduleReconciler(
-            cluster,
-            EventRecorder(cluster.events, "tests", lambda: self.world.now),
-            lambda: self.world.now,
-            self.readings,
-            Admission(None),
-        )
+        self._passes = ScheduleReconciler(context(self.world, self.client), self.readings, Admission(None))
 
     def had(self, count: int, *, bundle: bool = False) -> None:
         """Runs that completed, one a minute."""
