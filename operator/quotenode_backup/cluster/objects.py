@@ -171,7 +171,6 @@ class Pod:
     reason: str
     """Why the pod as a whole ended, such as `Evicted`."""
     node: str | None
-    created: datetime
     deleting: bool
     scheduled: datetime | None
     """When the pod was assigned to a node."""

@@ -10,6 +10,7 @@ from quotenode_backup.reconcile.backup.needs import needs_of, placement_of
 from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.placement import Misplaced
+from quotenode_backup.reconcile.reporting import conditions
 from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL, POLL_REFUSED, PassResult
 from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
@@ -55,7 +56,8 @@ class OfflineSteps:
         """The application's pods may be just starting again after an earlier offline backup."""
         self._timers.record(run, found.reason, now)
         if found.may_pass and not self._timers.exceeded(run, found.reason, now):
-            return await self._writer.observe(run, found.reason, found.message, now, POLL_EXTERNAL)
+            status = conditions.observed(run, run.status, found.reason, found.message, now)
+            return await self._writer.write(run, status, POLL_EXTERNAL)
         return await self._ending.fail(run, found.reason, found.message, now)
 
     async def _scale_down(self, run: BackupRun, scale: Scale, now: datetime) -> PassResult:

@@ -20,11 +20,6 @@ class StatusWriter:
         await self._resources.write_status(run, status)
         return PassResult(requeue_after)
 
-    async def observe(
-        self, run: Run, reason: Reason, message: str, now: datetime, requeue_after: timedelta
-    ) -> PassResult:
-        return await self.write(run, conditions.observed(run, run.status, reason, message, now), requeue_after)
-
     async def wait(self, run: Run, reason: Reason, message: str, now: datetime, requeue_after: timedelta) -> PassResult:
         """The run waits for something outside of it. An Event is recorded only when the reason is a new one."""
         if run.status.reason != reason:
