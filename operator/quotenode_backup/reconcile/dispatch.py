@@ -6,7 +6,7 @@ from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.custom_resources import Unfinished
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Run, UnreadableRun
+from quotenode_backup.cluster.objects import Backup, BackupRun, UnreadableRun
 from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.manifests.backup_job import BACKUP
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
@@ -33,7 +33,7 @@ class HoldersOfLocks:
         if owner.kind != KIND:
             return False
         found = await self.cluster.backups.read(owner.namespace, owner.name)
-        return found is None or found.uid != owner.uid or (isinstance(found, Run) and found.is_over)
+        return found is None or found.uid != owner.uid or (isinstance(found, Backup) and found.is_over)
 
     async def unfinished(self, namespace: str) -> list[Unfinished]:
         return await self.cluster.backups.unfinished(namespace)
@@ -73,11 +73,11 @@ class Dispatcher:
 
     async def _over_backup(self, key: Key) -> PassResult:
         found = await self._context.cluster.backups.read(key.namespace, key.name)
-        if found is None or isinstance(found, Run):
+        if found is None or isinstance(found, Backup):
             self._schedules.forget(key)
         if found is None:
             return await self._over_nothing(key)
-        if not isinstance(found, Run):
+        if not isinstance(found, Backup):
             return await self._schedules.reconcile(found)
         return await self._over_run(found)
 
@@ -95,7 +95,7 @@ class Dispatcher:
             return PassResult(NOW)
         return await (self._backups.reconcile(run) if isinstance(run, BackupRun) else self._backups.refuse(run))
 
-    async def _receive(self, run: Run) -> PassResult:
+    async def _receive(self, run: Backup) -> PassResult:
         """The annotation with a run's outcome is acted on only if the admission policy has checked the run's author."""
         judged = await self._admission.judge(run)
         if isinstance(judged, NotAdmitted):

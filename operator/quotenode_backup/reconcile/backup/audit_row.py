@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.cluster.errors import NameTaken, Refused
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import RECORD, record_job
@@ -28,7 +28,7 @@ class AuditRows:
         self._context = context
         self._followup = Followup(context, RECORD, Result)
 
-    async def write_if_owed(self, run: Run) -> timedelta | None:
+    async def write_if_owed(self, run: Backup) -> timedelta | None:
         """How long until the next pass; None: not before a watch event."""
         if not run.status.owes_row or not isinstance(run, BackupRun):
             return None

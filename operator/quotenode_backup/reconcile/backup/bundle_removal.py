@@ -5,7 +5,7 @@ from datetime import timedelta
 from quotenode_backup.api.backup import DeletionPolicy
 from quotenode_backup.api.backup_status import Destination
 from quotenode_backup.cluster.errors import NamespaceTerminating, NameTaken, Refused
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import REMOVE, removal_job
@@ -23,7 +23,7 @@ class BundleRemoval:
         self._context = context
         self._followup = Followup(context, REMOVE, Result)
 
-    async def release_finalizer(self, run: Run) -> timedelta | None:
+    async def release_finalizer(self, run: Backup) -> timedelta | None:
         """Take the finalizer off once the bundle is gone, or is not to be removed, or can't be removed."""
         if not run.has_finalizer:
             return None
@@ -76,20 +76,20 @@ class BundleRemoval:
         await self._write(run, "The local bundle is being removed")
         return POLL_EXTERNAL
 
-    async def _release(self, run: Run) -> None:
+    async def _release(self, run: Backup) -> None:
         await self._context.cluster.backups.set_finalizer(run, present=False)
 
-    async def _write(self, run: Run, message: str, obstacle: str = "") -> None:
+    async def _write(self, run: Backup, message: str, obstacle: str = "") -> None:
         status = next_status.removing(run, message, self._context.clock(), obstacle)
         await self._context.cluster.backups.write_status(run, status)
 
 
-def _last_obstacle(run: Run) -> str:
+def _last_obstacle(run: Backup) -> str:
     """What kept the Job's pod from running. It is kept in the status, since the Job's deadline deletes the pod."""
     return run.status.removal.obstacle if run.status.removal else ""
 
 
-def _marked_bundle(run: Run) -> Destination | None:
+def _marked_bundle(run: Backup) -> Destination | None:
     """The bundle that the annotation of a recreated run names, which may exist although nobody has looked for it yet."""
     bundle = run.mark.bundle if run.mark else None
     if bundle is None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from quotenode_backup.api.finished_mark import MarkedBundle
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.cluster.errors import NameTaken, Refused
-from quotenode_backup.cluster.objects import BackupRun, Claim, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun, Claim
 from quotenode_backup.contract.results import SearchResult
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import FIND, search_job
@@ -27,7 +27,7 @@ class BundleSearch:
         self._context = context
         self._followup = Followup(context, FIND, SearchResult)
 
-    async def receive(self, run: Run) -> timedelta:
+    async def receive(self, run: Backup) -> timedelta:
         """The first pass over a recreated run. From here on the run has a status and counts as finished."""
         if run.mark is None:
             raise ValueError("only a run with a mark can be received")
@@ -36,7 +36,7 @@ class BundleSearch:
         await self._context.cluster.backups.write_status(run, recreated.recreated(run, run.mark, now))
         return NOW
 
-    async def search(self, run: Run) -> timedelta | None:
+    async def search(self, run: Backup) -> timedelta | None:
         """How long until the next pass; None: not before a watch event."""
         bundle = run.mark.bundle if run.mark else None
         if bundle is None:
@@ -48,7 +48,7 @@ class BundleSearch:
             return await self._write(run, message, POLL_REFUSED)
         return await self._look_in(run, bundle, claim)
 
-    async def _look_in(self, run: Run, bundle: MarkedBundle, claim: Claim) -> timedelta | None:
+    async def _look_in(self, run: Backup, bundle: MarkedBundle, claim: Claim) -> timedelta | None:
         match await self._followup.next(run.owner):
             case Begin(number):
                 return await self._begin(run, bundle, claim, number)
@@ -61,7 +61,7 @@ class BundleSearch:
                 message = f"The search for the bundle failed ({number} tries so far) and is tried again: {message}"
                 return await self._write(run, message, requeue_after)
 
-    async def _begin(self, run: Run, bundle: MarkedBundle, claim: Claim, number: int) -> timedelta:
+    async def _begin(self, run: Backup, bundle: MarkedBundle, claim: Claim, number: int) -> timedelta:
         if await self._context.cluster.jobs.count_under_way(run.namespace, FIND) >= MOST_AT_ONCE:
             return POLL
         plan = search_plan(run, bundle, number, self._context.clock())
@@ -73,12 +73,12 @@ class BundleSearch:
             return await self._write(run, f"The cluster refuses the Job that looks for the bundle: {exc}", POLL_REFUSED)
         return POLL_EXTERNAL
 
-    async def _placement(self, run: Run, bundle: MarkedBundle, claim: Claim) -> Placement:
+    async def _placement(self, run: Backup, bundle: MarkedBundle, claim: Claim) -> Placement:
         mounters = (await self._context.cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
         user = bundle.user_id or (run.spec.pod.run_as_user if isinstance(run, BackupRun) else None) or IMAGE_USER
         return beside(user, claim, mounters)
 
-    async def _conclude(self, run: Run, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
+    async def _conclude(self, run: Backup, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
         if result.bundle is None or not recreated.is_the_marked(result.bundle, bundle):
             await self._give_up(run, result.message)
             return None
@@ -89,13 +89,13 @@ class BundleSearch:
         await self._context.cluster.backups.write_status(run, status)
         return None
 
-    async def _give_up(self, run: Run, why: str) -> None:
+    async def _give_up(self, run: Backup, why: str) -> None:
         now = self._context.clock()
         status = recreated.missing(run, run.status, why, now)
         message = f"The bundle was not found: {why}"
         await self._context.events.record(of_run(run, Reason.BUNDLE_MISSING, message, warning=True))
         await self._context.cluster.backups.write_status(run, status)
 
-    async def _write(self, run: Run, message: str, requeue_after: timedelta) -> timedelta:
+    async def _write(self, run: Backup, message: str, requeue_after: timedelta) -> timedelta:
         await self._context.cluster.backups.write_status(run, recreated.searching(run, message, self._context.clock()))
         return requeue_after

@@ -9,7 +9,7 @@ from datetime import timedelta
 from quotenode_backup.api.backup import DeletionPolicy
 from quotenode_backup.cluster.errors import ApiError, Conflict, Refused, Unavailable
 from quotenode_backup.cluster.finished_marks import mark_for
-from quotenode_backup.cluster.objects import BackupRun, Lease, Run, Stopped
+from quotenode_backup.cluster.objects import Backup, BackupRun, Lease, Stopped
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.backup_job import BACKUP
 from quotenode_backup.manifests.followup_job import KEPT_SECONDS
@@ -35,11 +35,11 @@ class Cleanup:
         self._removal = BundleRemoval(context)
         self._search = BundleSearch(context)
 
-    async def receive(self, run: Run) -> timedelta:
+    async def receive(self, run: Backup) -> timedelta:
         """The first pass over a run that had ended before it was recreated without its status."""
         return await self._search.receive(run)
 
-    async def cleanup(self, run: Run) -> timedelta | None:
+    async def cleanup(self, run: Backup) -> timedelta | None:
         """How long until the next pass; None: not before a watch event."""
         if not run.deleting and await self.agree_on_finalizer(run):
             return NOW
@@ -61,7 +61,7 @@ class Cleanup:
             return await self._search.search(run)
         return await self._rows.write_if_owed(run)
 
-    async def _marked(self, run: Run) -> Run:
+    async def _marked(self, run: Backup) -> Backup:
         """Put on the annotation that keeps the run from running again if its status is lost.
 
         If the run has the annotation already, put the UID of its bundle into the status, which is needed if the
@@ -75,7 +75,7 @@ class Cleanup:
             logger.warning("%s/%s can't be marked as finished: %s", run.namespace, run.name, exc)
             return run
 
-    async def agree_on_finalizer(self, run: Run) -> bool:
+    async def agree_on_finalizer(self, run: Backup) -> bool:
         """Set or remove the finalizer, as `deletionPolicy` can be changed at any time. Whether that was necessary."""
         if not isinstance(run, BackupRun):
             return False
@@ -85,7 +85,7 @@ class Cleanup:
         await self._context.cluster.backups.set_finalizer(run, present=wanted)
         return True
 
-    async def _end_work(self, run: Run, serves: bool) -> timedelta | None:
+    async def _end_work(self, run: Backup, serves: bool) -> timedelta | None:
         """End the attempts, let their Jobs expire, and give the lock back. None when all of that is done."""
         jobs = await self._context.cluster.jobs.of(run.owner, BACKUP)
         pods = await self._context.cluster.pods.of(run.owner, BACKUP)
@@ -106,7 +106,7 @@ class Cleanup:
             return POLL_EXTERNAL
         return None
 
-    async def _start_again(self, run: Run) -> bool:
+    async def _start_again(self, run: Backup) -> bool:
         """Whether everything that the run stopped has been started again, unless another run has taken charge of it."""
         lease = await lock.of_run(self._context.cluster, run)
         is_ours = lease is not None and lease.is_held_by(run.owner)
@@ -117,7 +117,7 @@ class Cleanup:
             return False  # the holder may be another offline backup; what is still down after it is started then
         return await self._started(run, lease if is_ours else None, stopped)
 
-    async def _started(self, run: Run, lease: Lease | None, stopped: Stopped) -> bool:
+    async def _started(self, run: Backup, lease: Lease | None, stopped: Stopped) -> bool:
         titles = ", ".join(f"{workload.kind} {workload.name}" for workload in stopped.workloads)
         try:
             await self._context.events.record(of_run(run, Reason.APPLICATION_STARTED, f"Starting {titles} again"))
@@ -138,7 +138,7 @@ class Cleanup:
             return False
         return True
 
-    async def _break_lock(self, run: Run) -> timedelta:
+    async def _break_lock(self, run: Backup) -> timedelta:
         lease = await lock.of_run(self._context.cluster, run)
         if lease and lease.is_held_by(run.owner) and lease.break_for == run.uid:
             await self._wind_down.release(run, self._context.clock())

@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 from quotenode_backup.api.conditions import ConditionType
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.results import BackupResult, RetentionOutcome
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.retention import is_among
@@ -24,13 +24,13 @@ class Ending:
         self._writer = StatusWriter(context.cluster.backups, context.events)
         self._timers = timers
 
-    async def end_attempt(self, run: Run, ended: Ended[BackupResult], now: datetime) -> PassResult:
+    async def end_attempt(self, run: Backup, ended: Ended[BackupResult], now: datetime) -> PassResult:
         self._timers.reset(run.owner.key)
         is_failure = ended.reason is not Reason.LOCK_BUSY
         await self._context.events.record(of_run(run, ended.reason, ended.message, warning=is_failure))
         return await self._writer.write(run, next_status.attempt_ended(run, ended, now))
 
-    async def fail(self, run: Run, reason: Reason, message: str, now: datetime) -> PassResult:
+    async def fail(self, run: Backup, reason: Reason, message: str, now: datetime) -> PassResult:
         self._timers.reset(run.owner.key)
         await self._context.events.record(of_run(run, reason, message, warning=True))
         return await self._writer.finish(run, next_status.failed(run, reason, message, now))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from quotenode_backup.api.backup import Mode
 from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.cluster.errors import Invalid, NameTaken, Refused, Unavailable
-from quotenode_backup.cluster.objects import BackupRun, Job, Lease, Pod, Run, UnreadableRun
+from quotenode_backup.cluster.objects import Backup, BackupRun, Job, Lease, Pod, UnreadableRun
 from quotenode_backup.contract.results import BackupResult
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.owner import Key
@@ -63,7 +63,7 @@ class BackupReconciler:
         advice = "run helm upgrade with the chart of one release, CRDs included, then make the resource again"
         return await self._ending.fail(run, Reason.SPEC_INVALID, f"{run.fault}: {advice}", self._context.clock())
 
-    async def hold(self, run: Run, found: NotAdmitted) -> PassResult:
+    async def hold(self, run: Backup, found: NotAdmitted) -> PassResult:
         """A run whose author the admission policy has not checked waits, or fails if it never can be checked."""
         return await self._acceptance.hold(run, found, self._context.clock())
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.cluster.errors import NameTaken, Refused, Unavailable
-from quotenode_backup.cluster.objects import BackupRun, Run, Schedule
+from quotenode_backup.cluster.objects import Backup, BackupRun, Schedule
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
@@ -53,7 +53,7 @@ class ScheduleReconciler:
             await self._context.cluster.backups.delete(old)
         return PassResult(decision.requeue_after)
 
-    async def _decision(self, schedule: AnySchedule, runs: Sequence[Run], now: datetime) -> Decision:
+    async def _decision(self, schedule: AnySchedule, runs: Sequence[Backup], now: datetime) -> Decision:
         judged = await self._admission.judge(schedule)
         if isinstance(judged, NotAdmitted):
             requeue_after = POLL_REFUSED if judged.may_pass else None
@@ -111,7 +111,7 @@ class ScheduleReconciler:
         )
         return True
 
-    async def _hand_on(self, schedule: Schedule, made: Run, policy: str | None) -> None:
+    async def _hand_on(self, schedule: Schedule, made: Backup, policy: str | None) -> None:
         """Mark the run as checked by the policy that checked its schedule, of which the run is a copy.
 
         The admission policy exempts the operator, so it does not check the run itself.

@@ -11,7 +11,7 @@ from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.cluster.backup_parsing import backup_of
 from quotenode_backup.cluster.errors import Conflict
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run, Schedule
+from quotenode_backup.cluster.objects import Backup, Schedule
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import Admission
@@ -29,14 +29,14 @@ def hours(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
-def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Run:
+def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Backup:
     """A run that took the hour before `number`."""
     took = {"start_time": hours(number - 1), "completion_time": hours(number)}
     known = status(holding=("Accepted", how, *more), **(took | changes))
     return run(known, name=f"run-{number}", uid=f"uid-{number}", created=hours(number - 1))
 
 
-def without_row(number: int, reason: Reason) -> Run:
+def without_row(number: int, reason: Reason) -> Backup:
     owed = condition("AuditLogged", None if reason is Reason.AUDIT_PENDING else False).model_copy(
         update={"reason": reason}
     )
@@ -44,7 +44,7 @@ def without_row(number: int, reason: Reason) -> Run:
     return run(one.status.model_copy(update={"conditions": [*one.status.conditions, owed]}), name=one.name, uid=one.uid)
 
 
-def gone(*runs: Run, **limits: int) -> list[str]:
+def gone(*runs: Backup, **limits: int) -> list[str]:
     return [one.name for one in beyond_limits(spec(**limits), runs)]
 
 
