@@ -5,6 +5,7 @@ from datetime import datetime
 from quotenode_backup.cluster.objects import BackupRun, Scale, Stopped
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup import status as next_status
+from quotenode_backup.reconcile.backup.decisions import OFFLINE
 from quotenode_backup.reconcile.backup.ending import Ending
 from quotenode_backup.reconcile.backup.needs import needs_of, placement_of
 from quotenode_backup.reconcile.jobs.context import Context
@@ -26,7 +27,7 @@ class OfflineSteps:
         self._timers = timers
         self._writer = StatusWriter(context.cluster.backups, context.events)
         self._ending = Ending(context, timers)
-        self._scale_downs = ScaleDowns(context.cluster, wind_down)
+        self._scale_downs = ScaleDowns(context.cluster, wind_down, OFFLINE)
 
     async def carry_out(self, step: Stopping, run: BackupRun, now: datetime) -> PassResult:
         obstacle = await self._scale_downs.obstacle(run, step, needs_of(run, None).claims)
