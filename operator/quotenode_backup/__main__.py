@@ -5,11 +5,11 @@ import sys
 USAGE = """usage: quotenode-backup COMMAND
 
   operator       watch QuoteNodeBackup resources and create their Jobs
-  run            make one backup, following the plan in the pod
+  backup         make one backup, following the plan in the pod
   record         write a run's row into backup_logs, following the plan in the pod
   find           look for the bundle of a recreated run, following the plan in the pod
   remove         remove the bundle of a run, following the plan in the pod
-  archive        write the files of a plan to standard output (used by run)
+  archive        write the files of a plan to standard output (used by backup)
   crds FOLDER    write the CustomResourceDefinitions into a folder
 """
 
@@ -21,10 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
             from quotenode_backup.controller.app import main as operate
 
             return operate()
-        case "run":
-            from quotenode_backup.runner.commands.run import main as run
+        case "backup":
+            from quotenode_backup.runner.commands.backup import main as backup
 
-            return run(rest)
+            return backup(rest)
         case "record":
             from quotenode_backup.runner.commands.record import main as record
 

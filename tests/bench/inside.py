@@ -129,7 +129,7 @@ class Runner:
         start = time.monotonic()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         process = subprocess.Popen(
-            ["python3", "-m", "quotenode_backup", "run", hashlib.sha256(text).hexdigest()],
+            ["python3", "-m", "quotenode_backup", "backup", hashlib.sha256(text).hexdigest()],
             user=RUNNER_USER,
             group=RUNNER_USER,
             env=environment | {"POD_UID": str(uuid.uuid4()), "POD_NAME": "bench", "QN_LOG_FORMAT": "text"},

@@ -11,7 +11,7 @@ from tests.e2e.standin.quotenode import QuoteNode
 from tests.e2e.waiting import eventually
 
 WORDS = (
-    "1 backup is running, and controller.maxConcurrentRuns allows no more: "
+    "1 run is at work, and controller.maxConcurrentRuns allows no more: "
     "this one starts by itself as soon as there is room"
 )
 

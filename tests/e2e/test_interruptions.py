@@ -49,7 +49,7 @@ def kill_runner(pod: Json) -> None:
     on_node(
         'for p in /proc/[0-9]*; do tr "\\0" "\\n" < "$p/environ" 2>/dev/null'
         f' | grep -qx "POD_UID={pod["metadata"]["uid"]}" || continue;'
-        ' tr "\\0" " " < "$p/cmdline" | grep -q "quotenode_backup run" && kill -9 "${p#/proc/}"; done; true',
+        ' tr "\\0" " " < "$p/cmdline" | grep -q "quotenode_backup backup" && kill -9 "${p#/proc/}"; done; true',
         pod["spec"]["nodeName"],
     )
 

@@ -10,7 +10,7 @@ _SSL_REQUEST = 80877103
 
 @dataclass
 class Impostor:
-    """Asks in clear, then refuses with `words`, or, if `lets_in`, takes everybody and refuses each statement with them."""
+    """Asks for the password in clear text, then refuses with `words`, or, if `lets_in`, takes everybody and refuses each statement with them."""
 
     words: str
     lets_in: bool = False

@@ -99,7 +99,7 @@ class Pod:
         *,
         ca: bytes | None = None,
         tracer: Sequence[str] = (),
-        command: str = "run",
+        command: str = "backup",
         digest: str | None = None,
     ) -> None:
         self.uid = str(uuid.uuid4())

@@ -116,7 +116,7 @@ class Site:
         destination_mode: str = "rw",
         tracer: Sequence[str] = (),
         ca: bytes | None = None,
-        command: str = "run",
+        command: str = "backup",
         digest: str | None = None,
     ) -> Pod:
         mounts = [Mount(self.folder / "source", "/source"), Mount(self.destination, "/destination", destination_mode)]

@@ -102,7 +102,7 @@ def test_the_files_of_a_backup_are_for_its_user_alone(site: Site) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 64])
-@pytest.mark.parametrize("command", ["run", "record", "remove"])
+@pytest.mark.parametrize("command", ["backup", "record", "remove"])
 def test_a_plan_that_somebody_changed_on_its_way_is_not_followed(site: Site, command: str, digest: str) -> None:
     """It could send the password to another host."""
     impostor = Impostor(ADVICE)

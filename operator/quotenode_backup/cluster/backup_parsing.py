@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from quotenode_backup.api.backup import KIND, BackupSpec, DeletionPolicy
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.conditions import FINISHED
+from quotenode_backup.api.run_status import RunStatus
 from quotenode_backup.cluster.errors import Unreadable
 from quotenode_backup.cluster.finished_marks import holding, mark_of
 from quotenode_backup.cluster.objects import (
@@ -146,13 +147,13 @@ def is_in_storage(item: Json, run: BackupRun) -> bool:
     return (theirs.get("claimName"), theirs.get("subPath", "")) == (ours.claim_name, ours.sub_path)
 
 
-def status_patch(old: BackupStatus, new: BackupStatus) -> Json:
+def status_patch(old: RunStatus, new: RunStatus) -> Json:
     """The new status as a merge patch, in which a field that is to be removed must be null."""
     before, after = _json(old), _json(new)
     return {key: None for key in before if key not in after} | after
 
 
-def _json(status: BackupStatus) -> Json:
+def _json(status: RunStatus) -> Json:
     values: Json = status.model_dump(by_alias=True, exclude_none=True)
     timed: Json = _times_as_text(values)
     return timed

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from quotenode_backup.api.conditions import ConditionType, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import Backup
 from quotenode_backup.manifests import labels
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def _agrees(mark: FinishedMark, item: Json) -> bool:
     return "schedule" not in item.get("spec", {}) and not status.get("attempts")
 
 
-def mark_for(run: Run) -> FinishedMark:
+def mark_for(run: Backup) -> FinishedMark:
     """The annotation of a finished run: what must not be lost with the run's status."""
     status = run.status
     failed = status.holds(ConditionType.FAILED) and not status.holds(ConditionType.COMPLETE)
@@ -67,7 +67,7 @@ def mark_for(run: Run) -> FinishedMark:
     )
 
 
-def _bundle(run: Run) -> MarkedBundle | None:
+def _bundle(run: Backup) -> MarkedBundle | None:
     status = run.status
     if not status.destinations or not status.checksum:
         return None

@@ -2,7 +2,7 @@
 
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import Api
-from quotenode_backup.cluster.custom_resources import CustomResources
+from quotenode_backup.cluster.custom_resources import Backups
 from quotenode_backup.cluster.errors import NotFound, Refused
 from quotenode_backup.cluster.events import Events
 from quotenode_backup.cluster.jobs import Jobs
@@ -14,7 +14,7 @@ from quotenode_backup.cluster.workloads import Workloads
 class Cluster:
     def __init__(self, connection: Api) -> None:
         self._api = connection
-        self.backups = CustomResources(connection)
+        self.backups = Backups(connection)
         self.jobs = Jobs(connection)
         self.pods = Pods(connection)
         self.leases = Leases(connection)

@@ -41,7 +41,7 @@ class Jobs:
         except AlreadyExists:
             job = job_of(await self._api.read(paths.jobs(namespace, name)))
         if (job.owner_uid, job.run_uid) != _identity(manifest):
-            raise NameTaken(f"Job {name} exists and is not this backup's")
+            raise NameTaken(f"Job {name} exists and is not this run's")
         return job
 
     async def delete(self, namespace: str, job: Job) -> None:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.finished_mark import FinishedMark
-from quotenode_backup.api.run_status import StoppedWorkload
+from quotenode_backup.api.run_status import RunStatus, StoppedWorkload
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.owner import Owner
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What all our custom resources have in common."""
+    """What all our custom resources have in common. Each kind narrows the type of the status to its own."""
 
     owner: Owner
     """The resource itself, as its Jobs, Events and locks refer to it."""
@@ -28,9 +28,9 @@ class Resource:
     generation: int
     created: datetime
     deleting: bool
-    status: BackupStatus
+    status: RunStatus
     has_finalizer: bool = False
-    """Whether the deletion of the resource waits until the local bundle is gone."""
+    """Whether the deletion of the resource waits for the operator."""
     approved: str = ""
     """UID of the admission policy that somebody approved the resource for later, by an annotation."""
 
@@ -49,14 +49,9 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Resource):
-    """A QuoteNodeBackup that makes one backup."""
+    """A resource of any kind that does its work once."""
 
-    schedule: str = ""
-    """Name of the schedule that created the run; empty for a one-off."""
-    schedule_uid: str = ""
     initiated_by: InitiatedBy = InitiatedBy.ADMIN
-    mark: FinishedMark | None = None
-    """The annotation that says how the run finished. None when there is none, or when it is not about this run."""
 
     @property
     def began(self) -> datetime:
@@ -65,27 +60,17 @@ class Run(Resource):
 
     @property
     def made(self) -> datetime:
-        """When the run was first created; for a recreated run when it ended, as no earlier time is sure to be known."""
-        return self.mark.completion_time if self.mark and self.came_back else self.created
-
-    @property
-    def came_back(self) -> bool:
-        """Whether the resource was deleted, alone or with its namespace, and created again after the run finished."""
-        return self.bundle_uid != self.uid
+        """When the run was first created."""
+        return self.created
 
     @property
     def is_history(self) -> bool:
         """Whether the run has finished but lost the status that says so. It must not run again."""
-        return self.mark is not None and not self.status.is_finished
+        return False
 
     @property
     def is_over(self) -> bool:
         return self.status.is_finished or self.is_history
-
-    @property
-    def bundle_uid(self) -> str:
-        """The UID in the commit record of the run's bundle and in the run's row in backup_logs."""
-        return self.mark.uid if self.mark else self.status.original_uid or self.uid
 
     @property
     def target(self) -> Target | None:
@@ -99,7 +84,40 @@ class Run(Resource):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackupRun(Run):
+class Backup(Run):
+    """A QuoteNodeBackup that makes one backup, whether its spec can be read or not."""
+
+    status: BackupStatus
+    schedule: str = ""
+    """Name of the schedule that created the run; empty for a one-off."""
+    schedule_uid: str = ""
+    mark: FinishedMark | None = None
+    """The annotation that says how the run finished. None when there is none, or when it is not about this run."""
+
+    @property
+    def made(self) -> datetime:
+        """When the run was first created; for a recreated run when it ended, as no earlier time is sure to be known."""
+        return self.mark.completion_time if self.mark and self.came_back else self.created
+
+    @property
+    def came_back(self) -> bool:
+        """Whether the resource was deleted, alone or with its namespace, and created again after the run finished."""
+        return self.bundle_uid != self.uid
+
+    @property
+    def is_history(self) -> bool:
+        return self.mark is not None and not self.status.is_finished
+
+    @property
+    def bundle_uid(self) -> str:
+        """The UID in the commit record of the run's bundle and in the run's row in backup_logs."""
+        return self.mark.uid if self.mark else self.status.original_uid or self.uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRun(Backup):
+    """A backup whose spec fits our types."""
+
     spec: BackupSpec
 
     @property
@@ -113,7 +131,7 @@ class BackupRun(Run):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadableRun(Run):
+class UnreadableRun(Backup):
     """A run whose spec does not fit our types, since it was created under another release's CRD."""
 
     fault: str
@@ -124,6 +142,7 @@ class UnreadableRun(Run):
 class Schedule(Resource):
     """A QuoteNodeBackup that creates runs on a cron schedule."""
 
+    status: BackupStatus
     spec: BackupSpec
     last_trigger: str | None = None
     """The trigger that was acted on last, as an annotation records it."""
@@ -133,6 +152,7 @@ class Schedule(Resource):
 class UnreadableSchedule(Resource):
     """A schedule whose spec does not fit our types."""
 
+    status: BackupStatus
     fault: str
 
 
@@ -171,7 +191,6 @@ class Pod:
     reason: str
     """Why the pod as a whole ended, such as `Evicted`."""
     node: str | None
-    created: datetime
     deleting: bool
     scheduled: datetime | None
     """When the pod was assigned to a node."""

@@ -50,7 +50,6 @@ def pod_of(body: Json) -> Pod:
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", ""),
         node=body["spec"].get("nodeName"),
-        created=time_of(meta["creationTimestamp"]),
         deleting="deletionTimestamp" in meta,
         scheduled=_scheduled(status),
         unscheduled_message=_unscheduled(status),

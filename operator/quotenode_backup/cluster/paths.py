@@ -3,7 +3,6 @@
 from urllib.parse import quote
 
 from quotenode_backup.api import GROUP, VERSION
-from quotenode_backup.api.backup import PLURAL
 
 
 def collection(prefix: str, namespace: str | None, plural: str, name: str = "") -> str:
@@ -11,8 +10,8 @@ def collection(prefix: str, namespace: str | None, plural: str, name: str = "") 
     return f"{prefix}{scope}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
-def runs(namespace: str | None, name: str = "") -> str:
-    return collection(f"/apis/{GROUP}/{VERSION}", namespace, PLURAL, name)
+def custom(plural: str, namespace: str | None, name: str = "") -> str:
+    return collection(f"/apis/{GROUP}/{VERSION}", namespace, plural, name)
 
 
 def jobs(namespace: str | None, name: str = "") -> str:

@@ -26,6 +26,7 @@ from quotenode_backup.controller.settings import Settings, SettingsInvalid, sett
 from quotenode_backup.controller.watch import watch
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.reconcile.dispatch import Dispatcher
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.reporting.requeue import PassResult
 from quotenode_backup.reconcile.target.capacity import ConcurrencyLimit
 
@@ -77,9 +78,10 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     metrics.set_served(chosen.namespaces, left_out)
     metrics.passes.labels(FAULT)
     cluster = Cluster(connection)
+    context = Context.of(cluster, chosen.runner, chosen.identity)
     limit = ConcurrencyLimit(chosen.max_concurrent_runs, chosen.scopes)
     policy = AdmissionPolicy(connection, chosen.admission_policy)
-    dispatcher = Dispatcher(cluster, chosen.runner, chosen.identity, None, limit, metrics.schedules, policy)
+    dispatcher = Dispatcher(context, limit, metrics.schedules, policy)
     server = serve(chosen.http_port, health, metrics)
     await until_in_effect(policy)
     helpers = [

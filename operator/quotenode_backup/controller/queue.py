@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterable
 
 from quotenode_backup.domain.owner import Key
 
@@ -34,10 +33,6 @@ class KeyQueue:
         self._waiting[key] = time.monotonic()
         if key not in self._active:
             self._ready.put_nowait(key)
-
-    def add_all(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self.add(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Of two delayed adds, the earlier one counts."""

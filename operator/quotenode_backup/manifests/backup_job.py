@@ -19,7 +19,7 @@ from quotenode_backup.manifests.pod import (
 )
 
 BACKUP = "backup"
-"""The step label of the Job."""
+"""The step label of the Job, and the runner's command."""
 
 
 def backup_job(
@@ -40,7 +40,6 @@ def _work(plan: BackupPlan, database: Database) -> Work:
     claims = [claim_volume(name, claim, read_only=claim != local) for name, claim in _claims(plan)]
     return Work(
         step=BACKUP,
-        command="run",
         volumes=(*database_volumes(database), *claims),
         mounts=(*database_mounts(database), *sources, mount(volume[local], paths.DESTINATION, read_only=False)),
         leaves_modes=local in {files.claim_name for files in plan.files},

@@ -23,7 +23,7 @@ from quotenode_backup.manifests.pod import (
 RECORD = "record"
 REMOVE = "remove"
 FIND = "find"
-"""The step labels of the Jobs. The runner's commands have the same names."""
+"""The step labels of the Jobs, and the runner's commands."""
 KEPT_SECONDS = 86400
 """A finished Job is kept for a day, for its log and because the Jobs are the record of how often a step was tried."""
 
@@ -32,18 +32,18 @@ def record_job(
     plan: RecordPlan, database: Database, pod: Pod, placement: Placement, settings: RunnerSettings
 ) -> Manifest:
     volumes, mounts = tuple(database_volumes(database)), tuple(database_mounts(database))
-    return _job(plan, Work(RECORD, RECORD, volumes, mounts), pod, placement, settings)
+    return _job(plan, Work(RECORD, volumes, mounts), pod, placement, settings)
 
 
 def removal_job(plan: RemovalPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name)
     mounts = (mount("claim", paths.DESTINATION, read_only=False),)
-    return _job(plan, Work(REMOVE, REMOVE, (volume,), mounts, leaves_modes=True), pod, placement, settings)
+    return _job(plan, Work(REMOVE, (volume,), mounts, leaves_modes=True), pod, placement, settings)
 
 
 def search_job(plan: SearchPlan, pod: Pod, placement: Placement, settings: RunnerSettings) -> Manifest:
     volume = claim_volume("claim", plan.local.claim_name, read_only=True)
-    work = Work(FIND, FIND, (volume,), (mount("claim", paths.DESTINATION),))
+    work = Work(FIND, (volume,), (mount("claim", paths.DESTINATION),))
     return _job(plan, work, pod, placement, settings, timing.search_time(plan.size_bytes))
 
 

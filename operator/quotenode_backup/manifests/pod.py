@@ -39,9 +39,7 @@ class Work:
     """What a runner's pod does, and what it mounts beside its plan."""
 
     step: str
-    """The step label, such as `backup`."""
-    command: str
-    """The runner's command."""
+    """The step label, such as `backup`. The runner's command has the same name."""
     volumes: tuple[Manifest, ...]
     mounts: tuple[Manifest, ...]
     leaves_modes: bool = False
@@ -138,7 +136,7 @@ def _container(work: Work, pod: Pod, settings: RunnerSettings) -> Manifest:
         "name": labels.RUNNER,
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
-        "args": [work.command],
+        "args": [work.step],
         "env": [
             _from_field("POD_UID", "metadata.uid"),
             _from_field("POD_NAME", "metadata.name"),

@@ -80,5 +80,6 @@ def judgement(resource: Resource, found: Enforcement | None, name: str) -> Admit
     is_history = isinstance(resource, Run) and resource.is_history
     if isinstance(resource, Run) and not is_history:
         return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}: make it anew", may_pass=False)
-    command = f"kubectl annotate qnb -n {resource.namespace} {resource.name} --overwrite {APPROVED}={found.policy}"
+    kind = resource.owner.kind.lower()
+    command = f"kubectl annotate {kind} -n {resource.namespace} {resource.name} --overwrite {APPROVED}={found.policy}"
     return NotAdmitted(Reason.OLDER_THAN_POLICY, f"{why}. To approve it: {command}", may_pass=is_history)

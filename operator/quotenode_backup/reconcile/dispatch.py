@@ -1,21 +1,18 @@
 """One pass over one resource, by the reconciler of its kind. A new kind of resource gets its branch here."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.custom_resources import Unfinished
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Run, UnreadableRun
+from quotenode_backup.cluster.objects import Backup, BackupRun, UnreadableRun
 from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.manifests.backup_job import BACKUP
-from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.backup.cleanup import Cleanup
 from quotenode_backup.reconcile.backup.reconciler import BackupReconciler
-from quotenode_backup.reconcile.reporting.events import EventRecorder
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL, PassResult
 from quotenode_backup.reconcile.schedule.reconciler import ScheduleReconciler
 from quotenode_backup.reconcile.schedule.snapshot import Snapshots
@@ -36,7 +33,7 @@ class HoldersOfLocks:
         if owner.kind != KIND:
             return False
         found = await self.cluster.backups.read(owner.namespace, owner.name)
-        return found is None or found.uid != owner.uid or (isinstance(found, Run) and found.is_over)
+        return found is None or found.uid != owner.uid or (isinstance(found, Backup) and found.is_over)
 
     async def unfinished(self, namespace: str) -> list[Unfinished]:
         return await self.cluster.backups.unfinished(namespace)
@@ -50,48 +47,43 @@ class HoldersOfLocks:
 class Dispatcher:
     def __init__(
         self,
-        cluster: Cluster,
-        settings: RunnerSettings,
-        reporter: str,
-        clock: Callable[[], datetime] | None = None,
+        context: Context,
         limit: ConcurrencyLimit = ANY_NUMBER,
         snapshots: Snapshots | None = None,
         policy: AdmissionPolicy | None = None,
     ) -> None:
-        """`reporter`: the name that Events have as their `reportingInstance`. `snapshots`: filled in for the metrics.
+        """`snapshots`: filled in for the metrics.
 
         `policy`: the admission policy that checks the authors of resources. None: there is no such policy.
         """
-        clock = clock or (lambda: datetime.now(UTC))
-        events, admission = EventRecorder(cluster.events, reporter, clock), Admission(policy)
-        self._cluster = cluster
-        self._clock = clock
-        self._admission = admission
+        cluster = context.cluster
+        self._context = context
+        self._admission = Admission(policy)
         holders = HoldersOfLocks(cluster)
         self._wind_down = WindDown(cluster, holders)
         locks = LockAcquirer(cluster, holders, self._wind_down, CapacityGate(cluster.leases, limit))
-        self._backups = BackupReconciler(cluster, settings, events, clock, admission, locks, self._wind_down)
-        self._cleanup = Cleanup(cluster, settings, events, clock, self._wind_down)
+        self._backups = BackupReconciler(context, self._admission, locks, self._wind_down)
+        self._cleanup = Cleanup(context, self._wind_down)
         snapshots = {} if snapshots is None else snapshots
-        self._schedules = ScheduleReconciler(cluster, events, clock, snapshots, admission)
+        self._schedules = ScheduleReconciler(context, snapshots, self._admission)
 
     async def reconcile(self, key: Key) -> PassResult:
         """Raises ApiError when the pass has to be repeated. A resource of a kind that is unknown here is left alone."""
         return await self._over_backup(key) if key.kind == KIND else PassResult(None)
 
     async def _over_backup(self, key: Key) -> PassResult:
-        found = await self._cluster.backups.read(key.namespace, key.name)
-        if found is None or isinstance(found, Run):
+        found = await self._context.cluster.backups.read(key.namespace, key.name)
+        if found is None or isinstance(found, Backup):
             self._schedules.forget(key)
         if found is None:
             return await self._over_nothing(key)
-        if not isinstance(found, Run):
+        if not isinstance(found, Backup):
             return await self._schedules.reconcile(found)
         return await self._over_run(found)
 
     async def _over_nothing(self, key: Key) -> PassResult:
         self._backups.forget(key)
-        is_free = await self._wind_down.release_absent(key, self._clock())
+        is_free = await self._wind_down.release_absent(key, self._context.clock())
         return PassResult(None if is_free else POLL_EXTERNAL)
 
     async def _over_run(self, run: BackupRun | UnreadableRun) -> PassResult:
@@ -103,7 +95,7 @@ class Dispatcher:
             return PassResult(NOW)
         return await (self._backups.reconcile(run) if isinstance(run, BackupRun) else self._backups.refuse(run))
 
-    async def _receive(self, run: Run) -> PassResult:
+    async def _receive(self, run: Backup) -> PassResult:
         """The annotation with a run's outcome is acted on only if the admission policy has checked the run's author."""
         judged = await self._admission.judge(run)
         if isinstance(judged, NotAdmitted):

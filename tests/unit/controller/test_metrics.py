@@ -5,17 +5,15 @@ import asyncio
 import pytest
 from prometheus_client import generate_latest
 
-from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.controller.health import Health, observe
 from quotenode_backup.controller.metrics import Metrics
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.domain.owner import Key
-from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.dispatch import Dispatcher
+from tests.unit.fakes.lives import context
 from tests.unit.fakes.world import RUNS, Client, World
 
 NIGHT = '{name="night",namespace="shop",resource_namespace="shop"}'
-SETTINGS = RunnerSettings(image="image", image_pull_policy="Never", service_account="default", log_format="json")
 
 
 class Site:
@@ -26,13 +24,7 @@ class Site:
         self.metrics = Metrics("quotenode-system/operator")
         health = Health(300)
         observe(self.metrics, KeyQueue(), health)
-        self._reconciler = Dispatcher(
-            Cluster(Client(world)),
-            SETTINGS,
-            "tests",
-            lambda: self.world.now,
-            snapshots=self.metrics.schedules,
-        )
+        self._reconciler = Dispatcher(context(world, Client(world)), snapshots=self.metrics.schedules)
 
     def look_at(self, name: str, passes: int = 3) -> None:
         for _ in range(passes):

@@ -25,7 +25,8 @@ def run_in_loop(story: Story) -> None:
 
 def test_a_key_that_waits_is_not_queued_twice() -> None:
     async def story(queue: KeyQueue) -> None:
-        queue.add_all([A, A, B, A])
+        for key in (A, A, B, A):
+            queue.add(key)
         assert [await queue.get(), await queue.get()] == [A, B]
         assert queue.depth == 0
 
@@ -36,7 +37,8 @@ def test_a_key_that_changes_while_it_is_worked_on_is_queued_again_afterwards() -
     async def story(queue: KeyQueue) -> None:
         queue.add(A)
         await queue.get()
-        queue.add_all([A, A, B])
+        for key in (A, A, B):
+            queue.add(key)
         assert await queue.get() == B
         assert queue.depth == 1
         queue.done(A)
@@ -161,7 +163,8 @@ def test_workers_share_the_keys_and_never_one_key() -> None:
                     idle.set()
 
         workers = [asyncio.create_task(work()) for _ in range(4)]
-        queue.add_all(keys)
+        for key in keys:
+            queue.add(key)
         await asyncio.wait([*workers, asyncio.create_task(idle.wait())], return_when=asyncio.FIRST_COMPLETED)
         for worker in workers:
             worker.cancel()

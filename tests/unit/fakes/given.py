@@ -142,7 +142,6 @@ def pod(number: int = 1, **changes: Any) -> Pod:
         phase="Running",
         reason="",
         node="worker",
-        created=START,
         deleting=False,
         scheduled=START,
         unscheduled_message="",

@@ -14,6 +14,7 @@ from quotenode_backup.controller.resync import Found, collect
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.dispatch import Dispatcher
+from quotenode_backup.reconcile.jobs.context import Context
 from tests.unit.fakes.world import EVENTS, JOBS, LEASES, RUNS, Client, Killed, Script, World
 
 Answer = TypeVar("Answer")
@@ -25,17 +26,14 @@ ROUNDS_TO_REST = 4000
 _operators: WeakKeyDictionary[Client, Dispatcher] = WeakKeyDictionary()
 
 
+def context(world: World, client: Client) -> Context:
+    return Context.of(Cluster(client), RUNNER, "operator", lambda: world.now)
+
+
 def reconciler(world: World, client: Client) -> Dispatcher:
     """The dispatcher of this client: another operator has a connection, and a memory, of its own."""
     if client not in _operators:
-        policy = AdmissionPolicy(client, client.policy)
-        _operators[client] = Dispatcher(
-            Cluster(client),
-            RUNNER,
-            "operator",
-            clock=lambda: world.now,
-            policy=policy,
-        )
+        _operators[client] = Dispatcher(context(world, client), policy=AdmissionPolicy(client, client.policy))
     return _operators[client]
 
 

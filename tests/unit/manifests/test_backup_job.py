@@ -114,7 +114,7 @@ def test_the_plan_is_in_the_annotation_to_the_letter() -> None:
 def test_the_plan_can_not_be_changed_without_its_checksum() -> None:
     template = made(files=FILES)["spec"]["template"]
     (container,) = template["spec"]["containers"]
-    assert container["args"] == ["run", plan_digest(template["metadata"]["annotations"][labels.PLAN].encode())]
+    assert container["args"] == ["backup", plan_digest(template["metadata"]["annotations"][labels.PLAN].encode())]
 
 
 def test_the_pod_is_pinned_by_affinity_so_that_the_scheduler_still_binds_claims() -> None:

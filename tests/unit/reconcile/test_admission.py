@@ -150,7 +150,7 @@ def test_a_schedule_from_before_the_policy_is_refused_with_the_command_that_appr
     client = Client(world, policy=POLICY)
     status = schedule(world, client)
     assert (status["phase"], status["reason"]) == ("Failed", "OlderThanPolicy")
-    command = f"kubectl annotate qnb -n shop nightly --overwrite {labels.APPROVED}={uid}"
+    command = f"kubectl annotate quotenodebackup -n shop nightly --overwrite {labels.APPROVED}={uid}"
     assert command in str(status["message"])
 
     approve(world, "nightly", uid)

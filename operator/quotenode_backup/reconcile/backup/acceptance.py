@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from quotenode_backup.cluster.errors import Refused
-from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.placement import Placement
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.ending import Ending
 from quotenode_backup.reconcile.backup.needs import placement_of
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.placement import Misplaced
 from quotenode_backup.reconcile.reporting import conditions
@@ -26,17 +26,15 @@ from quotenode_backup.reconcile.target.workloads import known_stopped
 class Acceptance:
     def __init__(
         self,
-        cluster: Cluster,
-        writer: StatusWriter,
-        ending: Ending,
+        context: Context,
         timers: GraceTimers,
         admission: Admission,
         locks: LockAcquirer,
         wind_down: WindDown,
     ) -> None:
-        self._cluster = cluster
-        self._writer = writer
-        self._ending = ending
+        self._cluster = context.cluster
+        self._writer = StatusWriter(context.cluster.backups, context.events)
+        self._ending = Ending(context, timers)
         self._timers = timers
         self._admission = admission
         self._locks = locks
@@ -55,12 +53,12 @@ class Acceptance:
             return await self._writer.write(run, next_status.accepted(run, judged.policy, now))
         return await self._misplaced(run, placement, now)
 
-    async def hold(self, run: Run, found: NotAdmitted, now: datetime) -> PassResult:
+    async def hold(self, run: Backup, found: NotAdmitted, now: datetime) -> PassResult:
         """A run whose author the admission policy has not checked waits, or fails if it never can be checked."""
         if not found.may_pass:
             return await self._ending.fail(run, found.reason, found.message, now)
         self._timers.reset(run.owner.key)
-        return await self._writer.wait(run, found.reason, found.message, now, POLL_REFUSED)
+        return await self._writer.wait(run, run.status, found.reason, found.message, now, POLL_REFUSED)
 
     async def _misplaced(self, run: BackupRun, found: Misplaced, now: datetime) -> PassResult:
         stopper = (
@@ -97,10 +95,12 @@ class Acceptance:
                 return await self._wait(run, Reason.WAITING_FOR_TARGET, sentence, now)
             case AtCapacity(requeue_after=requeue_after) as full:
                 self._timers.reset(run.owner.key)
-                return await self._writer.wait(run, Reason.WAITING_FOR_CAPACITY, full.sentence, now, requeue_after)
+                return await self._writer.wait(
+                    run, run.status, Reason.WAITING_FOR_CAPACITY, full.sentence, now, requeue_after
+                )
             case NotNow(requeue_after):
                 return PassResult(requeue_after)
 
     async def _wait(self, run: BackupRun, reason: Reason, message: str, now: datetime) -> PassResult:
         self._timers.reset(run.owner.key)
-        return await self._writer.wait(run, reason, message, now, POLL_EXTERNAL)
+        return await self._writer.wait(run, run.status, reason, message, now, POLL_EXTERNAL)

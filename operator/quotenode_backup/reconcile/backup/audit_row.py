@@ -1,24 +1,22 @@
 """The row in backup_logs of a run whose own Job could not write it: small Jobs try until the row is written."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.cluster.errors import NameTaken, Refused
-from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import RECORD, record_job
 from quotenode_backup.manifests.placement import Placement
-from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.plan import record_plan
 from quotenode_backup.reconcile.backup.status import UNRECORDABLE
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
 from quotenode_backup.reconcile.jobs.placement import IMAGE_USER
 from quotenode_backup.reconcile.reporting.conditions import Finding
-from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
 RECORDS_TRIED = 12
@@ -26,20 +24,15 @@ RECORDS_TRIED = 12
 
 
 class AuditRows:
-    def __init__(
-        self, cluster: Cluster, settings: RunnerSettings, events: EventRecorder, clock: Callable[[], datetime]
-    ) -> None:
-        self._cluster = cluster
-        self._settings = settings
-        self._events = events
-        self._clock = clock
-        self._followup = Followup(cluster, RECORD, Result)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._followup = Followup(context, RECORD, Result)
 
-    async def write_if_owed(self, run: Run) -> timedelta | None:
+    async def write_if_owed(self, run: Backup) -> timedelta | None:
         """How long until the next pass; None: not before a watch event."""
         if not run.status.owes_row or not isinstance(run, BackupRun):
             return None
-        match await self._followup.next(run.owner, self._clock()):
+        match await self._followup.next(run.owner):
             case Begin(number):
                 return await self._begin(run, number)
             case Pause(requeue_after):
@@ -51,11 +44,11 @@ class AuditRows:
         return None
 
     async def _begin(self, run: BackupRun, number: int) -> timedelta:
-        plan = record_plan(run, number, self._clock())
+        plan = record_plan(run, number, self._context.clock())
         placement = Placement(user=run.spec.pod.run_as_user or IMAGE_USER, node=None)
         try:
-            await self._cluster.jobs.ensure(
-                record_job(plan, run.spec.database, run.spec.pod, placement, self._settings)
+            await self._context.cluster.jobs.ensure(
+                record_job(plan, run.spec.database, run.spec.pod, placement, self._context.settings)
             )
         except (Refused, NameTaken) as exc:
             message = f"The cluster refuses the Job that writes the row in backup_logs (tried every minute): {exc}"
@@ -73,9 +66,9 @@ class AuditRows:
             await self._record(run, found)
             return requeue_after
         final = reason if reason in UNRECORDABLE else Reason.AUDIT_FAILED
-        await self._events.record(of_run(run, final, message, warning=True, about="row"))
+        await self._context.events.record(of_run(run, final, message, warning=True, about="row"))
         await self._record(run, Finding(False, final, message))
         return None
 
     async def _record(self, run: BackupRun, found: Finding) -> None:
-        await self._cluster.backups.write_status(run, next_status.recorded(run, found, self._clock()))
+        await self._context.cluster.backups.write_status(run, next_status.recorded(run, found, self._context.clock()))

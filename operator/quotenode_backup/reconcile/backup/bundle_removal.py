@@ -1,36 +1,29 @@
 """Removes the bundle of a run that is deleted with deletionPolicy Delete."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from quotenode_backup.api.backup import DeletionPolicy
 from quotenode_backup.api.backup_status import Destination
 from quotenode_backup.cluster.errors import NamespaceTerminating, NameTaken, Refused
-from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import REMOVE, removal_job
-from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.plan import bundle_home, removal_plan
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause, warning_about
 from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
-from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
 
 class BundleRemoval:
-    def __init__(
-        self, cluster: Cluster, settings: RunnerSettings, events: EventRecorder, clock: Callable[[], datetime]
-    ) -> None:
-        self._cluster = cluster
-        self._settings = settings
-        self._events = events
-        self._clock = clock
-        self._followup = Followup(cluster, REMOVE, Result)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._followup = Followup(context, REMOVE, Result)
 
-    async def release_finalizer(self, run: Run) -> timedelta | None:
+    async def release_finalizer(self, run: Backup) -> timedelta | None:
         """Take the finalizer off once the bundle is gone, or is not to be removed, or can't be removed."""
         if not run.has_finalizer:
             return None
@@ -42,7 +35,7 @@ class BundleRemoval:
         return None
 
     async def _remove(self, run: BackupRun, bundle: Destination) -> timedelta | None:
-        match await self._followup.next(run.owner, self._clock(), _last_obstacle(run)):
+        match await self._followup.next(run.owner, _last_obstacle(run)):
             case Begin(number):
                 return await self._begin(run, bundle, number)
             case Pause() as pause:
@@ -50,7 +43,7 @@ class BundleRemoval:
             case Done():
                 await self._release(run)
             case Failed(reason=reason, message=message, requeue_after=requeue_after):
-                await self._events.record(of_run(run, reason, message, warning=True, about="removal"))
+                await self._context.events.record(of_run(run, reason, message, warning=True, about="removal"))
                 if reason is not Reason.RETENTION_FAILED:
                     failure = f"The bundle could not be removed; this is tried again: {message}"
                     await self._write(run, failure, _last_obstacle(run))
@@ -59,21 +52,21 @@ class BundleRemoval:
         return None
 
     async def _wait(self, run: BackupRun, pause: Pause) -> timedelta:
-        obstacle = pause.obstacle or await warning_about(self._cluster, run.namespace, pause.job, pause.pods)
+        obstacle = pause.obstacle or await warning_about(self._context.cluster, run.namespace, pause.job, pause.pods)
         if obstacle:
             await self._write(run, f"The Job that removes the bundle waits: {obstacle}", obstacle)
         return pause.requeue_after
 
     async def _begin(self, run: BackupRun, bundle: Destination, number: int) -> timedelta | None:
-        claim = await self._cluster.pods.read_claim(run.namespace, bundle.claim_name)
+        claim = await self._context.cluster.pods.read_claim(run.namespace, bundle.claim_name)
         if claim is None:
             await self._release(run)
             return None
-        mounters = (await self._cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
+        mounters = (await self._context.cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
         placement = beside(bundle.user_id or run.spec.pod.run_as_user or IMAGE_USER, claim, mounters)
-        plan = removal_plan(run, bundle, number, self._clock())
+        plan = removal_plan(run, bundle, number, self._context.clock())
         try:
-            await self._cluster.jobs.ensure(removal_job(plan, run.spec.pod, placement, self._settings))
+            await self._context.cluster.jobs.ensure(removal_job(plan, run.spec.pod, placement, self._context.settings))
         except NamespaceTerminating:
             await self._release(run)
             return None
@@ -83,20 +76,20 @@ class BundleRemoval:
         await self._write(run, "The local bundle is being removed")
         return POLL_EXTERNAL
 
-    async def _release(self, run: Run) -> None:
-        await self._cluster.backups.set_finalizer(run, present=False)
+    async def _release(self, run: Backup) -> None:
+        await self._context.cluster.backups.set_finalizer(run, present=False)
 
-    async def _write(self, run: Run, message: str, obstacle: str = "") -> None:
-        status = next_status.removing(run, message, self._clock(), obstacle)
-        await self._cluster.backups.write_status(run, status)
+    async def _write(self, run: Backup, message: str, obstacle: str = "") -> None:
+        status = next_status.removing(run, message, self._context.clock(), obstacle)
+        await self._context.cluster.backups.write_status(run, status)
 
 
-def _last_obstacle(run: Run) -> str:
+def _last_obstacle(run: Backup) -> str:
     """What kept the Job's pod from running. It is kept in the status, since the Job's deadline deletes the pod."""
     return run.status.removal.obstacle if run.status.removal else ""
 
 
-def _marked_bundle(run: Run) -> Destination | None:
+def _marked_bundle(run: Backup) -> Destination | None:
     """The bundle that the annotation of a recreated run names, which may exist although nobody has looked for it yet."""
     bundle = run.mark.bundle if run.mark else None
     if bundle is None:

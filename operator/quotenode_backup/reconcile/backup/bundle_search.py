@@ -1,23 +1,21 @@
 """A run that was recreated without its status: the status is rebuilt from its annotation once its bundle is found."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from quotenode_backup.api.finished_mark import MarkedBundle
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.cluster.errors import NameTaken, Refused
-from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Claim, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun, Claim
 from quotenode_backup.contract.results import SearchResult
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import FIND, search_job
 from quotenode_backup.manifests.placement import Placement
-from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.backup import recreated
 from quotenode_backup.reconcile.backup.plan import search_plan
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
 from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
-from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL, POLL_EXTERNAL, POLL_REFUSED
 
 MOST_AT_ONCE = 4
@@ -25,38 +23,33 @@ MOST_AT_ONCE = 4
 
 
 class BundleSearch:
-    def __init__(
-        self, cluster: Cluster, settings: RunnerSettings, events: EventRecorder, clock: Callable[[], datetime]
-    ) -> None:
-        self._cluster = cluster
-        self._settings = settings
-        self._events = events
-        self._clock = clock
-        self._followup = Followup(cluster, FIND, SearchResult)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._followup = Followup(context, FIND, SearchResult)
 
-    async def receive(self, run: Run) -> timedelta:
+    async def receive(self, run: Backup) -> timedelta:
         """The first pass over a recreated run. From here on the run has a status and counts as finished."""
         if run.mark is None:
             raise ValueError("only a run with a mark can be received")
-        now = self._clock()
-        await self._events.record(of_run(run, Reason.RECREATED, recreated.sentence_about(run.mark)))
-        await self._cluster.backups.write_status(run, recreated.recreated(run, run.mark, now))
+        now = self._context.clock()
+        await self._context.events.record(of_run(run, Reason.RECREATED, recreated.sentence_about(run.mark)))
+        await self._context.cluster.backups.write_status(run, recreated.recreated(run, run.mark, now))
         return NOW
 
-    async def search(self, run: Run) -> timedelta | None:
+    async def search(self, run: Backup) -> timedelta | None:
         """How long until the next pass; None: not before a watch event."""
         bundle = run.mark.bundle if run.mark else None
         if bundle is None:
             await self._give_up(run, "the annotation that named its path is gone")
             return None
-        claim = await self._cluster.pods.read_claim(run.namespace, bundle.claim_name)
+        claim = await self._context.cluster.pods.read_claim(run.namespace, bundle.claim_name)
         if claim is None:
             message = f"PersistentVolumeClaim {bundle.claim_name} does not exist, but held the bundle: restore it"
             return await self._write(run, message, POLL_REFUSED)
         return await self._look_in(run, bundle, claim)
 
-    async def _look_in(self, run: Run, bundle: MarkedBundle, claim: Claim) -> timedelta | None:
-        match await self._followup.next(run.owner, self._clock()):
+    async def _look_in(self, run: Backup, bundle: MarkedBundle, claim: Claim) -> timedelta | None:
+        match await self._followup.next(run.owner):
             case Begin(number):
                 return await self._begin(run, bundle, claim, number)
             case Pause(requeue_after, obstacle):
@@ -68,41 +61,41 @@ class BundleSearch:
                 message = f"The search for the bundle failed ({number} tries so far) and is tried again: {message}"
                 return await self._write(run, message, requeue_after)
 
-    async def _begin(self, run: Run, bundle: MarkedBundle, claim: Claim, number: int) -> timedelta:
-        if await self._cluster.jobs.count_under_way(run.namespace, FIND) >= MOST_AT_ONCE:
+    async def _begin(self, run: Backup, bundle: MarkedBundle, claim: Claim, number: int) -> timedelta:
+        if await self._context.cluster.jobs.count_under_way(run.namespace, FIND) >= MOST_AT_ONCE:
             return POLL
-        plan = search_plan(run, bundle, number, self._clock())
+        plan = search_plan(run, bundle, number, self._context.clock())
         placement = await self._placement(run, bundle, claim)
         pod = run.spec.pod if isinstance(run, BackupRun) else Pod()
         try:
-            await self._cluster.jobs.ensure(search_job(plan, pod, placement, self._settings))
+            await self._context.cluster.jobs.ensure(search_job(plan, pod, placement, self._context.settings))
         except (Refused, NameTaken) as exc:
             return await self._write(run, f"The cluster refuses the Job that looks for the bundle: {exc}", POLL_REFUSED)
         return POLL_EXTERNAL
 
-    async def _placement(self, run: Run, bundle: MarkedBundle, claim: Claim) -> Placement:
-        mounters = (await self._cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
+    async def _placement(self, run: Backup, bundle: MarkedBundle, claim: Claim) -> Placement:
+        mounters = (await self._context.cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
         user = bundle.user_id or (run.spec.pod.run_as_user if isinstance(run, BackupRun) else None) or IMAGE_USER
         return beside(user, claim, mounters)
 
-    async def _conclude(self, run: Run, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
+    async def _conclude(self, run: Backup, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
         if result.bundle is None or not recreated.is_the_marked(result.bundle, bundle):
             await self._give_up(run, result.message)
             return None
-        now = self._clock()
+        now = self._context.clock()
         message = f"{result.message} The run was recreated without its status, which has been rebuilt"
-        await self._events.record(of_run(run, Reason.BUNDLE_FOUND, message))
+        await self._context.events.record(of_run(run, Reason.BUNDLE_FOUND, message))
         status = recreated.found(run, bundle.claim_name, result.bundle, message, now)
-        await self._cluster.backups.write_status(run, status)
+        await self._context.cluster.backups.write_status(run, status)
         return None
 
-    async def _give_up(self, run: Run, why: str) -> None:
-        now = self._clock()
+    async def _give_up(self, run: Backup, why: str) -> None:
+        now = self._context.clock()
         status = recreated.missing(run, run.status, why, now)
         message = f"The bundle was not found: {why}"
-        await self._events.record(of_run(run, Reason.BUNDLE_MISSING, message, warning=True))
-        await self._cluster.backups.write_status(run, status)
+        await self._context.events.record(of_run(run, Reason.BUNDLE_MISSING, message, warning=True))
+        await self._context.cluster.backups.write_status(run, status)
 
-    async def _write(self, run: Run, message: str, requeue_after: timedelta) -> timedelta:
-        await self._cluster.backups.write_status(run, recreated.searching(run, message, self._clock()))
+    async def _write(self, run: Backup, message: str, requeue_after: timedelta) -> timedelta:
+        await self._context.cluster.backups.write_status(run, recreated.searching(run, message, self._context.clock()))
         return requeue_after

@@ -25,9 +25,11 @@ from quotenode_backup.reconcile.jobs.attempt import (
 from quotenode_backup.reconcile.jobs.outcome import Ended
 from quotenode_backup.reconcile.jobs.steps import CreateJob, DeleteJob, EndAttempt, Fail, Observe, Wait
 from quotenode_backup.reconcile.reporting.requeue import SOON
-from quotenode_backup.reconcile.target.steps import StartApplication
+from quotenode_backup.reconcile.target.steps import Purpose, StartApplication
 from quotenode_backup.reconcile.target.stopping import scaled_up, stopping
 from quotenode_backup.reconcile.target.workloads import Application
+
+OFFLINE = Purpose("offline backup", "use mode Online")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,14 @@ def _begin(seen: Seen, number: int) -> Step:
     """An attempt of an offline run begins only when the application is down."""
     start, seconds = seen.run.status.start_time, seen.run.spec.active_deadline_seconds
     latest = timing.runner_deadline(start, seconds) if start else None
-    return stopping(seen.application, start, latest, seen.now) or BeginAttempt(number)
+    return stopping(seen.application, OFFLINE, start, latest, seen.now) or BeginAttempt(number)
 
 
 def _during(seen: Seen, attempt: Attempt) -> Step:
     """The status has no end of the newest attempt yet."""
     found = assess(seen.run.owner, attempt, seen.work, seen.deadline, seen.now, BackupResult)
     job, pods = seen.work.named(attempt.job_name), seen.work.pods_of(attempt.job_name)
-    intruder = scaled_up(seen.application)
+    intruder = scaled_up(seen.application, OFFLINE)
     if isinstance(found, Absent):
         return _late(seen, attempt) or intruder or CreateJob(attempt)
     if isinstance(found, Ended) and job and job.is_finished:
@@ -122,7 +124,7 @@ def _between(seen: Seen, last: Attempt) -> Step:
     reason = _known(last.reason)
     if not is_retryable(reason) or _is_used_up(seen, reason):
         return Fail(reason, last.message or "")
-    intruder = None if reason is Reason.LOCK_BUSY else scaled_up(seen.application)
+    intruder = None if reason is Reason.LOCK_BUSY else scaled_up(seen.application, OFFLINE)
     if intruder:
         return intruder
     ready = (last.completion_time or seen.now) + _pause(seen, last, reason)

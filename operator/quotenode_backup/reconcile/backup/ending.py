@@ -4,36 +4,35 @@ from datetime import datetime
 from pathlib import PurePath
 
 from quotenode_backup.api.conditions import ConditionType
-from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.results import BackupResult, RetentionOutcome
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.retention import is_among
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.status import UNRECORDABLE
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.outcome import Ended
-from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import PassResult
 from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
 
 
 class Ending:
-    def __init__(self, cluster: Cluster, events: EventRecorder, writer: StatusWriter, timers: GraceTimers) -> None:
-        self._cluster = cluster
-        self._events = events
-        self._writer = writer
+    def __init__(self, context: Context, timers: GraceTimers) -> None:
+        self._context = context
+        self._writer = StatusWriter(context.cluster.backups, context.events)
         self._timers = timers
 
-    async def end_attempt(self, run: Run, ended: Ended[BackupResult], now: datetime) -> PassResult:
+    async def end_attempt(self, run: Backup, ended: Ended[BackupResult], now: datetime) -> PassResult:
         self._timers.reset(run.owner.key)
         is_failure = ended.reason is not Reason.LOCK_BUSY
-        await self._events.record(of_run(run, ended.reason, ended.message, warning=is_failure))
+        await self._context.events.record(of_run(run, ended.reason, ended.message, warning=is_failure))
         return await self._writer.write(run, next_status.attempt_ended(run, ended, now))
 
-    async def fail(self, run: Run, reason: Reason, message: str, now: datetime) -> PassResult:
+    async def fail(self, run: Backup, reason: Reason, message: str, now: datetime) -> PassResult:
         self._timers.reset(run.owner.key)
-        await self._events.record(of_run(run, reason, message, warning=True))
+        await self._context.events.record(of_run(run, reason, message, warning=True))
         return await self._writer.finish(run, next_status.failed(run, reason, message, now))
 
     async def complete(self, run: BackupRun, ended: Ended[BackupResult], now: datetime) -> PassResult:
@@ -45,8 +44,8 @@ class Ending:
             await self._after_retention(run, result.retention, result.bundle.path, now)
         if result.audit and result.audit.reason in UNRECORDABLE:
             row = result.audit
-            await self._events.record(of_run(run, row.reason, row.message, warning=True, about="row"))
-        await self._events.record(of_run(run, Reason.COMPLETED, ended.message))
+            await self._context.events.record(of_run(run, row.reason, row.message, warning=True, about="row"))
+        await self._context.events.record(of_run(run, Reason.COMPLETED, ended.message))
         return await self._writer.finish(run, next_status.completed(run, result.bundle, ended, now))
 
     async def _after_retention(self, run: BackupRun, found: RetentionOutcome, path: str, now: datetime) -> None:
@@ -56,14 +55,14 @@ class Ending:
         `path`: of this run's own bundle.
         """
         if found.problem:
-            await self._events.record(of_run(run, Reason.RETENTION_FAILED, found.problem, warning=True))
+            await self._context.events.record(of_run(run, Reason.RETENTION_FAILED, found.problem, warning=True))
         if found.pruned:
-            await self._events.record(of_run(run, Reason.PRUNED, f"Removed {found.pruned} older bundles"))
+            await self._context.events.record(of_run(run, Reason.PRUNED, f"Removed {found.pruned} older bundles"))
         if found.survivors is None:
             return
-        async for other in self._cluster.backups.stored_beside(run):
+        async for other in self._context.cluster.backups.stored_beside(run):
             is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
             # A run that was recreated into another namespace keeps its bundle in the folder of the old namespace.
             is_here = all(PurePath(place.path).parent == PurePath(path).parent for place in other.status.destinations)
             if is_present and is_here and not is_among(other.bundle_uid, found.survivors):
-                await self._cluster.backups.write_status(other, next_status.pruned(other, run.name, now))
+                await self._context.cluster.backups.write_status(other, next_status.pruned(other, run.name, now))

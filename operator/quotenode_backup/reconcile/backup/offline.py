@@ -2,38 +2,32 @@
 
 from datetime import datetime
 
-from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Scale, Stopped
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup import status as next_status
+from quotenode_backup.reconcile.backup.decisions import OFFLINE
 from quotenode_backup.reconcile.backup.ending import Ending
 from quotenode_backup.reconcile.backup.needs import needs_of, placement_of
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.placement import Misplaced
-from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting import conditions
+from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL, POLL_REFUSED, PassResult
 from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
 from quotenode_backup.reconcile.target.scale_down import ScaleDowns
 from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, StartApplication, Stopping
+from quotenode_backup.reconcile.target.wind_down import WindDown
 from quotenode_backup.reconcile.target.workloads import Application
 
 
 class OfflineSteps:
-    def __init__(
-        self,
-        cluster: Cluster,
-        events: EventRecorder,
-        writer: StatusWriter,
-        ending: Ending,
-        timers: GraceTimers,
-        scale_downs: ScaleDowns,
-    ) -> None:
-        self._cluster = cluster
-        self._events = events
-        self._writer = writer
-        self._ending = ending
+    def __init__(self, context: Context, timers: GraceTimers, wind_down: WindDown) -> None:
+        self._context = context
         self._timers = timers
-        self._scale_downs = scale_downs
+        self._writer = StatusWriter(context.cluster.backups, context.events)
+        self._ending = Ending(context, timers)
+        self._scale_downs = ScaleDowns(context.cluster, wind_down, OFFLINE)
 
     async def carry_out(self, step: Stopping, run: BackupRun, now: datetime) -> PassResult:
         obstacle = await self._scale_downs.obstacle(run, step, needs_of(run, None).claims)
@@ -41,7 +35,7 @@ class OfflineSteps:
             return await self._ending.fail(run, obstacle.reason, obstacle.message, now)
         match step:
             case BeginStop(message):
-                await self._events.record(of_run(run, Reason.STOPPING_APPLICATION, message))
+                await self._context.events.record(of_run(run, Reason.STOPPING_APPLICATION, message))
                 return await self._writer.write(run, next_status.stopping(run, message, now))
             case RememberStopped(running):
                 return await self._remember(run, running, now)
@@ -51,11 +45,11 @@ class OfflineSteps:
                 return await self._start(run, now)
 
     async def _remember(self, run: BackupRun, running: Application, now: datetime) -> PassResult:
-        placement = await placement_of(self._cluster, run)
+        placement = await placement_of(self._context.cluster, run)
         if isinstance(placement, Misplaced):
             return await self._misplaced(run, placement, now)
         stopped = Stopped(workloads=running.recorded, user=placement.user, serve_by=run.deadline)
-        run = await self._cluster.backups.write_status(run, next_status.stopped(run, stopped))
+        run = await self._context.cluster.backups.write_status(run, next_status.stopped(run, stopped))
         await self._scale_downs.remember(run, stopped, now)
         return PassResult(NOW)
 
@@ -63,7 +57,8 @@ class OfflineSteps:
         """The application's pods may be just starting again after an earlier offline backup."""
         self._timers.record(run, found.reason, now)
         if found.may_pass and not self._timers.exceeded(run, found.reason, now):
-            return await self._writer.observe(run, found.reason, found.message, now, POLL_EXTERNAL)
+            status = conditions.observed(run, run.status, found.reason, found.message, now)
+            return await self._writer.write(run, status, POLL_EXTERNAL)
         return await self._ending.fail(run, found.reason, found.message, now)
 
     async def _scale_down(self, run: BackupRun, scale: Scale, now: datetime) -> PassResult:
@@ -73,6 +68,8 @@ class OfflineSteps:
     async def _start(self, run: BackupRun, now: datetime) -> PassResult:
         not_started = await self._scale_downs.start(run, now)
         if not_started:
-            await self._events.record(of_run(run, Reason.WORKLOAD_NOT_SCALED, not_started.message, warning=True))
+            await self._context.events.record(
+                of_run(run, Reason.WORKLOAD_NOT_SCALED, not_started.message, warning=True)
+            )
             return PassResult(POLL_REFUSED)
         return await self._writer.write(run, next_status.serving(run))

@@ -7,7 +7,7 @@ from quotenode_backup.api.backup_status import Destination
 from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.api.finished_mark import MarkedBundle
 from quotenode_backup.api.run_status import Attempt
-from quotenode_backup.cluster.objects import BackupRun, Run
+from quotenode_backup.cluster.objects import Backup, BackupRun
 from quotenode_backup.contract.plans import (
     AuditRow,
     BackupPlan,
@@ -75,7 +75,7 @@ def _row(run: BackupRun) -> AuditRow:
     )
 
 
-def _initiator(run: Run) -> InitiatedBy:
+def _initiator(run: Backup) -> InitiatedBy:
     return InitiatedBy(run.status.initiated_by or run.initiated_by)
 
 
@@ -88,7 +88,7 @@ def bundle_home(run: BackupRun) -> str:
     return run.target.bundle_home(run.spec.storage.local.sub_path)
 
 
-def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> RemovalPlan:
+def removal_plan(run: Backup, bundle: Destination, number: int, now: datetime) -> RemovalPlan:
     return RemovalPlan(
         run_uid=run.uid,
         namespace=run.namespace,
@@ -101,7 +101,7 @@ def removal_plan(run: Run, bundle: Destination, number: int, now: datetime) -> R
     )
 
 
-def search_plan(run: Run, bundle: MarkedBundle, number: int, now: datetime) -> SearchPlan:
+def search_plan(run: Backup, bundle: MarkedBundle, number: int, now: datetime) -> SearchPlan:
     return SearchPlan(
         run_uid=run.uid,
         namespace=run.namespace,
@@ -115,7 +115,7 @@ def search_plan(run: Run, bundle: MarkedBundle, number: int, now: datetime) -> S
     )
 
 
-def _original_uid(run: Run) -> str | None:
+def _original_uid(run: Backup) -> str | None:
     return run.bundle_uid if run.came_back else None
 
 

@@ -5,21 +5,18 @@ before the Job or the status that would keep later passes from recording it, and
 its end is in the status.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quotenode_backup.api.backup import Mode
 from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.cluster.errors import Invalid, NameTaken, Refused, Unavailable
-from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import BackupRun, Job, Lease, Pod, Run, UnreadableRun
+from quotenode_backup.cluster.objects import Backup, BackupRun, Job, Lease, Pod, UnreadableRun
 from quotenode_backup.contract.results import BackupResult
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.backup_job import BACKUP, backup_job
 from quotenode_backup.manifests.placement import Placement
-from quotenode_backup.manifests.pod import RunnerSettings
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
 from quotenode_backup.reconcile.backup.acceptance import Acceptance
 from quotenode_backup.reconcile.backup.decisions import Seen, next_step
@@ -30,17 +27,17 @@ from quotenode_backup.reconcile.backup.plan import plan_of
 from quotenode_backup.reconcile.backup.steps import Accept, BeginAttempt, Complete, Step, TakeLock
 from quotenode_backup.reconcile.jobs.attempt import Jobs
 from quotenode_backup.reconcile.jobs.attempt_status import attempt_begun, attempt_observed
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.followup import warning_about
 from quotenode_backup.reconcile.jobs.grace_timers import GraceTimers
 from quotenode_backup.reconcile.jobs.outcome import Ended
 from quotenode_backup.reconcile.jobs.placement import Misplaced
 from quotenode_backup.reconcile.jobs.steps import CreateJob, DeleteJob, EndAttempt, Fail, Observe, Wait
-from quotenode_backup.reconcile.reporting.events import EventRecorder, of_run
+from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL, POLL_EXTERNAL, SOON, PassResult
 from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
 from quotenode_backup.reconcile.target import lock, workloads
 from quotenode_backup.reconcile.target.acquire import LockAcquirer
-from quotenode_backup.reconcile.target.scale_down import ScaleDowns
 from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, StartApplication
 from quotenode_backup.reconcile.target.wind_down import WindDown
 from quotenode_backup.reconcile.target.workloads import Application
@@ -49,27 +46,14 @@ from quotenode_backup.reconcile.target.workloads import Application
 class BackupReconciler:
     """For runs that have not ended and are not being deleted."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        settings: RunnerSettings,
-        events: EventRecorder,
-        clock: Callable[[], datetime],
-        admission: Admission,
-        locks: LockAcquirer,
-        wind_down: WindDown,
-    ) -> None:
-        self._cluster = cluster
-        self._settings = settings
-        self._events = events
-        self._clock = clock
+    def __init__(self, context: Context, admission: Admission, locks: LockAcquirer, wind_down: WindDown) -> None:
+        self._context = context
         self._locks = locks
         self._timers = GraceTimers()
-        self._writer = StatusWriter(cluster.backups, events)
-        self._ending = Ending(cluster, events, self._writer, self._timers)
-        self._acceptance = Acceptance(cluster, self._writer, self._ending, self._timers, admission, locks, wind_down)
-        scale_downs = ScaleDowns(cluster, wind_down)
-        self._offline = OfflineSteps(cluster, events, self._writer, self._ending, self._timers, scale_downs)
+        self._writer = StatusWriter(context.cluster.backups, context.events)
+        self._ending = Ending(context, self._timers)
+        self._acceptance = Acceptance(context, self._timers, admission, locks, wind_down)
+        self._offline = OfflineSteps(context, self._timers, wind_down)
 
     async def reconcile(self, run: BackupRun) -> PassResult:
         seen = await self._observe(run)
@@ -77,11 +61,11 @@ class BackupReconciler:
 
     async def refuse(self, run: UnreadableRun) -> PassResult:
         advice = "run helm upgrade with the chart of one release, CRDs included, then make the resource again"
-        return await self._ending.fail(run, Reason.SPEC_INVALID, f"{run.fault}: {advice}", self._clock())
+        return await self._ending.fail(run, Reason.SPEC_INVALID, f"{run.fault}: {advice}", self._context.clock())
 
-    async def hold(self, run: Run, found: NotAdmitted) -> PassResult:
+    async def hold(self, run: Backup, found: NotAdmitted) -> PassResult:
         """A run whose author the admission policy has not checked waits, or fails if it never can be checked."""
-        return await self._acceptance.hold(run, found, self._clock())
+        return await self._acceptance.hold(run, found, self._context.clock())
 
     def forget(self, key: Key) -> None:
         """No unfinished run has this name."""
@@ -89,13 +73,13 @@ class BackupReconciler:
         self._locks.forget(key)
 
     async def _observe(self, run: BackupRun) -> Seen:
-        lease = await lock.of_run(self._cluster, run)
+        lease = await lock.of_run(self._context.cluster, run)
         return Seen(
             run=run,
             application=await self._application(run, lease),
             holds_lock=lease is not None and lease.is_held_by(run.owner),
             work=await self._work(run) if run.status.attempts else Jobs(),
-            now=self._clock(),
+            now=self._context.clock(),
         )
 
     async def _application(self, run: BackupRun, lease: Lease | None) -> Application | None:
@@ -103,18 +87,18 @@ class BackupReconciler:
         if run.spec.mode is not Mode.OFFLINE or run.spec.application is None:
             return None
         stopped = lease.stopped if lease and lease.is_held_by(run.owner) else None
-        return await workloads.observe(self._cluster, run.namespace, run.spec.application.workloads, stopped)
+        return await workloads.observe(self._context.cluster, run.namespace, run.spec.application.workloads, stopped)
 
     async def _work(self, run: BackupRun) -> Jobs:
-        jobs = await self._cluster.jobs.of(run.owner, BACKUP)
-        pods = await self._cluster.pods.of(run.owner, BACKUP)
+        jobs = await self._context.cluster.jobs.of(run.owner, BACKUP)
+        pods = await self._context.cluster.pods.of(run.owner, BACKUP)
         return Jobs(tuple(jobs), tuple(pods), await self._warning(run, jobs, pods))
 
     async def _warning(self, run: BackupRun, jobs: list[Job], pods: list[Pod]) -> str:
         job = next((job for job in jobs if job.name == run.status.job_name and not job.is_finished), None)
-        if job is None or self._clock() - job.created < timing.QUIET_PERIOD:
+        if job is None or self._context.clock() - job.created < timing.QUIET_PERIOD:
             return ""
-        return await warning_about(self._cluster, run.namespace, job, pods)
+        return await warning_about(self._context.cluster, run.namespace, job, pods)
 
     async def _carry_out(self, step: Step, seen: Seen) -> PassResult:
         run, now = seen.run, seen.now
@@ -135,7 +119,7 @@ class BackupReconciler:
             case EndAttempt(ended):
                 return await self._end_attempt(seen, ended)
             case DeleteJob(job):
-                await self._cluster.jobs.delete(run.namespace, job)
+                await self._context.cluster.jobs.delete(run.namespace, job)
                 return PassResult(SOON)
             case Wait(requeue_after):
                 return PassResult(requeue_after)
@@ -146,19 +130,19 @@ class BackupReconciler:
 
     async def _begin_attempt(self, seen: Seen, number: int) -> PassResult:
         """Record the attempt, and its user: if the run is deleted, only that user can remove the attempt's files."""
-        placement = await placement_of(self._cluster, seen.run, seen.stopped)
+        placement = await placement_of(self._context.cluster, seen.run, seen.stopped)
         user = placement.user if isinstance(placement, Placement) else None
         status = attempt_begun(seen.run, seen.run.status, BACKUP, number, user, seen.now)
         return await self._writer.write(seen.run, status)
 
     async def _create_job(self, seen: Seen, attempt: Attempt) -> PassResult:
         run, now = seen.run, seen.now
-        placement = await placement_of(self._cluster, run, seen.stopped)
+        placement = await placement_of(self._context.cluster, run, seen.stopped)
         if isinstance(placement, Misplaced):
             return await self._misplaced(run, placement, now)
-        await self._events.record(of_run(run, Reason.JOB_CREATED, f"Creating Job {attempt.job_name}"))
+        await self._context.events.record(of_run(run, Reason.JOB_CREATED, f"Creating Job {attempt.job_name}"))
         try:
-            await self._cluster.jobs.ensure(self._job(run, attempt, placement, now))
+            await self._context.cluster.jobs.ensure(self._job(run, attempt, placement, now))
         except NameTaken as exc:
             ended = Ended[BackupResult](Reason.NAME_COLLISION, f"{exc}: remove or rename it")
             return await self._ending.end_attempt(run, ended, now)
@@ -199,12 +183,14 @@ class BackupReconciler:
     def _job(self, run: BackupRun, attempt: Attempt, placement: Placement, now: datetime) -> dict[str, object]:
         plan = plan_of(run, attempt)
         left = timing.deadline(plan.started, run.spec.active_deadline_seconds) - now
-        return backup_job(plan, run.spec.database, run.spec.pod, placement, self._settings, int(left.total_seconds()))
+        return backup_job(
+            plan, run.spec.database, run.spec.pod, placement, self._context.settings, int(left.total_seconds())
+        )
 
     async def _end_attempt(self, seen: Seen, ended: Ended[BackupResult]) -> PassResult:
         """The Jobs that found the lock busy are deleted at once: a run can wait for days and create one each minute."""
         result = await self._ending.end_attempt(seen.run, ended, seen.now)
         job = seen.work.named(seen.run.status.attempts[-1].job_name)
         if job and ended.reason is Reason.LOCK_BUSY:
-            await self._cluster.jobs.delete(seen.run.namespace, job)
+            await self._context.cluster.jobs.delete(seen.run.namespace, job)
         return result

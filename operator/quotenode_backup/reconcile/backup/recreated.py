@@ -9,7 +9,7 @@ from datetime import datetime
 from quotenode_backup.api.backup_status import BackupStatus, Destination
 from quotenode_backup.api.conditions import ConditionType, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import Backup
 from quotenode_backup.contract.results import StoredBundle
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.domain.text import readable_size
@@ -19,7 +19,7 @@ from quotenode_backup.reconcile.reporting.conditions import Finding, summarized,
 INSTEAD = "For a new backup use another name, or metadata.generateName with kubectl create"
 
 
-def recreated(run: Run, mark: FinishedMark, now: datetime) -> BackupStatus:
+def recreated(run: Backup, mark: FinishedMark, now: datetime) -> BackupStatus:
     """The first status of a recreated run."""
     known = {"start_time": mark.start_time, "completion_time": mark.completion_time, "original_uid": mark.uid}
     status = run.status.model_copy(update=known)
@@ -41,18 +41,18 @@ def sentence_about(mark: FinishedMark) -> str:
     return f"This run {ended} at {when}, before its resource was re-created, and does not run a second time. {INSTEAD}"
 
 
-def searching(run: Run, message: str, now: datetime) -> BackupStatus:
+def searching(run: Backup, message: str, now: datetime) -> BackupStatus:
     """The search goes on, and `message` says what is in its way."""
     changes = {ConditionType.LOCAL_BUNDLE_PRESENT: None}
     return summarized(run, run.status, changes, Reason.SEARCHING_BUNDLE, message, now)
 
 
-def missing(run: Run, status: BackupStatus, why: str, now: datetime) -> BackupStatus:
+def missing(run: Backup, status: BackupStatus, why: str, now: datetime) -> BackupStatus:
     changes = {ConditionType.LOCAL_BUNDLE_PRESENT: False}
     return summarized(run, status, changes, Reason.BUNDLE_MISSING, f"The bundle was not found: {why}", now)
 
 
-def found(run: Run, claim: str, bundle: StoredBundle, message: str, now: datetime) -> BackupStatus:
+def found(run: Backup, claim: str, bundle: StoredBundle, message: str, now: datetime) -> BackupStatus:
     """The status of a completed run, rebuilt from the annotation and the commit record."""
     place = Destination(type="Local", claim_name=claim, path=bundle.path, user_id=bundle.user_id)
     status = run.status.model_copy(

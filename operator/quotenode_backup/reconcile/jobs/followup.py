@@ -13,6 +13,7 @@ from quotenode_backup.domain import timing
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.owner import Owner
 from quotenode_backup.domain.reasons import Reason
+from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.outcome import AnyResult, outcome, result_of
 from quotenode_backup.reconcile.jobs.pod_problems import with_pod
 from quotenode_backup.reconcile.reporting.requeue import POLL
@@ -54,18 +55,18 @@ class Failed:
 class Followup(Generic[AnyResult]):
     """The Jobs of one step that follows runs. `kind`: the class of their results."""
 
-    def __init__(self, cluster: Cluster, step: str, kind: type[AnyResult]) -> None:
-        self._cluster = cluster
+    def __init__(self, context: Context, step: str, kind: type[AnyResult]) -> None:
+        self._context = context
         self._step = step
         self._kind = kind
 
-    async def next(self, owner: Owner, now: datetime, obstacle: str = "") -> Begin | Pause | Done[AnyResult] | Failed:
+    async def next(self, owner: Owner, obstacle: str = "") -> Begin | Pause | Done[AnyResult] | Failed:
         """`obstacle`: what kept the newest Job's pod from running when an earlier pass saw it."""
-        found = await self._cluster.jobs.of(owner, self._step)
+        found = await self._context.cluster.jobs.of(owner, self._step)
         # Anybody can set the label, so our Jobs are recognized by the name, which follows from owner, step and number.
         jobs = [job for job in found if job.name == job_name(self._step, owner.uid, job.number)]
-        pods = await self._cluster.pods.of(owner, self._step)
-        return next_followup(owner, jobs, pods, now, self._kind, obstacle)
+        pods = await self._context.cluster.pods.of(owner, self._step)
+        return next_followup(owner, jobs, pods, self._context.clock(), self._kind, obstacle)
 
 
 async def warning_about(cluster: Cluster, namespace: str, job: Job, pods: Sequence[Pod]) -> str:

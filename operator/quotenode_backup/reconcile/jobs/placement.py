@@ -79,7 +79,7 @@ def _taken_by_one_pod(
         if claim and claim.is_single_pod and mounters[name]:
             return Misplaced(
                 Reason.CLAIM_IN_USE,
-                f"Claim {name} is ReadWriteOncePod and pod {mounters[name][0].pod} mounts it, so no backup can"
+                f"Claim {name} is ReadWriteOncePod and pod {mounters[name][0].pod} mounts it, so no other pod can"
                 " mount it: use ReadWriteOnce",
                 may_pass=False,
             )
@@ -130,7 +130,7 @@ def _unknown_user(mounter: Mounter) -> Misplaced:
     found = "runs as root" if mounter.user == 0 else "does not say which user it runs as"
     return Misplaced(
         Reason.RUN_AS_USER_NEEDED,
-        f"Pod {mounter.pod}, which mounts the files, {found}, and a backup never runs as root:"
+        f"Pod {mounter.pod}, which mounts the files, {found}, and the operator's Jobs never run as root:"
         " set spec.pod.runAsUser to the ID of a user that can read the files",
         may_pass=mounter.user is None,
     )

@@ -25,7 +25,7 @@ def without_pod(rejection: str) -> PodProblem:
     """`rejection`: message of the Job controller's newest FailedCreate Event; empty when there is none."""
     if rejection:
         message = (
-            f"The cluster refuses the backup's pod: {rejection}. Raise the quota, relax the policy, or change spec.pod"
+            f"The cluster refuses the Job's pod: {rejection}. Raise the quota, relax the policy, or change spec.pod"
         )
         return PodProblem(Reason.POD_REJECTED, message, transient=False)
     return PodProblem(Reason.JOB_CREATED, "The Job has no pod yet", transient=True)

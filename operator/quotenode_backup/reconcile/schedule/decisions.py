@@ -12,7 +12,7 @@ from typing import Any
 from quotenode_backup.api.backup import STALE_AFTER, BackupSpec
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.conditions import MESSAGE_LIMIT, ConditionType, Phase
-from quotenode_backup.cluster.objects import Run, Schedule, UnreadableSchedule
+from quotenode_backup.cluster.objects import Backup, Schedule, UnreadableSchedule
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain.naming import slot_run_name, trigger_run_name
 from quotenode_backup.domain.reasons import Reason
@@ -44,7 +44,7 @@ class Decision:
     """None: not before a watch event or the resync asks for it."""
     new_run: NewRun | None = None
     events: tuple[EventRecord, ...] = ()
-    removed: tuple[Run, ...] = ()
+    removed: tuple[Backup, ...] = ()
     """Old runs whose resources are deleted once the status is written."""
 
 
@@ -54,7 +54,7 @@ class _Seen:
 
     schedule: Schedule
     cron: CronSchedule
-    runs: Sequence[Run]
+    runs: Sequence[Backup]
     now: datetime
 
     @property
@@ -71,14 +71,14 @@ class _Seen:
             return SUSPENDED
         return f"{self.spec.schedule} {self.spec.zone}"
 
-    def named(self, name: str) -> Run | None:
+    def named(self, name: str) -> Backup | None:
         return next((run for run in self.runs if run.name == name), None)
 
-    def unfinished_but(self, name: str) -> Run | None:
+    def unfinished_but(self, name: str) -> Backup | None:
         return next((run for run in self.runs if run.name != name and not run.deleting and not run.is_over), None)
 
 
-def decide(schedule: AnySchedule, runs: Sequence[Run], now: datetime) -> Decision:
+def decide(schedule: AnySchedule, runs: Sequence[Backup], now: datetime) -> Decision:
     """`runs`: the existing runs of the schedule."""
     if isinstance(schedule, UnreadableSchedule):
         advice = "run helm upgrade with the chart of one release, CRDs included"
@@ -116,7 +116,7 @@ def admitted(decision: Decision, policy: str) -> Decision:
 
 def refused(
     schedule: AnySchedule,
-    runs: Sequence[Run],
+    runs: Sequence[Backup],
     reason: Reason,
     message: str,
     now: datetime,

@@ -11,12 +11,12 @@ from quotenode_backup.api.backup import BackupSpec
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.conditions import ConditionType, Phase
 from quotenode_backup.api.schedule_status import LastRun
-from quotenode_backup.cluster.objects import Run
+from quotenode_backup.cluster.objects import Backup
 
 REMOVED_AT_ONCE = 20
 
 
-def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
+def with_runs(status: BackupStatus, runs: Sequence[Backup]) -> BackupStatus:
     """The status with the outcomes of the existing runs added to what is recorded of earlier ones."""
     good = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.COMPLETE)]
     bad = [run.status for run in runs if run.status.completion_time and run.status.holds(ConditionType.FAILED)]
@@ -30,7 +30,7 @@ def with_runs(status: BackupStatus, runs: Sequence[Run]) -> BackupStatus:
     return _with_success(status, good).model_copy(update=update)
 
 
-def _order(run: Run) -> tuple[datetime, datetime, str]:
+def _order(run: Backup) -> tuple[datetime, datetime, str]:
     """Creation timestamps are whole seconds: of two runs created in one second, the one that started later is newer."""
     return run.made, run.began, run.uid
 
@@ -51,7 +51,7 @@ def _with_success(status: BackupStatus, good: Sequence[BackupStatus]) -> BackupS
     return status.model_copy(update=update)
 
 
-def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
+def beyond_limits(spec: BackupSpec, runs: Sequence[Backup]) -> tuple[Backup, ...]:
     """The oldest finished runs above the limits, a few at a time. A run with a local bundle neither counts nor goes."""
     settled = (run for run in runs if run.status.is_finished and not run.deleting and not run.status.is_sought)
     ended = sorted(settled, key=_when_ended, reverse=True)
@@ -62,5 +62,5 @@ def beyond_limits(spec: BackupSpec, runs: Sequence[Run]) -> tuple[Run, ...]:
     return tuple(sorted((run for run in above if not run.status.owes_row), key=_when_ended)[:REMOVED_AT_ONCE])
 
 
-def _when_ended(run: Run) -> tuple[datetime, str]:
+def _when_ended(run: Backup) -> tuple[datetime, str]:
     return run.status.completion_time or run.created, run.uid

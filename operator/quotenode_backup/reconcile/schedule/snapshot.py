@@ -6,7 +6,7 @@ from datetime import datetime
 
 from quotenode_backup.api.backup import STALE_AFTER
 from quotenode_backup.api.backup_status import BackupStatus
-from quotenode_backup.cluster.objects import Run, Schedule, UnreadableSchedule
+from quotenode_backup.cluster.objects import Backup, Schedule, UnreadableSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ Snapshots = dict[tuple[str, str], Snapshot]
 """By namespace and name of the schedule. Passes write it, and the thread that serves the metrics reads it."""
 
 
-def snapshot(schedule: Schedule | UnreadableSchedule, status: BackupStatus, runs: Sequence[Run]) -> Snapshot:
+def snapshot(schedule: Schedule | UnreadableSchedule, status: BackupStatus, runs: Sequence[Backup]) -> Snapshot:
     """`status`: the schedule's status after this pass."""
     unfinished = [run for run in runs if not run.is_over]
     at_work = min((run for run in unfinished if run.status.start_time), key=lambda run: run.began, default=None)

@@ -82,10 +82,10 @@ class LockAcquirer:
                 found = await self._wind_down.start_stopped(found, now)
             await lock.take(self._cluster, one.owner, one.target, found, one.stopped, now)
         except (AlreadyExists, Conflict):
-            return LockHeld("Another backup has just taken the lock of this database: trying again")
+            return LockHeld("Another run has just taken the lock of this database: trying again")
         except Refused as exc:
             if found and found.stopped:
-                return LockHeld(_not_started(found.holder.name if found.holder else "an earlier backup", exc))
+                return LockHeld(_not_started(found.holder.name if found.holder else "an earlier run", exc))
             return LockHeld(f"Waiting: the operator can't write the Lease that locks the database ({exc}). Allow it to")
         return None
 

@@ -41,9 +41,9 @@ class AtCapacity:
 
     @property
     def sentence(self) -> str:
-        backups = "1 backup is" if self.count == 1 else f"{self.count} backups are"
+        runs = "1 run is" if self.count == 1 else f"{self.count} runs are"
         return (
-            f"{backups} running, and controller.maxConcurrentRuns allows no more: "
+            f"{runs} at work, and controller.maxConcurrentRuns allows no more: "
             "this one starts by itself as soon as there is room"
         )
 

@@ -1,4 +1,4 @@
-"""Scales the application down before its data is read, and up again if the backup has to wait.
+"""Scales the application down before its data is touched, and up again if the run has to wait.
 
 Each pass makes one write, and each write is safe to repeat.
 """
@@ -13,7 +13,14 @@ from quotenode_backup.cluster.objects import Run, Scale, Stopped
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.steps import Fail
 from quotenode_backup.reconcile.target import lock, workloads
-from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, StartApplication, Stopping
+from quotenode_backup.reconcile.target.steps import (
+    BeginStop,
+    Purpose,
+    RememberStopped,
+    ScaleDown,
+    StartApplication,
+    Stopping,
+)
 from quotenode_backup.reconcile.target.stopping import loss
 from quotenode_backup.reconcile.target.wind_down import WindDown
 
@@ -26,9 +33,10 @@ class NotStarted:
 
 
 class ScaleDowns:
-    def __init__(self, cluster: Cluster, wind_down: WindDown) -> None:
+    def __init__(self, cluster: Cluster, wind_down: WindDown, purpose: Purpose) -> None:
         self._cluster = cluster
         self._wind_down = wind_down
+        self._purpose = purpose
 
     async def obstacle(self, run: Run, step: Stopping, claims: set[str]) -> Fail | None:
         """Why the step must not be carried out; None when nothing is against it.
@@ -40,12 +48,12 @@ class ScaleDowns:
         if not scales:
             return None
         try:
-            return loss(await workloads.held_data(self._cluster, run.namespace, scales, claims))
+            return loss(await workloads.held_data(self._cluster, run.namespace, scales, claims), self._purpose)
         except Refused as exc:
             titles = " and ".join(scale.title for scale in scales)
             message = (
                 f"The operator can't see whether stopping {titles} would delete data, so nothing is stopped: {exc}."
-                " Allow the operator to read it, or use mode Online"
+                f" Allow the operator to read it, or {self._purpose.alternative}"
             )
             return Fail(Reason.WORKLOAD_NOT_SCALED, message)
 
@@ -59,7 +67,7 @@ class ScaleDowns:
         try:
             await workloads.scale_down(self._cluster, run.namespace, scale)
         except Refused as exc:
-            message = f"The cluster refuses to stop {scale.title}: {exc}. Allow it, or use mode Online"
+            message = f"The cluster refuses to stop {scale.title}: {exc}. Allow it, or {self._purpose.alternative}"
             return Fail(Reason.WORKLOAD_NOT_SCALED, message)
         # While this pass was delayed, the run may have been deleted and its application started again. Then nobody else
         # would start this workload.
@@ -76,8 +84,7 @@ class ScaleDowns:
                 await self._wind_down.start_stopped(lease, now)
         except Refused as exc:
             return NotStarted(
-                f"The application can't be started again while this backup waits: {exc}."
-                " Allow it, or scale it up by hand"
+                f"The application can't be started again while this run waits: {exc}. Allow it, or scale it up by hand"
             )
         return None
 

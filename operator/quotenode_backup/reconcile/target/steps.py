@@ -7,6 +7,16 @@ from quotenode_backup.reconcile.target.workloads import Application
 
 
 @dataclass(frozen=True, slots=True)
+class Purpose:
+    """What an application is stopped for, in the words of the kind of run that has it stopped."""
+
+    work: str
+    """Such as `offline backup`."""
+    alternative: str
+    """What to do if the application can't be stopped, such as `use mode Online`."""
+
+
+@dataclass(frozen=True, slots=True)
 class BeginStop:
     """Write into the status that the application is being stopped. The deadline counts from here."""
 

@@ -8,12 +8,12 @@ from quotenode_backup.domain import timing
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.steps import Fail, Observe
 from quotenode_backup.reconcile.reporting.requeue import SOON
-from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, Stopping
+from quotenode_backup.reconcile.target.steps import BeginStop, Purpose, RememberStopped, ScaleDown, Stopping
 from quotenode_backup.reconcile.target.workloads import Application, HeldData
 
 
 def stopping(
-    app: Application | None, start: datetime | None, latest: datetime | None, now: datetime
+    app: Application | None, purpose: Purpose, start: datetime | None, latest: datetime | None, now: datetime
 ) -> Stopping | Fail | Observe | None:
     """The next step until the application is down; None: it is down, or the run is online.
 
@@ -22,7 +22,7 @@ def stopping(
     if app is None:
         return None
     if app.autoscaled:
-        return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app))
+        return Fail(Reason.WORKLOAD_AUTOSCALED, _autoscaled_sentence(app, purpose))
     if start is None:
         titles = ", ".join([*(scale.title for scale in app.scales), *app.missing])
         return BeginStop(f"Stopping {titles}", app)
@@ -33,7 +33,7 @@ def stopping(
     if app.stopped is None:
         return RememberStopped(app)
     if any(not app.is_as_recorded(scale) for scale in app.up):
-        return scaled_up(app)
+        return scaled_up(app, purpose)
     if app.up:
         return ScaleDown(app.up[0])
     if app.live_pods:
@@ -49,10 +49,10 @@ def _missing(app: Application, waited: timedelta) -> Fail | Observe:
     return Fail(Reason.WORKLOAD_MISSING, message)
 
 
-def _autoscaled_sentence(app: Application) -> str:
+def _autoscaled_sentence(app: Application, purpose: Purpose) -> str:
     return (
-        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of an"
-        " offline backup: remove the autoscaler for the time of the backup, or use mode Online"
+        f"A HorizontalPodAutoscaler scales {' and '.join(app.autoscaled)}, and would start it in the middle of the"
+        f" {purpose.work}: remove the autoscaler for that time, or {purpose.alternative}"
     )
 
 
@@ -62,21 +62,21 @@ def _not_stopped(app: Application) -> str:
     return f"The application did not stop before the deadline, since {what}: {advice}"
 
 
-def loss(held: HeldData) -> Fail | None:
+def loss(held: HeldData, purpose: Purpose) -> Fail | None:
     """Why these workloads must not be stopped: data that they hold would be deleted. None: no data would be.
 
-    A pod's own storage (an emptyDir or ephemeral volume) does not count unless the backup names it, since every restart
+    A pod's own storage (an emptyDir or ephemeral volume) does not count unless the run names it, since every restart
     of the pod deletes it anyway.
     """
     found = [
-        *map(_loss_with_set, held.stateful_sets),
+        *(_loss_with_set(workload, purpose) for workload in held.stateful_sets),
         *map(_loss_of_claim, held.claims),
-        *(_loss_with_pod(claim, held.pods) for claim in held.claims),
+        *(_loss_with_pod(claim, held.pods, purpose) for claim in held.claims),
     ]
     return next((failure for failure in found if failure), None)
 
 
-def _loss_with_set(workload: StatefulSet) -> Fail | None:
+def _loss_with_set(workload: StatefulSet, purpose: Purpose) -> Fail | None:
     if workload.deleting:
         return Fail(
             Reason.WORKLOAD_MISSING,
@@ -87,7 +87,7 @@ def _loss_with_set(workload: StatefulSet) -> Fail | None:
         return Fail(
             Reason.WORKLOAD_DELETES_DATA,
             f"StatefulSet {workload.name} deletes its claims when it is scaled down, so it is not stopped:"
-            " set its persistentVolumeClaimRetentionPolicy.whenScaled to Retain, or use mode Online",
+            f" set its persistentVolumeClaimRetentionPolicy.whenScaled to Retain, or {purpose.alternative}",
         )
     return None
 
@@ -102,18 +102,18 @@ def _loss_of_claim(claim: Claim) -> Fail | None:
     )
 
 
-def _loss_with_pod(claim: Claim, pods: Sequence[PodClaims]) -> Fail | None:
+def _loss_with_pod(claim: Claim, pods: Sequence[PodClaims], purpose: Purpose) -> Fail | None:
     owner = next((pod for pod in pods if pod.uid in claim.owner_uids), None)
     if owner is None:
         return None
     return Fail(
         Reason.WORKLOAD_DELETES_DATA,
         f"PersistentVolumeClaim {claim.name} belongs to pod {owner.pod} and is deleted with it, so the pod is not"
-        " stopped: keep the data in a claim that no pod owns, or use mode Online",
+        f" stopped: keep the data in a claim that no pod owns, or {purpose.alternative}",
     )
 
 
-def scaled_up(app: Application | None) -> Fail | None:
+def scaled_up(app: Application | None, purpose: Purpose) -> Fail | None:
     """Why the run fails when a workload is up that is to be down; None when none is up.
 
     Everything was down when the attempt began, so somebody else scaled the workload up. Before the attempt, a workload
@@ -124,6 +124,6 @@ def scaled_up(app: Application | None) -> Fail | None:
     strange = next((scale for scale in app.up if not app.is_as_recorded(scale)), app.up[0])
     return Fail(
         Reason.WORKLOAD_SCALED_UP,
-        f"{strange.title} was scaled up to {strange.replicas} during the offline backup, so the backup is not offline: "
-        "find out who did it, or use mode Online",
+        f"{strange.title} was scaled up to {strange.replicas} during the {purpose.work}, which needs it down: "
+        f"find out who did it, or {purpose.alternative}",
     )

@@ -53,7 +53,7 @@ class HeldData:
     pods: tuple[PodClaims, ...]
     """The pods of the workloads."""
     claims: tuple[Claim, ...]
-    """The claims that the pods mount, and those that the backup names."""
+    """The claims that the pods mount, and those that the run names."""
 
 
 async def observe(

@@ -1,9 +1,12 @@
-"""One attempt to make a backup: check everything first, dump and archive at the same time, read the bundle back, commit it."""
+"""`python -m quotenode_backup backup` makes one attempt at a backup.
+
+It checks everything first, dumps and archives at the same time, reads the bundle back, and commits it.
+"""
 
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +31,13 @@ from quotenode_backup.runner.postgres.credentials import write_password_file
 from quotenode_backup.runner.postgres.dump import Dump, dump_command
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
+from quotenode_backup.runner.process import program
 from quotenode_backup.runner.process.component import Component
 from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Mounts
-from quotenode_backup.runner.process.program import Context
-from quotenode_backup.runner.process.signals import Signals
+from quotenode_backup.runner.process.program import Command, Context
+from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.process.threads import Throttled, supervise
 from quotenode_backup.runner.store import commit, committed, retention
 from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
@@ -44,6 +48,19 @@ log = logging.getLogger(__name__)
 
 LOCK_CHECK_SECONDS = 5.0
 PROGRESS_SECONDS = 10.0
+
+A_BACKUP = Unfinished(
+    "the bundle was complete, and nothing was kept of it",
+    "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod",
+)
+
+
+def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
+    return program.run(Command(BackupPlan, BackupResult, back_up, A_BACKUP, _with_row), arguments, mounts)
+
+
+def _with_row(plan: BackupPlan, context: Context, result: BackupResult) -> BackupResult:
+    return result.model_copy(update={"audit": backup_logs.failed(plan, context.mounts, context.redact, result)})
 
 
 def back_up(plan: BackupPlan, context: Context) -> BackupResult:

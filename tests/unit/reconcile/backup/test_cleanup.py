@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from quotenode_backup.cluster.errors import Refused
-from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.startup import release_finalizers
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.domain.reasons import Reason
@@ -18,8 +17,8 @@ from quotenode_backup.reconcile.dispatch import Dispatcher
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL_EXTERNAL
 from quotenode_backup.reconcile.target.capacity import WAITING_AT_MOST, ConcurrencyLimit
 from tests.unit.fakes.lives import (
-    RUNNER,
     assert_settled,
+    context,
     ends_with,
     event_reasons,
     finished,
@@ -306,8 +305,7 @@ def crowd(world: World, count: int) -> None:
 
 
 def with_room_for(count: int, world: World, client: Client) -> Dispatcher:
-    limit = ConcurrencyLimit(count, ("shop",))
-    return Dispatcher(Cluster(client), RUNNER, "operator", clock=lambda: world.now, limit=limit)
+    return Dispatcher(context(world, client), limit=ConcurrencyLimit(count, ("shop",)))
 
 
 def key(name: str) -> Key:

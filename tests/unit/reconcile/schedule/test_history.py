@@ -11,15 +11,15 @@ from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.cluster.backup_parsing import backup_of
 from quotenode_backup.cluster.errors import Conflict
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run, Schedule
+from quotenode_backup.cluster.objects import Backup, Schedule
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import Admission
-from quotenode_backup.reconcile.reporting.events import EventRecorder
 from quotenode_backup.reconcile.schedule.history import REMOVED_AT_ONCE, beyond_limits, with_runs
 from quotenode_backup.reconcile.schedule.reconciler import ScheduleReconciler
 from quotenode_backup.reconcile.schedule.snapshot import Snapshots
 from tests.unit.fakes.given import START, condition, run, spec, status
+from tests.unit.fakes.lives import context
 from tests.unit.fakes.world import RUNS, Client, World
 
 PRESENT = ConditionType.LOCAL_BUNDLE_PRESENT
@@ -29,14 +29,14 @@ def hours(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
-def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Run:
+def ended(number: int, how: str = "Complete", *more: str, **changes: Any) -> Backup:
     """A run that took the hour before `number`."""
     took = {"start_time": hours(number - 1), "completion_time": hours(number)}
     known = status(holding=("Accepted", how, *more), **(took | changes))
     return run(known, name=f"run-{number}", uid=f"uid-{number}", created=hours(number - 1))
 
 
-def without_row(number: int, reason: Reason) -> Run:
+def without_row(number: int, reason: Reason) -> Backup:
     owed = condition("AuditLogged", None if reason is Reason.AUDIT_PENDING else False).model_copy(
         update={"reason": reason}
     )
@@ -44,7 +44,7 @@ def without_row(number: int, reason: Reason) -> Run:
     return run(one.status.model_copy(update={"conditions": [*one.status.conditions, owed]}), name=one.name, uid=one.uid)
 
 
-def gone(*runs: Run, **limits: int) -> list[str]:
+def gone(*runs: Backup, **limits: int) -> list[str]:
     return [one.name for one in beyond_limits(spec(**limits), runs)]
 
 
@@ -117,14 +117,7 @@ class Site:
         self.client = Client(self.world)
         self.readings: Snapshots = {}
         self.uid = self.world.apply("night", schedule="0 2 * * *", **changes)
-        cluster = Cluster(self.client)
-        self._passes = ScheduleReconciler(
-            cluster,
-            EventRecorder(cluster.events, "tests", lambda: self.world.now),
-            lambda: self.world.now,
-            self.readings,
-            Admission(None),
-        )
+        self._passes = ScheduleReconciler(context(self.world, self.client), self.readings, Admission(None))
 
     def had(self, count: int, *, bundle: bool = False) -> None:
         """Runs that completed, one a minute."""

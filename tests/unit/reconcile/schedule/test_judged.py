@@ -161,7 +161,9 @@ def test_what_an_annotation_says_is_not_acted_on_before_somebody_was_asked() -> 
     passes(client)
     found = world.status("night")
     assert (found["phase"], found["reason"]) == ("Pending", "OlderThanPolicy")
-    assert found["message"].endswith(f"kubectl annotate qnb -n shop night --overwrite {labels.APPROVED}={uid}")
+    assert found["message"].endswith(
+        f"kubectl annotate quotenodebackup -n shop night --overwrite {labels.APPROVED}={uid}"
+    )
     assert [path for path in world.created if path.startswith(JOBS)] == jobs
 
     approve(world, "night", uid)

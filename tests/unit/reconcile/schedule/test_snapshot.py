@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from quotenode_backup.api.backup_status import BackupStatus
-from quotenode_backup.cluster.objects import Run, UnreadableSchedule
+from quotenode_backup.cluster.objects import Backup, UnreadableSchedule
 from quotenode_backup.reconcile.schedule.snapshot import Snapshot, snapshot
 from tests.unit.fakes.given import OWNER, START, mark, run, schedule, spec, status
 
@@ -13,7 +13,7 @@ def minutes(count: float) -> datetime:
     return START + timedelta(minutes=count)
 
 
-def read(known: BackupStatus | None = None, *runs: Run, **changes: Any) -> Snapshot:
+def read(known: BackupStatus | None = None, *runs: Backup, **changes: Any) -> Snapshot:
     one = schedule(known, schedule="0 2 * * *", **changes)
     return snapshot(one, one.status, runs)
 

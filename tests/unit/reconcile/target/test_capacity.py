@@ -40,7 +40,7 @@ def test_the_order_of_waiting_runs_follows_from_their_uids_and_outlives_a_restar
     assert sorted(uids, key=lambda uid: spread(uid, 50)) == sorted(uids, key=lambda uid: spread(uid, 5000))
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 backup is running, and"), (10, "10 backups are running, and")])
+@pytest.mark.parametrize(("count", "words"), [(1, "1 run is at work, and"), (10, "10 runs are at work, and")])
 def test_without_room_it_says_how_many_are_on(count: int, words: str) -> None:
     assert AtCapacity(count).sentence.startswith(words)
 

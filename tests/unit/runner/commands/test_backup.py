@@ -22,7 +22,7 @@ PACKAGE = str(Path(quotenode_backup.__path__[0]).parent)
 PROGRAM = """
 import sys
 from pathlib import Path
-from quotenode_backup.runner.commands.run import main
+from quotenode_backup.runner.commands.backup import main
 from quotenode_backup.runner.process.mounts import Mounts
 sys.exit(main(sys.argv[2:], Mounts.below(Path(sys.argv[1]))))
 """
