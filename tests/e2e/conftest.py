@@ -56,6 +56,7 @@ def operator(run_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     leaves other people's runs on the same cluster alone."""
     names = [namespace_name(story, run_id) for story in WATCHED]
     if os.environ.get("E2E_LOCAL_OPERATOR"):
+        volumes.make_class()
         for name in names:
             make_namespace(name, run_id)
         log = tmp_path_factory.mktemp("operator") / "operator.log"
@@ -74,6 +75,7 @@ def _install_once(names: list[str], run_id: str, shared: Path) -> None:
         if done.exists():
             return
         _forget_earlier_runs(run_id)
+        volumes.make_class()
         volumes.make(run_id)
         for name in names:
             make_namespace(name, run_id)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.e2e.answers import answer
+from tests.e2e.volumes import CLASS
 from tests.e2e.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -92,7 +93,15 @@ def _manifests(settings: dict[str, str]) -> Iterator[dict[str, Any]]:
             manifest["data"] |= settings
         if manifest["kind"] == "StatefulSet":
             _ask_seldom(manifest["spec"]["template"]["spec"]["containers"][0])
+        for claim in _claims(manifest):
+            claim["spec"]["storageClassName"] = CLASS
         yield manifest
+
+
+def _claims(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    if manifest["kind"] == "PersistentVolumeClaim":
+        return [manifest]
+    return list(manifest.get("spec", {}).get("volumeClaimTemplates", []))
 
 
 def _ask_seldom(container: dict[str, Any]) -> None:
