@@ -6,11 +6,10 @@ taken, the class makes one just as the usual one does. Claims of others, such as
 get one of these volumes, which the next run of the tests removes with everything on them.
 """
 
-from tests.e2e.kubectl import Json, Namespace, kubectl
+from tests.e2e.kubectl import LABEL, Json, Namespace, kubectl
 from tests.e2e.nodes import WORKER, on_node
 
 COUNT = 100
-LABEL = "quotenode.io/end-to-end"
 CLASS = "quotenode-end-to-end"
 ROOT = "/var/lib/qn-e2e-volumes"
 
