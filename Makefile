@@ -41,7 +41,7 @@ lint: venv ## Check format, style, types, import directions and generated files
 
 .PHONY: unit
 unit: venv ## Test the pure parts
-	$(VENV)/python -m pytest -q -n 2 tests/unit tests/cluster
+	$(VENV)/python -m pytest -q -n 2 --timeout=600 tests/unit tests/cluster
 
 .PHONY: cluster
 cluster: ## Start the kind cluster with the images loaded
@@ -54,12 +54,12 @@ cluster-down: ## Remove the kind cluster
 .PHONY: chart
 chart: venv ## Test the chart's templates
 	$(PYTHON) -m tests.cluster tools helm
-	$(VENV)/python -m pytest -q -n 2 tests/chart
+	$(VENV)/python -m pytest -q -n 2 --timeout=300 tests/chart
 
 .PHONY: alerts
 alerts: venv ## Check the alerts: valid, firing and clearing when they should
 	$(PYTHON) -m tests.cluster tools helm promtool
-	$(VENV)/python -m pytest -q -n 2 tests/alerts
+	$(VENV)/python -m pytest -q -n 2 --timeout=300 tests/alerts
 
 .PHONY: integration
 integration: venv ## Test the runner inside the shipped image

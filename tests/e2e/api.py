@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from tests.e2e.waiting import pause
+
 Json = dict[str, Any]
 
 
@@ -22,6 +24,7 @@ class Refused(Exception):
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _TIMEOUT_SECONDS = 120
+_ASKED_AGAIN_AT_MOST = 10
 _kept = threading.local()
 
 
@@ -70,11 +73,24 @@ class Request:
     body: str | None = None
     accept: str = "application/json"
 
-    def over(self, connection: http.client.HTTPSConnection) -> tuple[int, bytes]:
+    def over(self, connection: http.client.HTTPSConnection) -> "Answer":
         headers = {"Accept": self.accept, "Content-Type": self.content_type}
         connection.request(self.method, self.path, self.body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        return Answer(answer.status, answer.read(), answer.getheader("Retry-After", ""))
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    retry_after: str
+
+    @property
+    def wait_seconds(self) -> int | None:
+        """How long the server, which is busy or starting, asks to wait before the request is made again; None when it has answered it."""
+        is_busy = self.status == http.client.TOO_MANY_REQUESTS or self.status >= 500
+        return int(self.retry_after) if is_busy and self.retry_after.isdigit() else None
 
 
 def _answer(path: str, accept: str = "application/json") -> Json | None:
@@ -83,23 +99,38 @@ def _answer(path: str, accept: str = "application/json") -> Json | None:
 
 def _exchanged(request: Request) -> Json | None:
     """The answer; None when what was asked for is not there."""
-    status, body = _sent(request)
-    if status == http.client.NOT_FOUND and request.method != "PATCH":
+    answer = _sent(request)
+    if answer.status == http.client.NOT_FOUND and request.method != "PATCH":
         return None
-    if not 200 <= status < 300:
-        raise Refused(f"{request.method} {request.path}: {body.decode(errors='replace')}")
-    found: Json = json.loads(body)
+    if not 200 <= answer.status < 300:
+        raise Refused(f"{request.method} {request.path}: {answer.body.decode(errors='replace')}")
+    found: Json = json.loads(answer.body)
     return found
 
 
-def _sent(request: Request) -> tuple[int, bytes]:
+def _sent(request: Request) -> Answer:
+    """A server that asks for it is asked again later, and as often as kubectl does."""
+    answer = _sent_once(request)
+    for _ in range(_ASKED_AGAIN_AT_MOST):
+        if answer.wait_seconds is None:
+            break
+        pause(answer.wait_seconds)
+        answer = _sent_once(request)
+    return answer
+
+
+def _sent_once(request: Request) -> Answer:
     """The server may have closed a connection that nobody used for a while: then the request is made over a new one."""
     connection = _connection()
     try:
-        return request.over(connection)
-    except (ConnectionError, ssl.SSLEOFError, http.client.HTTPException):
-        connection.close()  # the next request opens it again
-        return request.over(connection)
+        try:
+            return request.over(connection)
+        except (ConnectionError, ssl.SSLError, http.client.HTTPException):
+            connection.close()  # the next request opens it again
+            return request.over(connection)
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        raise Refused(f"{request.method} {request.path}: {error!r}") from error
 
 
 def _connection() -> http.client.HTTPSConnection:

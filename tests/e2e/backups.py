@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.e2e.kubectl import Json, Namespace
+from tests.e2e.pods import a_claim
 from tests.e2e.waiting import eventually
 
 RUN = "backup.quotenode.io/run"
@@ -43,15 +44,7 @@ def a_login(password: str = PASSWORD) -> Json:
 
 def furnish(namespace: Namespace) -> None:
     """What a backup needs in a namespace of its own: the database's Secret, and a claim for the bundles."""
-    namespace.apply(
-        a_login(),
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "bundles"},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
-        },
-    )
+    namespace.apply(a_login(), a_claim("bundles", "64Mi"))
 
 
 def merged(base: Json, changes: Json) -> Json:

@@ -3,7 +3,9 @@
 from functools import partial
 
 from tests.e2e.answers import answer
+from tests.e2e.backups import condition
 from tests.e2e.kubectl import Json, Namespace
+from tests.e2e.waiting import eventually
 
 
 def files_in(namespace: Namespace, claim: str) -> list[str]:
@@ -22,8 +24,12 @@ def _looker(namespace: Namespace, claim: str, user: int) -> str:
     name = f"look-{claim}-{user}"
     if namespace.get("pod", name) is None:
         namespace.apply(_pod(name, claim, user))
-    namespace.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+    eventually(lambda: _is_ready(namespace.get("pod", name)), f"pod {name} is ready", 60)
     return name
+
+
+def _is_ready(pod: Json | None) -> bool:
+    return pod is not None and condition(pod["status"], "Ready").get("status") == "True"
 
 
 def _pod(name: str, claim: str, user: int) -> Json:

@@ -20,9 +20,8 @@ from tests.cluster.cluster import Cluster
 from tests.e2e import operators, volumes
 from tests.e2e.distribution import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.e2e.forks import Forks
-from tests.e2e.kubectl import Namespace, Refused, kubectl
+from tests.e2e.kubectl import LABEL, Namespace, Refused, kubectl
 from tests.e2e.standin.quotenode import QuoteNode
-from tests.e2e.volumes import LABEL
 
 __all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
@@ -51,18 +50,19 @@ def run_id() -> str:
 
 
 @pytest.fixture(scope="session")
-def operator(run_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def operator(run_id: str, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An operator watches all of `WATCHED`: the one of the chart, or with E2E_LOCAL_OPERATOR=1 a process of this machine, which
     leaves other people's runs on the same cluster alone."""
     names = [namespace_name(story, run_id) for story in WATCHED]
     if os.environ.get("E2E_LOCAL_OPERATOR"):
+        volumes.make_class()
         for name in names:
             make_namespace(name, run_id)
         log = tmp_path_factory.mktemp("operator") / "operator.log"
         with operators.OperatorProcess(",".join(names), log, QN_MAX_CONCURRENT_RUNS="0"):
             yield
         return
-    _install_once(names, run_id, _shared_folder(tmp_path_factory))
+    _install_once(names, run_id, shared)
     yield
 
 
@@ -74,6 +74,7 @@ def _install_once(names: list[str], run_id: str, shared: Path) -> None:
         if done.exists():
             return
         _forget_earlier_runs(run_id)
+        volumes.make_class()
         volumes.make(run_id)
         for name in names:
             make_namespace(name, run_id)
@@ -81,7 +82,9 @@ def _install_once(names: list[str], run_id: str, shared: Path) -> None:
         done.touch()
 
 
-def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests, the same in all of its processes."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 

@@ -20,8 +20,14 @@ from quotenode_backup.__main__ import main
 _ROOT = Path(__file__).parents[2]
 
 
+ANSWER_WITHIN_SECONDS = 120  # the first answer comes after all imports
+
+
 class Forks:
-    """The process that is forked. It reads what to do line by line, and answers each line with one."""
+    """The process that is forked. It reads what to do line by line, and answers each line with one.
+
+    Each line has a number, which its answer repeats: whoever was interrupted while it waited leaves an answer that nobody has read.
+    """
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -30,16 +36,27 @@ class Forks:
             env={**os.environ, "PYTHONPATH": f"{_ROOT / 'operator'}{os.pathsep}{_ROOT}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # whether an answer has come is asked of the pipe itself
         )
+        self._asked = 0
 
     def ask(self, **wish: object) -> int | None:
-        to, back = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
-        to.write(json.dumps(wish) + "\n")
-        to.flush()
+        self._asked += 1
+        line = json.dumps([self._asked, wish]) + "\n"
+        cast("IO[bytes]", self._process.stdin).write(line.encode())
+        number, answer = self._answer()
+        while number != self._asked:
+            number, answer = self._answer()
+        return answer
+
+    def _answer(self) -> tuple[int, int | None]:
+        back = cast("IO[bytes]", self._process.stdout)
+        ready, _, _ = select.select([back], [], [], ANSWER_WITHIN_SECONDS)
+        assert ready, f"the process that is forked has not answered within {ANSWER_WITHIN_SECONDS} s"
         answer = back.readline()
         assert answer, "the process that is forked has ended"
-        return cast("int | None", json.loads(answer))
+        number, said = json.loads(answer)
+        return number, said
 
     def close(self) -> None:
         self._process.communicate(timeout=20)
@@ -79,33 +96,52 @@ def _answer(wish: dict[str, Any]) -> int | None:
     return _ended(wish["ended"]) if "ended" in wish else _forked(wish["environment"], wish["log"])
 
 
+_exit_codes: dict[int, int] = {}
+"""By process. The kernel tells each of them only once, but somebody may ask again."""
+
+
 def _ended(pid: int) -> int | None:
     """The exit code, negative for a signal; None while it runs."""
-    found, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
+    if pid not in _exit_codes:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            _exit_codes[pid] = os.waitstatus_to_exitcode(status)
+    return _exit_codes.get(pid)
 
 
 def _forked(environment: dict[str, str], log: str) -> int:
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)  # it is there as soon as the process is
     pid = os.fork()
     if pid == 0:
-        os._exit(_operate(environment, log))
+        os._exit(_operate(environment, output))
+    os.close(output)
+    _exit_codes.pop(pid, None)  # of an earlier process that had this number
     return pid
 
 
-def _operate(environment: dict[str, str], log: str) -> int:
-    """As `python -m quotenode_backup operator` does, with these surroundings."""
+def _operate(environment: dict[str, str], output: int) -> int:
+    """As `python -m quotenode_backup operator` does, with these surroundings. Returns the exit code."""
     os.environ.clear()
     os.environ.update(environment)
     random.seed()
     _redirect(os.open(os.devnull, os.O_RDONLY), 0)
-    _redirect(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1, 2)
+    _redirect(output, 1, 2)
     try:
         return main(["operator"])
+    except SystemExit as ended:
+        return _exit_code(ended)
     except BaseException:  # noqa: BLE001 - as the interpreter does
         traceback.print_exc()
         return 1
     finally:
         sys.stdout.flush()
+
+
+def _exit_code(ended: SystemExit) -> int:
+    if ended.code is None or isinstance(ended.code, int):
+        return ended.code or 0
+    print(ended.code, file=sys.stderr)
+    return 1
 
 
 def _redirect(opened: int, *streams: int) -> None:
@@ -116,4 +152,5 @@ def _redirect(opened: int, *streams: int) -> None:
 if __name__ == "__main__":
     importlib.import_module("quotenode_backup.controller.app")
     for line in sys.stdin:
-        print(json.dumps(_answer(json.loads(line))), flush=True)
+        asked, whole = json.loads(line)
+        print(json.dumps([asked, _answer(whole)]), flush=True)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from tests.e2e import api
 from tests.e2e.api import Json, Refused
 
-__all__ = ["Json", "Namespace", "Refused", "kubectl"]
+__all__ = ["LABEL", "Json", "Namespace", "Refused", "kubectl"]
+
+LABEL = "quotenode.io/end-to-end"
+"""On all that outlives a story: the run of the tests that made it. The next run removes it."""
 
 
 def kubectl(*arguments: str, stdin: str = "", timeout: float = 120) -> str:
@@ -22,6 +25,11 @@ def kubectl(*arguments: str, stdin: str = "", timeout: float = 120) -> str:
 @dataclass(frozen=True)
 class Namespace:
     name: str
+
+    @property
+    def run_id(self) -> str:
+        """The run of the tests that made it: the last part of its name."""
+        return self.name.rpartition("-")[2]
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
         return kubectl(f"--namespace={self.name}", *arguments, stdin=stdin, timeout=timeout)

@@ -4,7 +4,7 @@ from functools import cache
 
 from tests.cluster import engine as engines
 from tests.cluster.cache import Cache, default_root
-from tests.e2e.kubectl import Json, Namespace, kubectl
+from tests.e2e.kubectl import LABEL, Json, Namespace, kubectl
 from tests.e2e.waiting import eventually
 
 WORKER = "quotenode-worker"
@@ -34,7 +34,7 @@ def a_local_volume(namespace: Namespace, claim: str, path: str, node: str = WORK
     volume: Json = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": name},
+        "metadata": {"name": name, "labels": {LABEL: namespace.run_id}},
         "spec": {
             "capacity": capacity,
             "accessModes": ["ReadWriteOnce"],

@@ -1,16 +1,21 @@
 """Small pods and claims that stand in for somebody else's."""
 
 from tests.e2e.kubectl import Json
+from tests.e2e.volumes import CLASS
 
 STAND_IN = "localhost/quotenode-standin:dev"
 
 
-def a_claim(name: str) -> Json:
+def a_claim(name: str, size: str = "16Mi") -> Json:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "16Mi"}}},
+        "spec": {
+            "storageClassName": CLASS,
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size}},
+        },
     }
 
 

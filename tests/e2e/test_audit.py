@@ -164,8 +164,10 @@ def test_an_operator_that_starts_anew_sees_to_the_rows(
 ) -> None:
     namespace = own_namespace("audit-restart")
     quotenode = deploy(namespace)
-    first = OperatorProcess(namespace.name, tmp_path / "first.log")
-    with dump_held(namespace, quotenode, a_backup("survivor")):
+    with (
+        OperatorProcess(namespace.name, tmp_path / "first.log") as first,
+        dump_held(namespace, quotenode, a_backup("survivor")),
+    ):
         first.kill()
     with OperatorProcess(namespace.name, tmp_path / "second.log", QN_RESYNC_SECONDS="5"):
         completed(namespace, "survivor")

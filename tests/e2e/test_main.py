@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.backups import a_backup, completed, condition, jobs, lock_is_free, pods
+from tests.e2e.backups import a_backup, completed, condition, jobs, pods
 from tests.e2e.held import EARLY_LOCK, dump_held
 from tests.e2e.kubectl import Json, Namespace
 from tests.e2e.plain import Restored, open_bundle
@@ -109,8 +109,6 @@ def test_the_pod_runs_where_the_files_are_as_the_user_who_has_them(namespace: Na
 
 @pytest.mark.usefixtures("quotenode")
 def test_a_run_is_one_job_and_tells_its_transitions_once(namespace: Namespace) -> None:
-    # The lock of the story before is given back in the pass after its end.
-    eventually(lambda: lock_is_free(namespace), "no other run holds the database", 60)
     namespace.apply(a_backup("told"))
     status = completed(namespace, "told")
 

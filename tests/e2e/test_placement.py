@@ -7,6 +7,7 @@ import pytest
 from tests.e2e.backups import a_backup, completed, pods
 from tests.e2e.claims import files_in
 from tests.e2e.kubectl import Json, Namespace
+from tests.e2e.pods import a_claim
 from tests.e2e.standin.quotenode import QuoteNode
 
 NODE = "quotenode-control-plane"
@@ -24,14 +25,9 @@ def namespace(watched: Callable[[str], Namespace], deploy: Callable[[Namespace],
 @pytest.fixture(scope="module")
 def keeper(namespace: Namespace) -> str:
     """A pod of another user on the tainted node that has written a file only it can read. The backup can't guess any of this."""
-    namespace.apply(claim("far-files"), claim("far-backups"), pod_with("far-files"))
+    namespace.apply(a_claim("far-files"), a_claim("far-backups"), pod_with("far-files"))
     namespace.kubectl("wait", "pod/keeper", "--for=condition=Ready", "--timeout=60s")
     return "keeper"
-
-
-def claim(name: str) -> Json:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
 
 
 def pod_with(claim_name: str) -> Json:
@@ -83,7 +79,7 @@ def test_the_pod_follows_the_files_to_a_tainted_node_as_the_user_who_can_read_th
 
 
 def test_files_that_nobody_has_mounted_are_read_as_the_user_that_the_backup_names(namespace: Namespace) -> None:
-    namespace.apply(claim("idle-files"), claim("idle-backups"))
+    namespace.apply(a_claim("idle-files"), a_claim("idle-backups"))
     namespace.apply(backup_of("idle", "idle-files", "idle-backups", runAsUser=1000, labels={"network": "database"}))
     path = completed(namespace, "idle")["destinations"][0]["path"]
 

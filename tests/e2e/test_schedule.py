@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 import pytest
@@ -80,11 +81,23 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def delay_of(run: Json) -> timedelta:
+    """How long after its slot the run was made."""
+    return time_of(run["metadata"]["creationTimestamp"]) - slot_of(run)
+
+
 def slot_of(run: Json) -> datetime:
     return time_of(run["metadata"]["annotations"][f"{PREFIX}/slot"])
 
 
-def soon(seconds: int = 10) -> tuple[str, datetime]:
+def assert_made_before(site: Site, name: str, slot: datetime) -> None:
+    """Whenever the operator sees a schedule, the slots count that came after it was made."""
+    body = site.namespace.get("quotenodebackup", name) or {}
+    made = body["metadata"]["creationTimestamp"]
+    assert time_of(made) < slot, f"this machine is too slow: schedule {name}, whose slot is {slot}, was made at {made}"
+
+
+def soon(seconds: int = 12) -> tuple[str, datetime]:
     """An expression with a slot a minute, the next of them so soon, and that slot."""
     slot = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
     return f"{slot.second} {EVERY_MINUTE}", slot
@@ -176,6 +189,7 @@ def paused(site: Site) -> datetime:
     """Schedule `paused` was suspended over this slot, which is behind us."""
     expression, slot = soon()
     site.apply(site.schedule("paused", "paused", expression, suspend=True))
+    assert_made_before(site, "paused", slot)
     eventually(lambda: datetime.now(UTC) > slot + timedelta(seconds=2), "a slot has passed", 30)
     return slot
 
@@ -236,6 +250,7 @@ def test_a_slot_is_skipped_while_the_run_before_is_on_and_an_edit_is_for_the_nex
     with open_transaction(quotenode, LOCK):
         expression, slot = soon()
         site.apply(site.schedule("held", "quotenode", expression, backoffLimit=0))
+        assert_made_before(site, "held", slot)
         eventually(lambda: dump_waits(quotenode), "the run of the slot is in its dump", 60)
         site.apply(site.schedule("held", "quotenode", expression, backoffLimit=3))
         eventually(lambda: status(site.namespace, "held").get("skippedSlots"), "a slot is skipped", 80)
@@ -296,6 +311,8 @@ def test_each_slot_has_one_run_on_the_minute(site: Site, minutely: list[Json]) -
     slots = [slot_of(run) for run in minutely]
     assert slots == [slots[0] + count * MINUTE for count in range(len(slots))]
     assert slots[0].second == 0
+    # A busy machine can be late for one slot, but not for most of them.
+    assert median_low(delay_of(run) for run in minutely) <= timedelta(seconds=20)
     for run, slot in zip(minutely, slots, strict=True):
         meta = run["metadata"]
         assert meta["name"] == slot_run_name("minutely", uid, slot)
@@ -306,7 +323,7 @@ def test_each_slot_has_one_run_on_the_minute(site: Site, minutely: list[Json]) -
             f"{PREFIX}/initiated-by": "Scheduler",
         }
         assert "ownerReferences" not in meta
-        assert timedelta(0) <= time_of(meta["creationTimestamp"]) - slot <= timedelta(seconds=20)
+        assert timedelta(0) <= delay_of(run) < MINUTE
         assert (run["status"]["phase"], run["status"]["initiatedBy"]) == ("Completed", "Scheduler")
         assert not {"schedule", "timeZone", "suspend", "trigger"} & set(run["spec"])
 

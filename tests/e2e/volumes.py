@@ -1,15 +1,24 @@
-"""Volumes of the cluster's usual class that are there before anybody asks.
+"""Volumes that are there before a story's claim asks for one.
 
-The class makes each volume with a pod that makes a folder, which costs a small machine more than a second. A claim takes one of these
-instead, for it is bound to what fits and exists; on another node than the worker, or when all are taken, the class makes one as ever.
+The cluster's usual class makes each volume with a pod that makes a folder, which costs a small machine more than a second. A claim of the
+stories' own class takes one of these instead, since it is bound to what fits and exists. On another node than the worker, or when all are
+taken, the class makes one just as the usual one does. Claims of others, such as those of `make demo`, have the usual class: they never
+get one of these volumes, which the next run of the tests removes with everything on them.
 """
 
-from tests.e2e.kubectl import Json, Namespace, kubectl
+from tests.e2e.kubectl import LABEL, Json, Namespace, kubectl
 from tests.e2e.nodes import WORKER, on_node
 
 COUNT = 100
-LABEL = "quotenode.io/end-to-end"
+CLASS = "quotenode-end-to-end"
 ROOT = "/var/lib/qn-e2e-volumes"
+
+
+def make_class() -> None:
+    """Like the cluster's usual class, in all but its name."""
+    body: Json = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": CLASS}}
+    body |= {"provisioner": "rancher.io/local-path", "volumeBindingMode": "WaitForFirstConsumer"}
+    Namespace("default").apply(body)
 
 
 def make(run_id: str) -> None:
@@ -35,7 +44,7 @@ def _volume(run_id: str, path: str, number: int) -> Json:
             "capacity": {"storage": "10Gi"},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": "standard",
+            "storageClassName": CLASS,
             "hostPath": {"path": path, "type": "DirectoryOrCreate"},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
         },

@@ -15,9 +15,9 @@ def dump_under_way(site: Site, plan: bytes | None = None) -> Iterator[Pod]:
     """Caught while rows are on their way: pg_dump stands still, and the server waits for it to take more."""
     pod = site.start(plan)
     dump = pod.child("pg_dump --format")  # not the one that only tells its version
-    while not stopped_amid_rows(site.database, pod, dump):
-        thaw(dump)
     try:
+        while not stopped_amid_rows(site.database, pod, dump):
+            thaw(dump)
         yield pod
     finally:
         thaw(dump)

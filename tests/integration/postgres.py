@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from quotenode_backup.runner.postgres.sessions import lock_key
 from tests.integration.waiting import eventually
 from tests.ports import free_port
 
@@ -65,38 +66,47 @@ class Database:
         return self.server.execute(statement, self.name)
 
     def sessions(self) -> list[tuple[Any, ...]]:
-        """Every session that a backup has open: those of its role."""
+        """Every session that a backup has open: those of its role, wherever they are."""
         return self.server.query("SELECT pid, datname, query FROM pg_stat_activity WHERE usename = %s", self.user)
 
     def dump_backend(self) -> int | None:
         """The server's process that sends rows to pg_dump right now."""
-        return self._backend("usename = %s AND query LIKE 'COPY %%' AND state = 'active'")
+        return self._backend("query LIKE 'COPY %%' AND state = 'active'")
 
     def dump_waits_for(self) -> str | None:
         """What pg_dump's session waits for: `ClientWrite` has more rows than pg_dump takes, `ClientRead` has none left."""
-        waiting = "SELECT wait_event FROM pg_stat_activity WHERE usename = %s AND application_name = 'pg_dump'"
-        found = self.server.query(f"{waiting} AND wait_event_type = 'Client'", self.user)
+        found = self._seen("wait_event", "application_name = 'pg_dump' AND wait_event_type = 'Client'")
         return found[0][0] if found else None
 
     def waits_for_lock(self) -> bool:
         """Whether pg_dump stands before a table that somebody has locked."""
-        condition = "usename = %s AND application_name = 'pg_dump' AND wait_event_type = 'Lock'"
-        return self._backend(condition) is not None
+        return self._backend("application_name = 'pg_dump' AND wait_event_type = 'Lock'") is not None
 
     def lock_backend(self) -> int | None:
-        """The server's process that holds the backup's advisory lock."""
-        return self._backend("usename = %s AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')")
+        """The server's process that holds the backup's advisory lock. The lock is held in the maintenance database, and its key names
+        the database that is backed up."""
+        key = lock_key(int(self.server.system_identifier), self.name) & 0xFFFFFFFFFFFFFFFF
+        holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        found = self.server.query(
+            f"{holders} AND classid::bigint = %s AND objid::bigint = %s", key >> 32, key & 0xFFFFFFFF
+        )
+        return found[0][0] if found else None
 
     def snapshot_backend(self) -> int | None:
         """The server's process of the session that exported the snapshot, which is the one in the database itself."""
-        return self._backend("usename = %s AND application_name = 'quotenode-backup' AND datname <> 'postgres'")
+        return self._backend("application_name = 'quotenode-backup'")
 
     def terminate(self, backend: int) -> None:
         self.server.query("SELECT pg_terminate_backend(%s)", backend)
 
     def _backend(self, condition: str) -> int | None:
-        found = self.server.query(f"SELECT pid FROM pg_stat_activity WHERE {condition}", self.user)
+        found = self._seen("pid", condition)
         return found[0][0] if found else None
+
+    def _seen(self, column: str, condition: str) -> list[tuple[Any, ...]]:
+        """Of the sessions in this very database by the role of its backups."""
+        mine = f"SELECT {column} FROM pg_stat_activity WHERE usename = %s AND datname = %s"
+        return self.server.query(f"{mine} AND {condition}", self.user, self.name)
 
 
 @dataclass

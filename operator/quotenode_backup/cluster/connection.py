@@ -82,11 +82,11 @@ class Connection:
     async def write(
         self, method: str, path: str, body: Json | None = None, content_type: str = "application/json"
     ) -> Json:
-        number = self._crash_point.before(method, path)
+        numbers = self._crash_point.before(method, path)
         try:
             return await self._request(method, path, body=body, content_type=content_type)
         finally:
-            self._crash_point.after(number)
+            self._crash_point.after(numbers)
 
     async def ask(self, path: str, body: Json) -> Json:
         """A POST that changes nothing, such as an access review."""

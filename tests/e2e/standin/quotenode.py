@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.e2e.answers import answer
+from tests.e2e.volumes import CLASS
 from tests.e2e.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -66,9 +67,6 @@ class QuoteNode:
         made = self.kubectl("create", f"--raw={self._backend}/offers", "--filename=-", stdin=body)
         return dict(json.loads(made))
 
-    def offers_written(self) -> int:
-        return int(json.loads(self.kubectl("get", f"--raw={self._backend}/writer"))["written"])
-
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 60) -> str:
         command = ["kubectl", f"--namespace={self.namespace}", *arguments]
         done = subprocess.run(
@@ -92,11 +90,23 @@ def _manifests(settings: dict[str, str]) -> Iterator[dict[str, Any]]:
             manifest["data"] |= settings
         if manifest["kind"] == "StatefulSet":
             _ask_seldom(manifest["spec"]["template"]["spec"]["containers"][0])
+        for claim in _claims(manifest):
+            claim["spec"]["storageClassName"] = CLASS
         yield manifest
 
 
+def _claims(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    if manifest["kind"] == "PersistentVolumeClaim":
+        return [manifest]
+    return list(manifest.get("spec", {}).get("volumeClaimTemplates", []))
+
+
 def _ask_seldom(container: dict[str, Any]) -> None:
-    """Whether the database is ready is a process in its pod each time: once a second until it is, then no more than needed."""
+    """Whether the database is ready is a process in its pod each time: once a second until it is, then no more than needed.
+
+    It still counts as ready until three such processes have failed: on a busy machine one of them can be late, and nobody reaches a
+    database then. The stories that take it away end its container or its pod, which counts at once.
+    """
     probe = container["readinessProbe"]
     container["startupProbe"] = {**probe, "failureThreshold": 300}
     container["readinessProbe"] = {**probe, "periodSeconds": 20}

@@ -1,13 +1,11 @@
 """The end-to-end tests trust the fingerprint to see every difference between two databases. Here it has to show it."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
+from tests.e2e.kubectl import Namespace
 from tests.e2e.standin.quotenode import BACKEND, QuoteNode
-
-NAMESPACE = f"fingerprint-{os.getpid()}"
 
 SAME = {
     "nothing": "",
@@ -83,15 +81,8 @@ done"""
 
 
 @pytest.fixture(scope="module")
-def quotenode(operator: None) -> Iterator[QuoteNode]:
-    """It needs no operator, but the volumes of this run, which are there when the operator is: those of the run before are being removed."""
-    node = QuoteNode(NAMESPACE)
-    node.kubectl("create", "namespace", NAMESPACE)
-    try:
-        node.deploy()
-        yield node
-    finally:
-        node.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+def quotenode(own_namespace: Callable[[str], Namespace], deploy: Callable[[Namespace], QuoteNode]) -> QuoteNode:
+    return deploy(own_namespace("fingerprint"))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
+UNDER_WAY = "The local bundle is being removed"
+
 
 class BundleRemoval:
     def __init__(self, context: Context) -> None:
@@ -55,6 +57,8 @@ class BundleRemoval:
         obstacle = pause.obstacle or await warning_about(self._context.cluster, run.namespace, pause.job, pause.pods)
         if obstacle:
             await self._write(run, f"The Job that removes the bundle waits: {obstacle}", obstacle)
+        elif _last_obstacle(run) and _has_its_pod(pause):
+            await self._write(run, UNDER_WAY)
         return pause.requeue_after
 
     async def _begin(self, run: BackupRun, bundle: Destination, number: int) -> timedelta | None:
@@ -73,7 +77,7 @@ class BundleRemoval:
         except (Refused, NameTaken) as exc:
             await self._write(run, f"The cluster refuses the Job that removes the bundle: {exc}")
             return POLL_REFUSED
-        await self._write(run, "The local bundle is being removed")
+        await self._write(run, UNDER_WAY)
         return POLL_EXTERNAL
 
     async def _release(self, run: Backup) -> None:
@@ -87,6 +91,11 @@ class BundleRemoval:
 def _last_obstacle(run: Backup) -> str:
     """What kept the Job's pod from running. It is kept in the status, since the Job's deadline deletes the pod."""
     return run.status.removal.obstacle if run.status.removal else ""
+
+
+def _has_its_pod(pause: Pause) -> bool:
+    """Whether the Job has a pod that is to stay. A Job whose deadline has passed loses its pod before it counts as failed."""
+    return any(pod.job_name == pause.job.name and not pod.deleting for pod in pause.pods)
 
 
 def _marked_bundle(run: Backup) -> Destination | None:

@@ -82,7 +82,10 @@ async def warning_about(cluster: Cluster, namespace: str, job: Job, pods: Sequen
 def next_followup(
     owner: Owner, jobs: Sequence[Job], pods: Sequence[Pod], now: datetime, kind: type[AnyResult], obstacle: str = ""
 ) -> Begin | Pause | Done[AnyResult] | Failed:
-    """`jobs` and `pods`: all of one step of one owner. Pure."""
+    """`jobs` and `pods`: all of one step of one owner. Pure.
+
+    Only the newest Job counts: it exists because the success of those before it, if they reported one, was not believed.
+    """
     newest = max(jobs, key=lambda job: job.number, default=None)
     if newest is None:
         return Begin(1)
@@ -94,11 +97,10 @@ def next_followup(
     due = (newest.ended or newest.created) + timing.followup_delay(newest.number)
     if now >= due:
         return Begin(newest.number + 1)
-    if result:
-        return Failed(newest.number, result.reason, result.message, due - now)
     attempt = Attempt(number=newest.number, job_name=newest.name, start_time=newest.created)
-    reason = outcome(owner, attempt, newest, pods, kind).reason
-    return Failed(newest.number, reason, _without_result(newest, pods, obstacle), due - now)
+    ended = outcome(owner, attempt, newest, pods, kind)
+    message = ended.message if result else _without_result(newest, pods, obstacle)
+    return Failed(newest.number, ended.reason, message, due - now)
 
 
 def _obstacle(job: Job, pods: Sequence[Pod]) -> str:

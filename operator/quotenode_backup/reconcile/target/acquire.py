@@ -11,6 +11,7 @@ from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import Lease, Stopped
 from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.domain.target import Target
+from quotenode_backup.reconcile.reporting.requeue import NOW
 from quotenode_backup.reconcile.target import lock
 from quotenode_backup.reconcile.target.capacity import WAITING_AT_MOST, AtCapacity, CapacityGate, NotNow
 from quotenode_backup.reconcile.target.shared_read import SharedRead
@@ -65,8 +66,8 @@ class LockAcquirer:
         """The resource of this name, if there is one, does not wait for a lock."""
         self._gate.forget(key)
 
-    async def _take(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
-        held: LockHeld | None = None
+    async def _take(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | NotNow | None:
+        held: LockHeld | NotNow | None = None
         try:
             held = await self._taken(one, found, now)
         finally:  # after an error the Lease may have been written or not, so it counts as written
@@ -76,17 +77,29 @@ class LockAcquirer:
                 self._gate.settled(one.owner)
         return held
 
-    async def _taken(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | None:
+    async def _taken(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | NotNow | None:
+        """Raises Conflict if what is to be started first changes at the same moment."""
         try:
             if found:
                 found = await self._wind_down.start_stopped(found, now)
-            await lock.take(self._cluster, one.owner, one.target, found, one.stopped, now)
-        except (AlreadyExists, Conflict):
-            return LockHeld("Another run has just taken the lock of this database: trying again")
+            return await self._written(one, found, now)
         except Refused as exc:
             if found and found.stopped:
                 return LockHeld(_not_started(found.holder.name if found.holder else "an earlier run", exc))
             return LockHeld(f"Waiting: the operator can't write the Lease that locks the database ({exc}). Allow it to")
+
+    async def _written(self, one: Applicant, found: Lease | None, now: datetime) -> LockHeld | NotNow | None:
+        """The Lease may change after it was read. Only if it has a new holder is there somebody to wait for: the earlier
+        holder, which is finished or gone, may just have given the lock back.
+        """
+        try:
+            await lock.take(self._cluster, one.owner, one.target, found, one.stopped, now)
+        except (AlreadyExists, Conflict):
+            changed = await lock.read(self._cluster, one.target)
+            holder = changed.holder if changed else None
+            if holder is None or holder in (one.owner, found and found.holder):
+                return NotNow(NOW)
+            return LockHeld(_held_by(holder))
         return None
 
     async def _older_rival(self, one: Applicant) -> LockHeld | NotNow | None:

@@ -50,7 +50,7 @@ class AtCapacity:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """Enough other callers wait for the same read at the moment, so nothing is known yet."""
+    """Nothing is known yet: enough other callers wait for the same read at the moment, or the Lease has just changed."""
 
     requeue_after: timedelta = POLL_EXTERNAL
 

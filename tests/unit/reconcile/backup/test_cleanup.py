@@ -253,32 +253,60 @@ def made_removal_job(client: Client) -> str:
     return job
 
 
-def test_what_keeps_a_bundle_from_being_removed_is_in_the_status_until_the_next_try() -> None:
-    world = deleted("Delete")
-    client = Client(world)
-    job = made_removal_job(client)
+WAITS = "The Job that removes the bundle waits: No node can take pod waits: 0/2 nodes are available"
+
+
+def with_a_removal_that_waits(client: Client) -> str:
+    """Path of the Job that removes the bundle. No node takes its pod."""
+    world, job = client.world, made_removal_job(client)
     pod_labels = world.objects[job]["spec"]["template"]["metadata"]["labels"]
     pod_labels = pod_labels | {"batch.kubernetes.io/job-name": job.rpartition("/")[2]}
     world.put(PODS, "waits", {"metadata": {"labels": pod_labels}, "spec": {}})["status"] = {
         "phase": "Pending",
         "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}],
     }
+    return job
 
-    def said() -> str:
-        finished(one_round(client))
-        conditions = world.status("night")["conditions"]
-        return str(next(one["message"] for one in conditions if one["type"] == "LocalBundlePresent"))
 
-    assert said() == "The Job that removes the bundle waits: No node can take pod waits: 0/2 nodes are available"
-    del world.objects[f"{PODS}/waits"]
+def ends_by_its_deadline(world: World, job: str) -> None:
+    world.objects.pop(f"{PODS}/waits", None)
     world.now += timedelta(seconds=120)
     over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
     world.change(job, status={"conditions": [over | {"lastTransitionTime": world.now.isoformat()}]})
+
+
+def said_of_the_bundle(client: Client) -> str:
+    """After one more pass."""
+    finished(one_round(client))
+    conditions = client.world.status("night")["conditions"]
+    return str(next(one["message"] for one in conditions if one["type"] == "LocalBundlePresent"))
+
+
+def test_what_keeps_a_bundle_from_being_removed_is_in_the_status_until_the_next_try() -> None:
+    world = deleted("Delete")
+    client = Client(world)
+    job = with_a_removal_that_waits(client)
+    assert said_of_the_bundle(client) == WAITS
+    del world.objects[f"{PODS}/waits"]  # the deadline deletes the pod first
+    assert said_of_the_bundle(client) == WAITS
+    ends_by_its_deadline(world, job)
     for _ in range(3):
-        assert said().startswith("The bundle could not be removed; this is tried again: Job ")
-        assert said().endswith(" ended without a result: No node can take pod waits: 0/2 nodes are available")
+        said = said_of_the_bundle(client)
+        assert said.startswith("The bundle could not be removed; this is tried again: Job ")
+        assert said.endswith(" ended without a result: No node can take pod waits: 0/2 nodes are available")
     to_rest(world, client)
     assert (world.bundles, world.in_(RUNS)) == ([], [])
+
+
+def test_what_kept_a_pod_from_running_is_forgotten_as_soon_as_it_runs() -> None:
+    world = deleted("Delete")
+    client = Client(world)
+    job = with_a_removal_that_waits(client)
+    assert said_of_the_bundle(client) == WAITS
+    world.objects[f"{PODS}/waits"]["status"] = {"phase": "Running"}
+    assert said_of_the_bundle(client) == "The local bundle is being removed"
+    ends_by_its_deadline(world, job)
+    assert "0/2 nodes are available" not in said_of_the_bundle(client)
 
 
 def test_a_schedule_with_the_finalizer_of_a_copied_run_can_be_deleted() -> None:

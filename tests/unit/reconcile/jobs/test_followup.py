@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.contract.results import BackupResult
+from quotenode_backup.contract.results import BackupResult, Outcome
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Pause, next_followup
 from quotenode_backup.reconcile.reporting.requeue import POLL
@@ -40,8 +40,25 @@ def test_a_complete_job_without_a_result_of_its_own_has_failed(reported: Any) ->
     assert step.reason is Reason.RESULT_MISSING
 
 
-def test_a_failed_job_with_a_successful_result_has_failed() -> None:
-    assert isinstance(after(11, over(), pods=[ended_pod(reported=result())]), Failed)
+@pytest.mark.parametrize(
+    ("reported", "exit_code", "doubt"),
+    [
+        (result(), 0, "its Job is not complete"),
+        (result(), 1, "ended with exit code 1"),
+        (result(outcome=Outcome.FAILED), 1, "its outcome is Failed"),
+    ],
+)
+def test_a_failed_job_that_reports_success_has_failed_and_the_message_says_what_contradicts_it(
+    reported: BackupResult, exit_code: int, doubt: str
+) -> None:
+    step = after(11, over(), pods=[ended_pod(reported=reported, exit_code=exit_code)])
+    message = f"The runner reported success, but {doubt}, so the attempt counts as failed: see kubectl logs pod-1"
+    assert step == Failed(1, Reason.RESULT_MISSING, message, seconds(59))
+
+
+def test_the_success_of_an_earlier_job_that_was_not_believed_then_is_not_believed_later() -> None:
+    jobs = over(failed=False, complete=True), job(2, failed=True, ended=START + seconds(90))
+    assert isinstance(after(100, *jobs, pods=[ended_pod(reported=result())]), Failed)
 
 
 def test_the_pause_between_jobs_counts_from_the_end_of_the_last_and_doubles() -> None:

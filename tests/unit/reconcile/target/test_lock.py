@@ -7,26 +7,34 @@ from typing import Any
 import pytest
 
 from quotenode_backup.api.run_status import StoppedWorkload
-from quotenode_backup.cluster.errors import Unreadable
+from quotenode_backup.cluster.errors import Conflict, Unreadable
 from quotenode_backup.cluster.gateway import Cluster
 from quotenode_backup.cluster.objects import BackupRun, Lease, Stopped
 from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.domain.target import Target
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.dispatch import HoldersOfLocks
+from quotenode_backup.reconcile.reporting.requeue import NOW
 from quotenode_backup.reconcile.target import lock
 from quotenode_backup.reconcile.target.acquire import Applicant, LockAcquirer, LockHeld
-from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit
+from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit, NotNow
 from quotenode_backup.reconcile.target.wind_down import WindDown
 from tests.unit.fakes.given import START
-from tests.unit.fakes.lives import finished, one_round, reconciler
+from tests.unit.fakes.lives import event_reasons, finished, one_round, reconciler
 from tests.unit.fakes.world import DEPLOYMENTS, JOBS, LEASES, PODS, RUNS, Client, World
 
 
 class Observed(Client):
-    """Something happens right after runs were listed."""
+    """Something happens right after runs were listed, or once before the operator writes to a path that begins so."""
 
     on_list: Callable[[], None] | None = None
+    before_write: tuple[str, Callable[[], object]] | None = None
+
+    async def write(self, method: str, path: str, body: Any = None, content_type: str = "") -> Any:
+        if self.before_write and path.startswith(self.before_write[0]):
+            (_, happen), self.before_write = self.before_write, None
+            happen()
+        return await super().write(method, path, body, content_type)
 
     async def pages(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
         async for page in super().pages(path, query):
@@ -54,6 +62,18 @@ class Site:
         run = self.run(name)
         applicant = Applicant(run.owner, run.target, run.created, None)
         return finished(self._locks.acquire(applicant, self.world.now))
+
+    def gives_back(self, name: str) -> None:
+        """Another pass of the operator, over the finished holder, gives the lock back."""
+        cluster = Cluster(Client(self.world))
+        wind_down = WindDown(cluster, HoldersOfLocks(cluster))
+        finished(wind_down.release(self.run(name), self.world.now))
+
+    def beside(self, name: str) -> None:
+        """Another operator takes the lock for the run, whatever the order of age."""
+        run = self.run(name)
+        found = self.lease if self.world.in_(LEASES) else None
+        finished(lock.take(Cluster(Client(self.world)), run.owner, run.target, found, None, self.world.now))
 
     def run(self, name: str) -> BackupRun:
         found = finished(self.cluster.backups.read("shop", name))
@@ -288,3 +308,45 @@ def test_an_older_one_that_ended_while_it_was_looked_for_is_not_waited_for(site:
     site.applied("second")
     site.client.on_list = lambda: site.ends("first")
     assert site.take("second") is None
+
+
+def test_a_lock_that_is_given_back_while_it_is_taken_over_is_taken_in_the_next_pass_and_nothing_is_reported(
+    site: Site,
+) -> None:
+    site.applied("first")
+    site.take("first")
+    site.ends("first")
+    site.applied("second")
+    site.client.before_write = (LEASES, lambda: site.gives_back("first"))
+    assert site.take("second") == NotNow(NOW)
+    assert (site.world.status("second"), event_reasons(site.world)) == ({}, [])
+    assert site.take("second") is None
+
+
+def test_a_lock_that_another_took_over_first_is_waited_for_and_its_holder_is_named(site: Site) -> None:
+    site.applied("first")
+    site.take("first")
+    site.ends("first")
+    site.applied("second")
+    site.applied("third")
+    site.client.before_write = (LEASES, lambda: site.beside("third"))
+    assert site.take("second") == held_by("third")
+    assert site.lease.is_held_by(site.run("third").owner)
+
+
+def test_a_lock_that_another_made_first_is_waited_for_and_its_holder_is_named(site: Site) -> None:
+    site.applied("first")
+    site.applied("second")
+    site.client.before_write = (LEASES, lambda: site.beside("second"))
+    assert site.take("first") == held_by("second")
+
+
+def test_a_workload_that_changes_while_it_is_started_is_no_lock_that_somebody_has_taken(site: Site) -> None:
+    site.held_by("QuoteNodeBackup", "gone", "uid-of-gone")
+    site.applied("first")
+    scale = f"{DEPLOYMENTS}/backend/scale"
+    site.client.before_write = (scale, lambda: site.world.change(scale))
+    with pytest.raises(Conflict):
+        site.take("first")
+    assert site.take("first") is None
+    assert site.world.replicas("backend") == 3
