@@ -51,6 +51,14 @@ def test_a_missing_key_is_named(mounts: Mounts) -> None:
     assert "has no key pass:" in refused(mounts)
 
 
+@pytest.mark.parametrize("key", ["username", "password"])
+def test_a_key_that_cannot_be_read_is_named(mounts: Mounts, key: str) -> None:
+    write_secret(mounts)
+    (mounts.database_secret / key).unlink()
+    (mounts.database_secret / key).mkdir()
+    assert f"cannot be read under key {key[:4]} (Is a directory)" in refused(mounts)
+
+
 @pytest.mark.parametrize(("value", "words"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "not UTF-8")])
 def test_a_username_that_is_empty_or_not_utf_8_is_refused(mounts: Mounts, value: bytes, words: str) -> None:
     write_secret(mounts, username=value)
