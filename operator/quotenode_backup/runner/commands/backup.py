@@ -36,7 +36,13 @@ from quotenode_backup.runner.process.program import Context
 from quotenode_backup.runner.process.signals import Signals
 from quotenode_backup.runner.process.threads import Throttled, supervise
 from quotenode_backup.runner.store import commit, committed, retention
-from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
+from quotenode_backup.runner.store.destination import (
+    Destination,
+    errors_explained,
+    prepared,
+    require_space,
+    require_writable,
+)
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 
@@ -68,14 +74,13 @@ def _pod() -> str:
 def _stored_once(attempt: "Attempt") -> BackupResult:
     plan, destination, system_identifier = attempt.plan, attempt.destination, attempt.lock.system_identifier
     try:
-        commit.clear_away(destination)
-        retention.finish_removals(destination.folder, plan, system_identifier)
-        if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
-            return committed.result(plan, destination, record, "was stored by an earlier attempt")
-        require_writable(destination)
-        return attempt.run()
-    except OSError as error:
-        raise not_stored(destination.claim, error, destination.written()) from error
+        with errors_explained(destination):
+            commit.clear_away(destination)
+            retention.finish_removals(destination.folder, plan, system_identifier)
+            if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
+                return committed.result(plan, destination, record, "was stored by an earlier attempt")
+            require_writable(destination)
+            return attempt.run()
     finally:
         attempt.signals.block()
         commit.remove_own_partials(destination)
