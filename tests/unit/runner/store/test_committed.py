@@ -12,6 +12,7 @@ import pytest
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading
 from quotenode_backup.runner.bundle.writer import PartialBundle
@@ -22,7 +23,7 @@ from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 from tests import bundle_maker
-from tests.unit.fakes.site import DUMP, STARTED, a_destination, folder_of, make_plan, make_restorer
+from tests.unit.fakes.site import DUMP, IS_KILLED, RESTORES, STARTED, a_destination, folder_of, make_plan, make_restorer
 
 SYSTEM = 7_000_000_000_000_000_001
 FILES = b"files"
@@ -51,8 +52,8 @@ def put(folder: Path, plan: BackupPlan, dump: bytes = DUMP, **changes: Any) -> C
     return bundle_maker.put(folder / NAME, made, dump, FILES)
 
 
-def found(destination: Destination, plan: BackupPlan) -> CommitRecord | None:
-    restorer = make_restorer(destination.claim.root)
+def found(destination: Destination, plan: BackupPlan, script: str = RESTORES) -> CommitRecord | None:
+    restorer = make_restorer(destination.claim.root, script)
 
     def read(folder: BundleFolder, record: CommitRecord) -> str:
         return flaw(folder, record, Reading(restorer))
@@ -112,6 +113,16 @@ def test_a_bundle_whose_dump_pg_restore_cannot_read_is_not_found(
 ) -> None:
     put(folder, plan, dump=b"no dump")
     assert found(destination, plan) is None
+
+
+def test_a_pg_restore_that_is_killed_is_no_flaw_of_the_bundle(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
+    """Otherwise the run would make a second bundle."""
+    put(folder, plan)
+    with pytest.raises(RunFailed) as failure:
+        found(destination, plan, IS_KILLED)
+    assert failure.value.reason is Reason.CHILD_KILLED
 
 
 @pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])

@@ -24,7 +24,7 @@ from quotenode_backup.runner.store.folder import BundleFolder, opened
 from quotenode_backup.runner.store.removal import Removal
 from quotenode_backup.runner.store.retention import Guard
 from tests import bundle_maker
-from tests.unit.fakes.site import DUMP, make_plan, make_restorer, plan_fields
+from tests.unit.fakes.site import DUMP, IS_KILLED, RESTORES, make_plan, make_restorer, plan_fields
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SYSTEM = 7_000_000_000_000_000_001
@@ -62,10 +62,10 @@ def name(days: int) -> str:
 
 
 def applied(
-    folder: Path, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held
+    folder: Path, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held, script: str = RESTORES
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
-    restorer, guard = make_restorer(folder.parent), Guard(check_lock, lambda: False)
+    restorer, guard = make_restorer(folder.parent, script), Guard(check_lock, lambda: False)
     with opened(folder) as open_folder:
         outcome = retention.apply(open_folder, plan, keep_last, name(0), guard, restorer)
     return outcome, [days for days in range(5) if (folder / name(days)).exists()]
@@ -187,6 +187,14 @@ def test_a_dump_that_cannot_be_listed_does_not_count(folder: Path, plan: BackupP
     outcome, staying = applied(folder, plan)
     assert outcome.problem
     assert staying == [0, 1, 2]
+
+
+def test_a_pg_restore_that_is_killed_blames_no_bundle_and_nothing_is_removed(folder: Path, plan: BackupPlan) -> None:
+    outcome, staying = applied(folder, plan, script=IS_KILLED)
+    assert staying == [0, 1, 2, 3, 4]
+    assert outcome.problem
+    assert outcome.problem.startswith("Not every older bundle was removed: pg_restore was killed by SIGKILL")
+    assert outcome.problem.endswith("raise spec.pod.resources.limits.memory.")
 
 
 def test_a_bundle_far_larger_than_the_newer_ones_stays_and_the_problem_says_what_to_do(
