@@ -89,7 +89,6 @@ def _stored_once(attempt: "Attempt") -> BackupResult:
 def _with_follow_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     """Once the bundle is stored, older bundles are removed, and the run's row in backup_logs is completed. Neither can fail the run."""
     assert result.bundle, "a run that succeeds has a bundle"
-    attempt.signals.defer()
     attempt.session.close()
     plan, pruned = attempt.plan, None
     if plan.retention:

@@ -55,19 +55,18 @@ class Signals:
         signal.setitimer(signal.ITIMER_REAL, left)
 
     def block(self) -> None:
-        """From here on nothing interrupts: the bundle is about to get its name, or the end is already being reported."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in (*_STOPPING, signal.SIGALRM):
-            signal.signal(number, signal.SIG_IGN)
+        """From here on nothing interrupts: the bundle is about to get its name, or the end is already being reported.
 
-    def defer(self) -> None:
-        """From here on a signal to stop is only noted: what matters is done, and what is left should be quick."""
+        A signal to stop is only noted, so that what comes after the commit can be quick.
+        """
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         for number in _STOPPING:
             signal.signal(number, self._note)
 
     @property
     def is_stop_requested(self) -> bool:
-        """Whether there was a signal to stop since `defer`."""
+        """Whether there was a signal to stop since `block`."""
         return self._is_stop_requested
 
     def require_none(self) -> None:

@@ -78,10 +78,9 @@ except Interrupted as end:
     assert outcome(program) == "DeadlineExceeded"
 
 
-def test_a_deferred_signal_is_only_noted() -> None:
+def test_a_signal_to_stop_that_is_blocked_is_noted() -> None:
     program = """
 signals.block()
-signals.defer()
 print(signals.is_stop_requested, end=" ")
 told_to_stop()
 print(signals.is_stop_requested)

@@ -299,7 +299,7 @@ def told():
         pass
 
 signals = Signals(Unfinished("", ""))
-signals.defer()
+signals.block()
 guard = retention.Guard(told, lambda: signals.is_stop_requested)
 path = Path(sys.argv[1])
 plan = BackupPlan.model_validate_json(sys.argv[2])
