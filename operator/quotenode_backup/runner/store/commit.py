@@ -100,7 +100,8 @@ def _is_ancient(folder: BundleFolder, name: str) -> bool:
 
 def _finish(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
     try:
-        _finish_commit(folder, partial_record, record)
+        if not folder.has(shape.record_name(record.bundle.name)):
+            _finish_commit(folder, partial_record, record)
     except FileNotFoundError:  # the bundle was removed meanwhile
         folder.unlink_file(f"{record.bundle.name}{shape.CHECKSUM_SUFFIX}")
     folder.unlink_file(partial_record)
@@ -108,25 +109,37 @@ def _finish(folder: BundleFolder, partial_record: str, record: CommitRecord) -> 
 
 def _finish_commit(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
     name = record.bundle.name
-    if folder.has(shape.record_name(name)):
-        return
-    line = shape.checksum_line(record.bundle.sha256, name)
-    _write_checksum(folder, f"{name}{shape.CHECKSUM_SUFFIX}", line.encode())
+    _write_checksum(folder, record)
     folder.sync()
+    if folder.has(shape.record_name(name)):
+        raise _is_there(shape.record_name(name))
     folder.rename(partial_record, shape.record_name(name))
     folder.sync()
 
 
-def _write_checksum(folder: BundleFolder, name: str, line: bytes) -> None:
-    """An attempt that died here may have left the beginning of the line. A file with any other content is not ours."""
-    if folder.has(name) and not (folder.file_status(name) and line.startswith(_beginning(folder, name, len(line) + 1))):
-        raise FileExistsError(errno.EEXIST, "there is something else of this name", name)
+def _write_checksum(folder: BundleFolder, record: CommitRecord) -> None:
+    name, line = _checksum(record)
+    if folder.has(name) and not _is_beginning(folder, name, line):
+        raise _is_there(name)
     folder.write(name, line)
 
 
-def _beginning(folder: BundleFolder, name: str, count: int) -> bytes:
+def _checksum(record: CommitRecord) -> tuple[str, bytes]:
+    """The name and the content of the checksum file."""
+    bundle = record.bundle
+    return f"{bundle.name}{shape.CHECKSUM_SUFFIX}", shape.checksum_line(bundle.sha256, bundle.name).encode()
+
+
+def _is_beginning(folder: BundleFolder, name: str, line: bytes) -> bool:
+    """Whether a file holds the beginning of the line, as an attempt may leave it that dies. A file with any other content is not ours."""
+    if folder.file_status(name) is None:
+        return False
     with folder.file(name) as file:
-        return file.read(count)
+        return line.startswith(file.read(len(line) + 1))
+
+
+def _is_there(name: str) -> OSError:
+    return FileExistsError(errno.EEXIST, "there is something else of this name", name)
 
 
 def remove_own_partials(destination: Destination) -> None:
@@ -142,13 +155,27 @@ def commit(destination: Destination, record: CommitRecord) -> CommitRecord:
         named = record.renamed(shape.numbered(record.bundle.name, number))
         if not _is_taken(folder, named.bundle.name) and _took_name(destination, named):
             break
+    partial_record = destination.partial(shape.COMMIT_RECORD_SUFFIX)
     try:
-        _finish_commit(folder, destination.partial(shape.COMMIT_RECORD_SUFFIX), named)
+        _finish_commit(folder, partial_record, named)
     except OSError:
-        for suffix in (shape.COMMIT_RECORD_SUFFIX, shape.CHECKSUM_SUFFIX, ""):
-            folder.unlink_file(f"{named.bundle.name}{suffix}")
+        _take_back(folder, partial_record, named)
         raise
     return named
+
+
+def _take_back(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
+    """Removes what there is of a commit that failed. A record is ours only if the partial one has become it."""
+    name = record.bundle.name
+    checksum, line = _checksum(record)
+    with _logged(shape.record_name(name)):
+        if not folder.has(partial_record):
+            folder.unlink_file(shape.record_name(name))
+    with _logged(checksum):
+        if _is_beginning(folder, checksum, line):
+            folder.unlink_file(checksum)
+    with _logged(name):
+        folder.unlink_file(name)
 
 
 def _is_taken(folder: BundleFolder, name: str) -> bool:

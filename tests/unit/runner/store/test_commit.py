@@ -171,6 +171,23 @@ def a_file(path: Path) -> None:
     path.write_text("mine")
 
 
+@pytest.mark.parametrize("suffix", [".sha256", ".manifest.json"])
+def test_a_commit_fails_beside_a_file_that_another_puts_there_at_the_last_moment_and_leaves_it(
+    destination: Destination, folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    link, theirs = os.link, folder / f"{NAME}{suffix}"
+
+    def too_late(source: str, target: str, **where: Any) -> None:
+        link(source, target, **where)
+        a_file(theirs)
+
+    monkeypatch.setattr(os, "link", too_late)
+    with pytest.raises(FileExistsError, match="something else of this name"):
+        committed(destination)
+    remove_own_partials(destination)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {theirs.name: "mine"}
+
+
 @pytest.mark.parametrize("suffix", ["", ".sha256", ".manifest.json"])
 @pytest.mark.parametrize("put", [a_file, *STRANGE_ENTRIES])
 def test_a_name_is_taken_when_anything_stands_under_one_of_its_names(
