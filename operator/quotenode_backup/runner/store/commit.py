@@ -200,11 +200,19 @@ def _took_name(destination: Destination, record: CommitRecord) -> bool:
         return folder.is_same_file(partial, final)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
+            _take_back_name(folder, partial, final)
             raise
         if folder.has(final):
             return False
         folder.rename(partial, final)
     return True
+
+
+def _take_back_name(folder: BundleFolder, partial: str, final: str) -> None:
+    """A server may report an error and have made the link nevertheless. Without its record the bundle would take up room for ever."""
+    with _logged(final):
+        if folder.is_same_file(partial, final):
+            folder.unlink_file(final)
 
 
 @contextmanager

@@ -167,6 +167,22 @@ def test_a_disk_that_fails_in_the_commit_leaves_no_bundle(
     assert not list(folder.iterdir())
 
 
+def test_a_link_that_a_server_has_made_and_then_reports_as_failed_leaves_no_bundle(
+    destination: Destination, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def fail_afterwards(source: str, target: str, **where: Any) -> None:
+        link(source, target, **where)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "link", fail_afterwards)
+    with pytest.raises(OSError, match="Input/output"):
+        committed(destination)
+    remove_own_partials(destination)
+    assert not list(folder.iterdir())
+
+
 def a_file(path: Path) -> None:
     path.write_text("mine")
 
