@@ -10,7 +10,6 @@ Other programs may write into the folder too. An entry that cannot be removed or
 import errno
 import itertools
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,8 +23,6 @@ from quotenode_backup.runner.store.folder import BundleFolder
 log = logging.getLogger(__name__)
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-LONGEST_RUN_SECONDS = 8 * 86400
-"""A day more than the maximum of `activeDeadlineSeconds`."""
 
 
 def clear_away(destination: Destination) -> None:
@@ -34,9 +31,10 @@ def clear_away(destination: Destination) -> None:
     The database's lock must be held.
     """
     folder, names = destination.folder, _partial_names(destination.folder)
+    names = [name for name in names if name.startswith(destination.partial_prefix) or folder.is_ancient(name)]
     unfinished, spared = _unfinished_commits(destination, names)
     for name in names:
-        if name not in spared and (name.startswith(destination.partial_prefix) or _is_ancient(folder, name)):
+        if name not in spared:
             with _logged(name):
                 folder.unlink_file(name)
     for name, record in unfinished.items():
@@ -54,12 +52,15 @@ def _partial_names(folder: BundleFolder) -> list[str]:
 
 
 def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dict[str, CommitRecord], set[str]]:
-    """The partial records of bundles that have their final name already, and the names of all files that must stay for now."""
+    """The partial records of bundles that have their final name already, and the names of all files that must stay for now.
+
+    Those of another server are left to that server, which finishes its commits itself.
+    """
     folder = destination.folder
     unfinished: dict[str, CommitRecord] = {}
     spared: set[str] = set()
     for name in names:
-        if not (name.startswith(destination.partial_prefix) and name.endswith(shape.COMMIT_RECORD_SUFFIX)):
+        if not name.endswith(shape.COMMIT_RECORD_SUFFIX):
             continue
         try:
             record = folder.record(name)
@@ -70,8 +71,10 @@ def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dic
         if isinstance(record, NewerFormat):
             spared |= {name, _partial_of(name)}
         elif record and _has_final_name(folder, name, record):
-            unfinished[name] = record
-    return unfinished, spared | set(unfinished)
+            spared.add(name)
+            if name.startswith(destination.partial_prefix):
+                unfinished[name] = record
+    return unfinished, spared
 
 
 def _partial_of(partial_record: str) -> str:
@@ -90,12 +93,6 @@ def _may_have_final_name(folder: BundleFolder, partial_record: str) -> bool:
     """Whether it may have done so, if its record cannot be read. A bundle with a final name has two names, or has lost its partial one."""
     partial = folder.file_status(_partial_of(partial_record))
     return partial is None or partial.st_nlink > 1
-
-
-def _is_ancient(folder: BundleFolder, name: str) -> bool:
-    """Whether the file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
-    status = folder.file_status(name)
-    return status is not None and time.time() - status.st_mtime > LONGEST_RUN_SECONDS
 
 
 def _finish(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:

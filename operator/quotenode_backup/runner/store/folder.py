@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from quotenode_backup.runner.process.display import escape
 
 log = logging.getLogger(__name__)
 
+LONGEST_RUN_SECONDS = 8 * 86400
+"""A day more than the maximum of `activeDeadlineSeconds`."""
 _HIDDEN = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
 """Prefixes of records whose bundle is not there yet, or is being removed."""
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -98,6 +101,11 @@ class BundleFolder:
         """Whether both are names of one regular file."""
         first, second = self.file_status(one), self.file_status(other)
         return first is not None and second is not None and os.path.samestat(first, second)
+
+    def is_ancient(self, name: str) -> bool:
+        """Whether a file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
+        status = self.file_status(name)
+        return status is not None and time.time() - status.st_mtime > LONGEST_RUN_SECONDS
 
     def is_pinned(self, bundle: str) -> bool:
         return self.has(f"{bundle}{PIN_SUFFIX}")

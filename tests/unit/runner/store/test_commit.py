@@ -135,6 +135,20 @@ def test_partial_files_of_another_cluster_stay_for_as_long_as_a_run_can_take(
     assert not theirs.exists()
 
 
+@pytest.mark.parametrize(("has_its_name", "version"), [(True, b"1"), (False, b"1"), (False, b"2")])
+def test_an_old_partial_record_of_another_server_stays_if_that_server_can_finish_its_commit(
+    destination: Destination, folder: Path, has_its_name: bool, version: bytes
+) -> None:
+    theirs, content = folder / ".partial-ffffffff-pod-0.manifest.json", record_of("run-1").to_json()
+    theirs.write_bytes(content.replace(b'"formatVersion": 1', b'"formatVersion": ' + version))
+    os.utime(theirs, (0, 0))
+    if has_its_name:
+        (folder / NAME).write_bytes(b"bundle")
+    clear_away(destination)
+    assert theirs.exists() == (has_its_name or version == b"2")
+    assert not (folder / f"{NAME}.manifest.json").exists()
+
+
 def test_a_commit_that_died_before_its_record_is_finished(destination: Destination, folder: Path) -> None:
     partial(destination).write_bytes(b"bundle")
     partial(destination, ".manifest.json").write_bytes(record_of("run-1").to_json())
