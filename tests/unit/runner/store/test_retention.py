@@ -235,6 +235,16 @@ def test_a_bundle_with_a_manifest_of_a_later_format_inside_does_not_count_and_it
     assert f"{name(1)} does not count: the manifest in it is of format 2, which only a later release" in caplog.text
 
 
+def test_an_old_bundle_without_a_record_is_named_and_other_archives_are_not(folder: Path, plan: BackupPlan) -> None:
+    lost, *others = "quotenode-backup-1.tar.gz", "quotenode-backup-2.tar.gz", "mine.tar.gz"
+    for path in (folder / other for other in (lost, *others)):
+        path.touch()
+        if path.name != others[0]:
+            os.utime(path, (0, 0))
+    outcome, _ = applied(folder, plan)
+    assert outcome.problem == f"{lost}: has no commit record, left as it is."
+
+
 @pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
 def test_a_file_that_cannot_be_read_blocks_no_other_removal(
     folder: Path, plan: BackupPlan, refused: str, monkeypatch: pytest.MonkeyPatch
