@@ -1,14 +1,14 @@
 """A run has one bundle. If an earlier attempt has committed it, it is read to its end and reported, and not made again."""
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, to_the_second
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import BackupResult, StoredBundle, StoredComponent
+from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import CLOCK_SKEW
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
@@ -27,14 +27,29 @@ def find(
     folder: BundleFolder, plan: BackupPlan, system_identifier: int, flaw: Callable[[BundleFolder, CommitRecord], str]
 ) -> CommitRecord | None:
     """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle with a flaw is left as it is."""
+    candidates: list[CommitRecord] = []
     with _listing_errors_logged():
-        candidates = (record for record in folder.committed() if _is_of_run(plan, system_identifier, record))
-        for record in itertools.islice(candidates, MOST_CANDIDATES):
-            found = flaw(folder, record)
-            if not found:
-                return record
-            log.warning("Bundle %s claims to be of this run, and is not used: %s", escape(record.bundle.name), found)
+        for bundle, record in folder.records():
+            if isinstance(record, NewerFormat):
+                _refuse_own(plan, bundle, record)
+            elif _is_of_run(plan, system_identifier, record):
+                candidates.append(record)
+    for record in candidates[:MOST_CANDIDATES]:
+        found = flaw(folder, record)
+        if not found:
+            return record
+        log.warning("Bundle %s claims to be of this run, and is not used: %s", escape(record.bundle.name), found)
     return None
+
+
+def _refuse_own(plan: BackupPlan, bundle: str, record: NewerFormat) -> None:
+    """A run that was begun under a later release must not make its bundle again."""
+    log.warning("The commit record of bundle %s is %s", escape(bundle), record)
+    if record.run_uid == plan.run_uid:
+        raise RunFailed(
+            Reason.FILE_UNREADABLE,
+            f"This run has stored bundle {escape(bundle)} already, and its commit record is {record}: install that release again.",
+        )
 
 
 def _is_of_run(plan: BackupPlan, system_identifier: int, record: CommitRecord) -> bool:

@@ -132,7 +132,11 @@ class BundleFolder:
         return None if is_other else record
 
     def committed(self) -> Iterator[CommitRecord]:
-        """The records of committed bundles, whether or not the bundles are there. A record that cannot be read is logged and left out."""
+        """The records of committed bundles that this release can read, whether or not the bundles are there."""
+        return (record for _, record in self.records() if isinstance(record, CommitRecord))
+
+    def records(self) -> Iterator[tuple[str, CommitRecord | NewerFormat]]:
+        """The same of any release, with the names of the bundles. A record that cannot be read is logged and left out."""
         for name in sorted(self.names()):
             bundle = name.removesuffix(shape.COMMIT_RECORD_SUFFIX)
             if bundle == name or name.startswith(_HIDDEN):
@@ -142,8 +146,8 @@ class BundleFolder:
             except OSError as error:
                 log.warning("Commit record %s cannot be read: %s", escape(name), error.strerror)
                 continue
-            if isinstance(record, CommitRecord):
-                yield record
+            if record:
+                yield bundle, record
 
     def create(self, name: str) -> int:
         """A descriptor of a new file, for reading and writing."""

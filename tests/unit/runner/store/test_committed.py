@@ -177,6 +177,21 @@ def test_a_manifest_of_a_later_format_inside_is_refused_and_it_is_said_why(
     assert "the manifest in it is of format 2, which only a later release of this operator can read" in caplog.text
 
 
+@pytest.mark.parametrize("run_uid", [make_plan().run_uid, "another"])
+def test_a_record_of_a_later_format_is_logged_and_fails_its_own_run(
+    destination: Destination, folder: Path, plan: BackupPlan, run_uid: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise the run would make a second bundle."""
+    (folder / f"{NAME}.manifest.json").write_text(json.dumps({"formatVersion": 2, "runUid": run_uid}))
+    if run_uid == plan.run_uid:
+        with pytest.raises(RunFailed, match="of format 2, which only a later release") as failure:
+            found(destination, plan)
+        assert failure.value.reason is Reason.FILE_UNREADABLE
+    else:
+        assert found(destination, plan) is None
+    assert f"The commit record of bundle {NAME} is of format 2" in caplog.text
+
+
 def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     put(folder, plan)
     (folder / NAME).rename(destination.claim.root / "elsewhere")
