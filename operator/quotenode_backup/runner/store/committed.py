@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, to_the_second
@@ -63,17 +63,22 @@ def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) ->
     The largest bundle may be of a time when there was more data, and a record may be of a bundle that was removed, so neither is asked.
     """
     volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCK_SKEW
+    alike: list[CommitRecord] = []
     with _listing_errors_logged():
-        alike = [
+        alike += (
             record
             for record in folder.committed()
             if record.is_of(plan.namespace, target(plan, system_identifier))
             and record.holds == volumes
             and record.completed <= latest
-            and folder.room(record.bundle.name)
-        ]
-        newest = max(alike, key=lambda record: record.completed, default=None)
-        return folder.room(newest.bundle.name) if newest else 0
+        )
+    newest_first = sorted(alike, key=lambda record: record.completed, reverse=True)
+    return next(filter(None, (_room(folder, record.bundle.name) for record in newest_first)), 0)
+
+
+def _room(folder: BundleFolder, bundle: str) -> int:
+    with suppress(OSError):
+        return folder.room(bundle)
     return 0
 
 

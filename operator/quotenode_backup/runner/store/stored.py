@@ -17,9 +17,9 @@ def flaw(folder: BundleFolder, record: CommitRecord, reading: Reading) -> str:
     Raises Stopped if the reading was stopped, and RunFailed if pg_restore was killed: neither says anything about the bundle.
     """
     bundle = record.bundle
-    if folder.size(bundle.name) != bundle.size_bytes:
-        return "it is not a file of the size in its commit record"
     try:
+        if folder.size(bundle.name) != bundle.size_bytes:
+            return "it is not a file of the size in its commit record"
         with folder.file(bundle.name) as file:
             return difference(record, reading.contents(file))
     except Mismatch as mismatch:

@@ -210,6 +210,16 @@ def test_a_good_bundle_is_found_beside_a_record_that_cannot_be_read(
     assert found(destination, plan) == mine
 
 
+def test_a_bundle_that_does_not_answer_is_left_out_and_hides_no_other(
+    destination: Destination, folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, silent = put(folder, plan), bundle_of(folder, plan, 1, 100, run_uid=plan.run_uid, started=STARTED).name
+    status = BundleFolder.status
+    monkeypatch.setattr(BundleFolder, "status", lambda self, name: refuse() if name == silent else status(self, name))
+    assert found(destination, plan) == mine
+    assert committed.last_size(destination.folder, plan, SYSTEM) > 0
+
+
 def refuse() -> None:
     raise PermissionError(13, "Permission denied")
 
