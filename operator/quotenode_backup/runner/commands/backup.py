@@ -219,12 +219,8 @@ class Attempt:
         """The size and the hash of the bundle."""
         log.info("Reading the bundle back from the disk")
         reading = Reading(self.restorer(self.client))
-
-        def work() -> str:
-            with self.destination.folder.file(self.destination.partial()) as file:
-                return read_back(reading, file, parts)
-
-        sha256 = self._supervised(reading, work)
+        folder, partial = self.destination.folder, self.destination.partial()
+        sha256 = self._supervised(reading, lambda: read_back(reading, lambda: folder.file(partial), parts))
         return reading.size, sha256
 
     def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:
