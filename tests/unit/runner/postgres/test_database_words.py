@@ -99,6 +99,19 @@ def test_a_server_that_has_not_proven_itself_is_not_quoted_in_a_session_either()
     assert verified.require_auth is None
 
 
+def test_a_name_in_the_database_is_quoted_up_to_its_limit() -> None:
+    server = Server(make_plan().database, Credentials("app", "secret"))
+    assert server.quote_name("a\x1b[1m\nb", 40) == "a\\x1b[1m b"
+    assert server.quote_name("x" * 50, 40) == "x" * 39 + "…"
+
+
+def test_of_a_server_that_has_not_proven_itself_not_even_a_name_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(make_plan().database, Credentials("app", "secret"))
+    server.proof.is_given = False
+    assert server.quote_name(HOSTILE, 40) == "(its name is only in the log of the pod)"
+    assert HOSTILE in caplog.text
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
