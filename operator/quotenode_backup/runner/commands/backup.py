@@ -33,7 +33,7 @@ from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Context
-from quotenode_backup.runner.process.signals import Signals
+from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.process.threads import Throttled, supervise
 from quotenode_backup.runner.store import commit, committed, retention
 from quotenode_backup.runner.store.destination import (
@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 
 LOCK_CHECK_SECONDS = 5.0
 PROGRESS_SECONDS = 10.0
+_REMEDY = "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod"
+A_BACKUP = Unfinished("the bundle was complete", _REMEDY)
+"""Until it is known that no earlier attempt has stored the bundle of this run. If one has, its bundle stays."""
+A_NEW_BUNDLE = Unfinished("the bundle was complete, and nothing was kept of it", _REMEDY)
 
 
 def back_up(plan: BackupPlan, context: Context) -> BackupResult:
@@ -126,6 +130,7 @@ class Attempt:
         return self.context.signals
 
     def run(self) -> BackupResult:
+        self.signals.unfinished = A_NEW_BUNDLE
         self.session.require_readable()
         if self.plan.audit:
             backup_logs.begin(self.plan, self.server)

@@ -4,17 +4,11 @@ from collections.abc import Sequence
 
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import BackupResult
-from quotenode_backup.runner.commands.backup import back_up
+from quotenode_backup.runner.commands.backup import A_BACKUP, back_up
 from quotenode_backup.runner.postgres import backup_logs
 from quotenode_backup.runner.process import program
 from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Command, Context
-from quotenode_backup.runner.process.signals import Unfinished
-
-A_BACKUP = Unfinished(
-    "the bundle was complete, and nothing was kept of it",
-    "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod",
-)
 
 
 def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:

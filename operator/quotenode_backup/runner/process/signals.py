@@ -38,7 +38,8 @@ class Signals:
     """How this process takes its signals. Handlers belong to the whole process, so only one object of this class may be in use."""
 
     def __init__(self, unfinished: Unfinished) -> None:
-        self._unfinished = unfinished
+        self.unfinished = unfinished
+        """May be changed as the command goes on."""
         self._interruption: Interrupted | None = None
         self._is_stop_requested = False
 
@@ -88,11 +89,11 @@ class Signals:
     def _stopped(self) -> RunFailed:
         return RunFailed(
             Reason.INTERRUPTED,
-            f"The pod was told to stop (deleted, evicted or drained) before {self._unfinished.before}.",
+            f"The pod was told to stop (deleted, evicted or drained) before {self.unfinished.before}.",
         )
 
     def _too_late(self) -> RunFailed:
         return RunFailed(
             Reason.DEADLINE_EXCEEDED,
-            f"The deadline passed before {self._unfinished.before}: {self._unfinished.remedy}.",
+            f"The deadline passed before {self.unfinished.before}: {self.unfinished.remedy}.",
         )

@@ -105,7 +105,8 @@ def test_a_deadline_that_passes_ends_the_run(mounts: Mounts) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = start(mounts, database=database_at(listener), deadline=soon)
-        ended(mounts, process, Reason.DEADLINE_EXCEEDED, Exit.DEADLINE)
+        message = ended(mounts, process, Reason.DEADLINE_EXCEEDED, Exit.DEADLINE)
+    assert message.startswith("The deadline passed before the bundle was complete: raise spec.activeDeadlineSeconds")
 
 
 def database_at(listener: socket.socket) -> dict[str, Any]:

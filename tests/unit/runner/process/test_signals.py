@@ -88,6 +88,18 @@ print(signals.is_stop_requested)
     assert outcome(program) == "False True"
 
 
+def test_the_words_of_an_interruption_are_those_of_the_moment() -> None:
+    program = """
+signals.stop_at(datetime.now(UTC) + timedelta(milliseconds=500))
+signals.unfinished = Unfinished("the bundle was there", "wait")
+try:
+    signal.pause()
+except Interrupted as end:
+    print(end.failure.message)
+"""
+    assert outcome(program) == "The deadline passed before the bundle was there: wait."
+
+
 def test_an_interruption_has_the_words_of_its_command() -> None:
     program = """
 try:
