@@ -77,11 +77,20 @@ def write_password_file(mounts: Mounts, database: PlannedDatabase, password: str
             "its password file: choose a password of one line",
         )
     path = mounts.private / "pgpass"
+    try:
+        _write_privately(path, f"*:*:*:*:{escaped_for_password_file(password)}\n")
+    except OSError as error:
+        raise RunFailed(
+            Reason.IO_ERROR, f"Password file {path} cannot be written into the memory of the pod: {error.strerror}."
+        ) from error
+    return path
+
+
+def _write_privately(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.write(f"*:*:*:*:{escaped_for_password_file(password)}\n")
-    return path
+        file.write(text)
 
 
 def escaped_for_password_file(value: str) -> str:

@@ -77,6 +77,13 @@ def test_a_password_of_two_lines_is_refused_with_a_reason(mounts: Mounts) -> Non
         write_password_file(mounts, DATABASE, "two\nlines")
 
 
+def test_a_password_file_that_cannot_be_written_is_named(mounts: Mounts) -> None:
+    mounts.private.rmdir()
+    with pytest.raises(RunFailed, match="pgpass cannot be written into the memory of the pod: No such file") as failure:
+        write_password_file(mounts, DATABASE, "secret")
+    assert failure.value.reason is Reason.IO_ERROR
+
+
 @given(st.text(st.characters(exclude_characters="\n\0")))
 def test_an_escaped_password_is_read_as_it_was(password: str) -> None:
     escaped = escaped_for_password_file(password)
