@@ -9,7 +9,16 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 
 from quotenode_backup.contract.plans import InitiatedBy
@@ -146,7 +155,8 @@ class NewerFormat(_Described):
     """A manifest or a commit record of a format that this release cannot read. A later release wrote it before somebody went back to this one."""
 
     format_version: Annotated[int, Field(gt=shape.FORMAT_VERSION)]
-    run_uid: str = ""
+    run_uid: Annotated[str, BeforeValidator(lambda found: found if isinstance(found, str) else "")] = ""
+    """Empty if that format has no such text: only the version decides whether something is of a later format."""
 
     def __str__(self) -> str:
         return f"of format {self.format_version}, which only a later release of this operator can read"

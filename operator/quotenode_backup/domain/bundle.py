@@ -7,7 +7,7 @@ FILES = "files.tar.gz"
 CHECKSUMS = "checksums.sha256"
 MANIFEST = "manifest.json"
 
-SUFFIX = ".tar.gz"
+PREFIX, SUFFIX = "quotenode-backup-", ".tar.gz"
 CHECKSUM_SUFFIX = ".sha256"
 COMMIT_RECORD_SUFFIX = ".manifest.json"
 PARTIAL_PREFIX = ".partial-"

@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 
-from quotenode_backup.domain.bundle import SUFFIX
+from quotenode_backup.domain.bundle import PREFIX, SUFFIX
 
 
 def digest(*parts: object, length: int = 20) -> str:
@@ -37,4 +37,4 @@ def local_url(claim: str, path: str) -> str:
 
 def bundle_name(started: datetime) -> str:
     """The form of QuoteNode's own bundle names. It is for people to read and is never parsed."""
-    return f"quotenode-backup-{started.astimezone(UTC):%Y%m%d-%H%M%S}{SUFFIX}"
+    return f"{PREFIX}{started.astimezone(UTC):%Y%m%d-%H%M%S}{SUFFIX}"

@@ -111,6 +111,12 @@ def test_a_record_of_a_later_format_is_told_from_what_is_not_a_record() -> None:
     assert parse_record(b'{"formatVersion": 2}') == NewerFormat(format_version=2)
 
 
+@pytest.mark.parametrize("uid", [b"null", b"7", b"true", b"{}", b"[]"])
+def test_a_later_format_may_have_anything_in_the_place_of_the_uid(uid: bytes) -> None:
+    content = b'{"formatVersion": 2, "runUid": ' + uid + b"}"
+    assert parse_record(content) == parse_manifest(content) == NewerFormat(format_version=2)
+
+
 def test_a_manifest_of_a_later_format_is_told_from_what_is_not_a_manifest() -> None:
     later = MANIFEST.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
     assert parse_manifest(later) == NewerFormat(format_version=2, run_uid="run-1")

@@ -94,9 +94,13 @@ def _content(path: Path) -> tuple[object, ...]:
     return "file", seen.st_mode, seen.st_mtime_ns, path.read_bytes()
 
 
-def make_restorer(root: Path) -> Restorer:
+RESTORES, IS_KILLED = '[ "$(head -c 5)" = PGDMP ] && cat > /dev/null', "kill -KILL $$"
+"""What a pg_restore does."""
+
+
+def make_restorer(root: Path, script: str = RESTORES) -> Restorer:
     """With a pg_restore that knows no more of a dump than how it begins. The real one reads real dumps in the image."""
     program = root / "pg_restore"
-    program.write_text('#!/bin/sh\n[ "$(head -c 5)" = PGDMP ] && cat > /dev/null\n')
+    program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     return Restorer(Client(17, root), {"PATH": os.environ["PATH"]}, Redactor())

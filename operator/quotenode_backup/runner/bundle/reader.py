@@ -143,10 +143,11 @@ class Reading:
             return self._restore
 
 
-def read_back(reading: Reading, file: FileIO, expected: Sequence[Part]) -> str:
+def read_back(reading: Reading, opened: Callable[[], FileIO], expected: Sequence[Part]) -> str:
     """The sha256 of a bundle that was just written. Raises unless its members are just those that are `expected`, in the same order."""
     try:
-        found = reading.contents(file)
+        with opened() as file:
+            found = reading.contents(file)
     except Mismatch as error:
         raise _mismatch(str(error)) from error
     except OSError as error:

@@ -40,7 +40,13 @@ from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Signals, Unfinished
 from quotenode_backup.runner.process.threads import Throttled, supervise
 from quotenode_backup.runner.store import commit, committed, retention
-from quotenode_backup.runner.store.destination import Destination, not_stored, prepared, require_space, require_writable
+from quotenode_backup.runner.store.destination import (
+    Destination,
+    errors_explained,
+    prepared,
+    require_space,
+    require_writable,
+)
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 
@@ -48,11 +54,10 @@ log = logging.getLogger(__name__)
 
 LOCK_CHECK_SECONDS = 5.0
 PROGRESS_SECONDS = 10.0
-
-A_BACKUP = Unfinished(
-    "the bundle was complete, and nothing was kept of it",
-    "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod",
-)
+_REMEDY = "raise spec.activeDeadlineSeconds, or find out what is slow in the log of the pod"
+A_BACKUP = Unfinished("the bundle was complete", _REMEDY)
+"""Until it is known that no earlier attempt has stored the bundle of this run. If one has, its bundle stays."""
+A_NEW_BUNDLE = Unfinished("the bundle was complete, and nothing was kept of it", _REMEDY)
 
 
 def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
@@ -85,14 +90,13 @@ def _pod() -> str:
 def _stored_once(attempt: "Attempt") -> BackupResult:
     plan, destination, system_identifier = attempt.plan, attempt.destination, attempt.lock.system_identifier
     try:
-        commit.clear_away(destination)
-        retention.finish_removals(destination.folder, plan, system_identifier)
-        if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
-            return committed.result(plan, destination, record, "was stored by an earlier attempt")
-        require_writable(destination)
-        return attempt.run()
-    except OSError as error:
-        raise not_stored(destination.claim, error, destination.written()) from error
+        with errors_explained(destination):
+            commit.clear_away(destination)
+            retention.finish_removals(destination.folder, plan, system_identifier)
+            if record := committed.find(destination.folder, plan, system_identifier, attempt.flaw):
+                return committed.result(plan, destination, record, "was stored by an earlier attempt")
+            require_writable(destination)
+            return attempt.run()
     finally:
         attempt.signals.block()
         commit.remove_own_partials(destination)
@@ -101,7 +105,6 @@ def _stored_once(attempt: "Attempt") -> BackupResult:
 def _with_follow_up(attempt: "Attempt", result: BackupResult) -> BackupResult:
     """Once the bundle is stored, older bundles are removed, and the run's row in backup_logs is completed. Neither can fail the run."""
     assert result.bundle, "a run that succeeds has a bundle"
-    attempt.signals.defer()
     attempt.session.close()
     plan, pruned = attempt.plan, None
     if plan.retention:
@@ -139,13 +142,17 @@ class Attempt:
         return self.context.signals
 
     def run(self) -> BackupResult:
+        self.signals.unfinished = A_NEW_BUNDLE
         self.session.require_readable()
         if self.plan.audit:
             backup_logs.begin(self.plan, self.server)
         folders = [self.mounts.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
         require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
-        versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
+        versions = {
+            "server": self.session.server_version_text,
+            "pgDump": clients.version(self.client, child_environment(self.mounts)),
+        }
         with PartialBundle(self.destination, self.plan) as bundle:
             locked, standby = self._dump(bundle), self.session.standby_notes()
             files, dump = self._files(bundle), locked.dump
@@ -232,12 +239,8 @@ class Attempt:
         """The size and the hash of the bundle."""
         log.info("Reading the bundle back from the disk")
         reading = Reading(self.restorer(self.client))
-
-        def work() -> str:
-            with self.destination.folder.file(self.destination.partial()) as file:
-                return read_back(reading, file, parts)
-
-        sha256 = self._supervised(reading, work)
+        folder, partial = self.destination.folder, self.destination.partial()
+        sha256 = self._supervised(reading, lambda: read_back(reading, lambda: folder.file(partial), parts))
         return reading.size, sha256
 
     def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:

@@ -65,7 +65,10 @@ def _in_folder(plan: SearchPlan, folder: BundleFolder | None, name: str) -> Stor
     if folder is None or record is None:
         raise Absent("has no commit record")
     if isinstance(record, NewerFormat):
-        raise Absent(f"has a commit record {record}")
+        raise RunFailed(
+            Reason.FILE_UNREADABLE,
+            f"{_path(plan)} has a commit record {record}: install that release again.",
+        )
     if record.bundle.sha256 != plan.sha256:
         raise Absent("is the bundle of another backup, by the checksum in its commit record")
     if folder.size(name) != plan.size_bytes:

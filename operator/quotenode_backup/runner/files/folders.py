@@ -8,7 +8,9 @@ from pathlib import Path
 
 NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
 """The errors of a path with a link or a file in the place of a folder."""
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY
+"""To go through a folder takes the right to search it, and not the right to list it."""
 
 
 class LeadsOutside(OSError):
@@ -28,30 +30,38 @@ def steps_inside(root: Path, sub_path: str, *, strict: bool) -> tuple[str, ...]:
     `strict`: raise FileNotFoundError unless all of them exist.
     """
     top = root.resolve(strict=strict)
-    wanted = (top / sub_path).resolve(strict=strict)
+    wanted = _resolved(top / sub_path, strict=strict)
     if not wanted.is_relative_to(top):
         raise LeadsOutside(None, "it leads out of the claim")
     return wanted.relative_to(top).parts
 
 
+def _resolved(path: Path, *, strict: bool) -> Path:
+    try:
+        return path.resolve(strict=strict)
+    except RuntimeError as error:  # how Python before 3.13 reports links that lead in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+
+
 def descend(root: Path, names: Iterable[str], *, create: bool = False) -> int:
     """A descriptor of the folder that `names` lead to. `root` itself is ours and may be a link."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    for name in names:
+    *way, last = tuple(names) or (".",)
+    descriptor = os.open(root, _ON_THE_WAY)
+    for name, flags in (*((step, _ON_THE_WAY) for step in way), (last, _FOLDER)):
         try:
-            below = _entered(descriptor, name, create=create)
+            below = _entered(descriptor, name, flags | os.O_NOFOLLOW, create=create)
         finally:
             os.close(descriptor)
         descriptor = below
     return descriptor
 
 
-def _entered(folder: int, name: str, *, create: bool) -> int:
+def _entered(folder: int, name: str, flags: int, *, create: bool) -> int:
     try:
-        return os.open(name, _FOLDER, dir_fd=folder)
+        return os.open(name, flags, dir_fd=folder)
     except FileNotFoundError:
         if not create:
             raise
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=folder)
-    return os.open(name, _FOLDER, dir_fd=folder)
+    return os.open(name, flags, dir_fd=folder)

@@ -20,24 +20,30 @@ class Credentials:
 
 
 def read_credentials(mounts: Mounts, database: PlannedDatabase) -> Credentials:
-    folder = mounts.database_secret
-    if not (folder / "username").exists() and not (folder / "password").exists():
+    folder, secret = mounts.database_secret, database.credentials_secret
+    username = _read(folder / "username", secret, database.username_key)
+    password = _read(folder / "password", secret, database.password_key)
+    if username is None and password is None:
         raise RunFailed(
             Reason.SECRET_MISSING,
-            f"Secret {database.credentials_secret} (spec.database.credentialsSecretRef) does not exist, or has neither "
+            f"Secret {secret} (spec.database.credentialsSecretRef) does not exist, or has neither "
             f"key {database.username_key} nor key {database.password_key}: create it with both.",
         )
-    username = _read(folder / "username", database.credentials_secret, database.username_key)
-    password = _read(folder / "password", database.credentials_secret, database.password_key)
+    if username is None:
+        raise _unusable(secret, f"has no key {database.username_key}: add it")
+    if password is None:
+        raise _unusable(secret, f"has no key {database.password_key}: add it")
     return Credentials(username, password)
 
 
-def _read(path: Path, secret: str, key: str) -> str:
-    """The value without the newline that `echo` and editors add to it."""
+def _read(path: Path, secret: str, key: str) -> str | None:
+    """The value without the newline that `echo` and editors add to it. None if the Secret does not have the key."""
     try:
         value = path.read_bytes().removesuffix(b"\n").decode()
-    except FileNotFoundError as error:
-        raise _unusable(secret, f"has no key {key}: add it") from error
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(secret, f"cannot be read under key {key} ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise _unusable(secret, f"holds bytes under key {key} that are not UTF-8") from error
     if not value:
@@ -71,11 +77,20 @@ def write_password_file(mounts: Mounts, database: PlannedDatabase, password: str
             "its password file: choose a password of one line",
         )
     path = mounts.private / "pgpass"
+    try:
+        _write_privately(path, f"*:*:*:*:{escaped_for_password_file(password)}\n")
+    except OSError as error:
+        raise RunFailed(
+            Reason.IO_ERROR, f"Password file {path} cannot be written into the memory of the pod: {error.strerror}."
+        ) from error
+    return path
+
+
+def _write_privately(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.write(f"*:*:*:*:{escaped_for_password_file(password)}\n")
-    return path
+        file.write(text)
 
 
 def escaped_for_password_file(value: str) -> str:

@@ -47,14 +47,18 @@ class Server:
 
     def quote(self, message: str, limit: int) -> str:
         """A message of the server, for people. One that has not proven itself is not quoted: in a status its message could be anybody's advice."""
-        if self.is_verified or self.proof.is_given:
-            return sentence(self.redact(message), limit)
-        log.warning("%s sent this message: %s", self.address, sentence(self.redact(message), 1000))
-        return "its message is only in the log of the pod, since nothing proves that it is the right server"
+        unproven = "its message is only in the log of the pod, since nothing proves that it is the right server"
+        return self._quoted(message, limit, unproven)
 
     def quote_name(self, name: str, limit: int) -> str:
         """The name of something in the database. It may contain a secret, or advice, as any message may."""
-        return escape(self.quote(name, limit), limit)
+        return self._quoted(name, limit, "(its name is only in the log of the pod)")
+
+    def _quoted(self, text: str, limit: int, unproven: str) -> str:
+        if self.is_verified or self.proof.is_given:
+            return sentence(self.redact(text), limit)
+        log.warning("%s sent this text: %s", self.address, sentence(self.redact(text), 1000))
+        return unproven
 
     @property
     def address(self) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quotenode_backup.contract.plans import PLAN_VERSION, Plan, plan_digest
 from quotenode_backup.contract.results import DETAIL_LIMIT, Outcome, Result, to_line
@@ -20,18 +20,30 @@ def read_plan(path: Path, kind: type[AnyPlan], digest: str) -> AnyPlan:
     try:
         text = path.read_bytes()
         _require_unchanged(text, digest)
-        plan = kind.model_validate_json(text)
+        _require_known_version(text)
+        return kind.model_validate_json(text)
     except OSError as error:
         raise RunFailed(Reason.PLAN_INVALID, f"The plan {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
         raise RunFailed(Reason.PLAN_INVALID, _what_is_wrong(error)) from error
-    if plan.version != PLAN_VERSION:
+
+
+class _Versioned(BaseModel):
+    """A plan of any version. One of another version may have other fields."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: int = PLAN_VERSION
+
+
+def _require_known_version(text: bytes) -> None:
+    version = _Versioned.model_validate_json(text).version
+    if version != PLAN_VERSION:
         raise RunFailed(
             Reason.PLAN_INVALID,
-            f"The plan has version {plan.version}, and this runner reads version {PLAN_VERSION}: "
+            f"The plan has version {version}, and this runner reads version {PLAN_VERSION}: "
             "let operator and runner use the same image.",
         )
-    return plan
 
 
 def _require_unchanged(text: bytes, digest: str) -> None:

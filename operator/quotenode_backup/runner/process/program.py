@@ -80,7 +80,15 @@ class Program(Generic[AnyPlan, AnyResult]):
         self.context.signals.block()
         log.error("%s: %s", failure.reason, failure.message)
         result = plan_io.failed(self._plan, failure, self._command.result)
-        return result if self._plan is None else self._command.after_failure(self._plan, self.context, result)
+        return result if self._plan is None else self._after_failure(self._plan, result)
+
+    def _after_failure(self, plan: AnyPlan, result: AnyResult) -> AnyResult:
+        """Whatever goes wrong here, the failure of the run itself must be reported."""
+        try:
+            return self._command.after_failure(plan, self.context, result)
+        except Exception:  # noqa: BLE001 - the operator would get no result at all
+            self._log_traceback()
+            return result
 
     def _attempt(self) -> AnyResult:
         context = self.context
@@ -93,8 +101,11 @@ class Program(Generic[AnyPlan, AnyResult]):
         except RunFailed:
             raise
         except Exception as error:
-            log.error("%s", context.redact(traceback.format_exc()))
+            self._log_traceback()
             raise self._unexpected(error) from error
+
+    def _log_traceback(self) -> None:
+        log.error("%s", self.context.redact(traceback.format_exc()))
 
     def _unexpected(self, error: Exception) -> RunFailed:
         message = sentence(self.context.redact(f"{type(error).__name__}: {error}"), 300)

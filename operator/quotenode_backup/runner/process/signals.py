@@ -38,7 +38,8 @@ class Signals:
     """How this process takes its signals. Handlers belong to the whole process, so only one object of this class may be in use."""
 
     def __init__(self, unfinished: Unfinished) -> None:
-        self._unfinished = unfinished
+        self.unfinished = unfinished
+        """May be changed as the command goes on."""
         self._interruption: Interrupted | None = None
         self._is_stop_requested = False
 
@@ -55,19 +56,18 @@ class Signals:
         signal.setitimer(signal.ITIMER_REAL, left)
 
     def block(self) -> None:
-        """From here on nothing interrupts: the bundle is about to get its name, or the end is already being reported."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in (*_STOPPING, signal.SIGALRM):
-            signal.signal(number, signal.SIG_IGN)
+        """From here on nothing interrupts: the bundle is about to get its name, or the end is already being reported.
 
-    def defer(self) -> None:
-        """From here on a signal to stop is only noted: what matters is done, and what is left should be quick."""
+        A signal to stop is only noted, so that what comes after the commit can be quick.
+        """
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         for number in _STOPPING:
             signal.signal(number, self._note)
 
     @property
     def is_stop_requested(self) -> bool:
-        """Whether there was a signal to stop since `defer`."""
+        """Whether there was a signal to stop since `block`."""
         return self._is_stop_requested
 
     def require_none(self) -> None:
@@ -89,11 +89,11 @@ class Signals:
     def _stopped(self) -> RunFailed:
         return RunFailed(
             Reason.INTERRUPTED,
-            f"The pod was told to stop (deleted, evicted or drained) before {self._unfinished.before}.",
+            f"The pod was told to stop (deleted, evicted or drained) before {self.unfinished.before}.",
         )
 
     def _too_late(self) -> RunFailed:
         return RunFailed(
             Reason.DEADLINE_EXCEEDED,
-            f"The deadline passed before {self._unfinished.before}: {self._unfinished.remedy}.",
+            f"The deadline passed before {self.unfinished.before}: {self.unfinished.remedy}.",
         )

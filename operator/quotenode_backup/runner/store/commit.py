@@ -10,7 +10,6 @@ Other programs may write into the folder too. An entry that cannot be removed or
 import errno
 import itertools
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,8 +23,6 @@ from quotenode_backup.runner.store.folder import BundleFolder
 log = logging.getLogger(__name__)
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-LONGEST_RUN_SECONDS = 8 * 86400
-"""A day more than the maximum of `activeDeadlineSeconds`."""
 
 
 def clear_away(destination: Destination) -> None:
@@ -34,9 +31,10 @@ def clear_away(destination: Destination) -> None:
     The database's lock must be held.
     """
     folder, names = destination.folder, _partial_names(destination.folder)
+    names = [name for name in names if name.startswith(destination.partial_prefix) or folder.is_ancient(name)]
     unfinished, spared = _unfinished_commits(destination, names)
     for name in names:
-        if name not in spared and (name.startswith(destination.partial_prefix) or _is_ancient(folder, name)):
+        if name not in spared:
             with _logged(name):
                 folder.unlink_file(name)
     for name, record in unfinished.items():
@@ -54,12 +52,15 @@ def _partial_names(folder: BundleFolder) -> list[str]:
 
 
 def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dict[str, CommitRecord], set[str]]:
-    """The partial records of bundles that have their final name already, and the names of all files that must stay for now."""
+    """The partial records of bundles that have their final name already, and the names of all files that must stay for now.
+
+    Those of another server are left to that server, which finishes its commits itself.
+    """
     folder = destination.folder
     unfinished: dict[str, CommitRecord] = {}
     spared: set[str] = set()
     for name in names:
-        if not (name.startswith(destination.partial_prefix) and name.endswith(shape.COMMIT_RECORD_SUFFIX)):
+        if not name.endswith(shape.COMMIT_RECORD_SUFFIX):
             continue
         try:
             record = folder.record(name)
@@ -70,8 +71,10 @@ def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dic
         if isinstance(record, NewerFormat):
             spared |= {name, _partial_of(name)}
         elif record and _has_final_name(folder, name, record):
-            unfinished[name] = record
-    return unfinished, spared | set(unfinished)
+            spared.add(name)
+            if name.startswith(destination.partial_prefix):
+                unfinished[name] = record
+    return unfinished, spared
 
 
 def _partial_of(partial_record: str) -> str:
@@ -92,15 +95,10 @@ def _may_have_final_name(folder: BundleFolder, partial_record: str) -> bool:
     return partial is None or partial.st_nlink > 1
 
 
-def _is_ancient(folder: BundleFolder, name: str) -> bool:
-    """Whether the file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
-    status = folder.file_status(name)
-    return status is not None and time.time() - status.st_mtime > LONGEST_RUN_SECONDS
-
-
 def _finish(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
     try:
-        _finish_commit(folder, partial_record, record)
+        if not folder.has(shape.record_name(record.bundle.name)):
+            _finish_commit(folder, partial_record, record)
     except FileNotFoundError:  # the bundle was removed meanwhile
         folder.unlink_file(f"{record.bundle.name}{shape.CHECKSUM_SUFFIX}")
     folder.unlink_file(partial_record)
@@ -108,25 +106,37 @@ def _finish(folder: BundleFolder, partial_record: str, record: CommitRecord) -> 
 
 def _finish_commit(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
     name = record.bundle.name
-    if folder.has(shape.record_name(name)):
-        return
-    line = shape.checksum_line(record.bundle.sha256, name)
-    _write_checksum(folder, f"{name}{shape.CHECKSUM_SUFFIX}", line.encode())
+    _write_checksum(folder, record)
     folder.sync()
+    if folder.has(shape.record_name(name)):
+        raise _is_there(shape.record_name(name))
     folder.rename(partial_record, shape.record_name(name))
     folder.sync()
 
 
-def _write_checksum(folder: BundleFolder, name: str, line: bytes) -> None:
-    """An attempt that died here may have left the beginning of the line. A file with any other content is not ours."""
-    if folder.has(name) and not (folder.file_status(name) and line.startswith(_beginning(folder, name, len(line) + 1))):
-        raise FileExistsError(errno.EEXIST, "there is something else of this name", name)
+def _write_checksum(folder: BundleFolder, record: CommitRecord) -> None:
+    name, line = _checksum(record)
+    if folder.has(name) and not _is_beginning(folder, name, line):
+        raise _is_there(name)
     folder.write(name, line)
 
 
-def _beginning(folder: BundleFolder, name: str, count: int) -> bytes:
+def _checksum(record: CommitRecord) -> tuple[str, bytes]:
+    """The name and the content of the checksum file."""
+    bundle = record.bundle
+    return f"{bundle.name}{shape.CHECKSUM_SUFFIX}", shape.checksum_line(bundle.sha256, bundle.name).encode()
+
+
+def _is_beginning(folder: BundleFolder, name: str, line: bytes) -> bool:
+    """Whether a file holds the beginning of the line, as an attempt may leave it that dies. A file with any other content is not ours."""
+    if folder.file_status(name) is None:
+        return False
     with folder.file(name) as file:
-        return file.read(count)
+        return line.startswith(file.read(len(line) + 1))
+
+
+def _is_there(name: str) -> OSError:
+    return FileExistsError(errno.EEXIST, "there is something else of this name", name)
 
 
 def remove_own_partials(destination: Destination) -> None:
@@ -142,13 +152,27 @@ def commit(destination: Destination, record: CommitRecord) -> CommitRecord:
         named = record.renamed(shape.numbered(record.bundle.name, number))
         if not _is_taken(folder, named.bundle.name) and _took_name(destination, named):
             break
+    partial_record = destination.partial(shape.COMMIT_RECORD_SUFFIX)
     try:
-        _finish_commit(folder, destination.partial(shape.COMMIT_RECORD_SUFFIX), named)
+        _finish_commit(folder, partial_record, named)
     except OSError:
-        for suffix in (shape.COMMIT_RECORD_SUFFIX, shape.CHECKSUM_SUFFIX, ""):
-            folder.unlink_file(f"{named.bundle.name}{suffix}")
+        _take_back(folder, partial_record, named)
         raise
     return named
+
+
+def _take_back(folder: BundleFolder, partial_record: str, record: CommitRecord) -> None:
+    """Removes what there is of a commit that failed. A record is ours only if the partial one has become it."""
+    name = record.bundle.name
+    checksum, line = _checksum(record)
+    with _logged(shape.record_name(name)):
+        if not folder.has(partial_record):
+            folder.unlink_file(shape.record_name(name))
+    with _logged(checksum):
+        if _is_beginning(folder, checksum, line):
+            folder.unlink_file(checksum)
+    with _logged(name):
+        folder.unlink_file(name)
 
 
 def _is_taken(folder: BundleFolder, name: str) -> bool:
@@ -173,11 +197,19 @@ def _took_name(destination: Destination, record: CommitRecord) -> bool:
         return folder.is_same_file(partial, final)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
+            _take_back_name(folder, partial, final)
             raise
         if folder.has(final):
             return False
         folder.rename(partial, final)
     return True
+
+
+def _take_back_name(folder: BundleFolder, partial: str, final: str) -> None:
+    """A server may report an error and have made the link nevertheless. Without its record the bundle would take up room for ever."""
+    with _logged(final):
+        if folder.is_same_file(partial, final):
+            folder.unlink_file(final)
 
 
 @contextmanager

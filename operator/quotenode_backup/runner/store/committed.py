@@ -1,14 +1,14 @@
 """A run has one bundle. If an earlier attempt has committed it, it is read to its end and reported, and not made again."""
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from quotenode_backup.contract.manifest import CommitRecord, StoredMember, to_the_second
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, to_the_second
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import BackupResult, StoredBundle, StoredComponent
+from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.retention import CLOCK_SKEW
 from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.bundle.manifest import target
@@ -27,14 +27,29 @@ def find(
     folder: BundleFolder, plan: BackupPlan, system_identifier: int, flaw: Callable[[BundleFolder, CommitRecord], str]
 ) -> CommitRecord | None:
     """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle with a flaw is left as it is."""
+    candidates: list[CommitRecord] = []
     with _listing_errors_logged():
-        candidates = (record for record in folder.committed() if _is_of_run(plan, system_identifier, record))
-        for record in itertools.islice(candidates, MOST_CANDIDATES):
-            found = flaw(folder, record)
-            if not found:
-                return record
-            log.warning("Bundle %s claims to be of this run, and is not used: %s", escape(record.bundle.name), found)
+        for bundle, record in folder.records():
+            if isinstance(record, NewerFormat):
+                _refuse_own(plan, bundle, record)
+            elif _is_of_run(plan, system_identifier, record):
+                candidates.append(record)
+    for record in candidates[:MOST_CANDIDATES]:
+        found = flaw(folder, record)
+        if not found:
+            return record
+        log.warning("Bundle %s claims to be of this run, and is not used: %s", escape(record.bundle.name), found)
     return None
+
+
+def _refuse_own(plan: BackupPlan, bundle: str, record: NewerFormat) -> None:
+    """A run that was begun under a later release must not make its bundle again."""
+    log.warning("The commit record of bundle %s is %s", escape(bundle), record)
+    if record.run_uid == plan.run_uid:
+        raise RunFailed(
+            Reason.FILE_UNREADABLE,
+            f"This run has stored bundle {escape(bundle)} already, and its commit record is {record}: install that release again.",
+        )
 
 
 def _is_of_run(plan: BackupPlan, system_identifier: int, record: CommitRecord) -> bool:
@@ -48,17 +63,22 @@ def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) ->
     The largest bundle may be of a time when there was more data, and a record may be of a bundle that was removed, so neither is asked.
     """
     volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCK_SKEW
+    alike: list[CommitRecord] = []
     with _listing_errors_logged():
-        alike = [
+        alike += (
             record
             for record in folder.committed()
             if record.is_of(plan.namespace, target(plan, system_identifier))
             and record.holds == volumes
             and record.completed <= latest
-            and folder.room(record.bundle.name)
-        ]
-        newest = max(alike, key=lambda record: record.completed, default=None)
-        return folder.room(newest.bundle.name) if newest else 0
+        )
+    newest_first = sorted(alike, key=lambda record: record.completed, reverse=True)
+    return next(filter(None, (_room(folder, record.bundle.name) for record in newest_first)), 0)
+
+
+def _room(folder: BundleFolder, bundle: str) -> int:
+    with suppress(OSError):
+        return folder.room(bundle)
     return 0
 
 

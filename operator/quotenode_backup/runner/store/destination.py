@@ -2,8 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from quotenode_backup.runner.store.folder import BundleFolder, opened
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST} | NOT_A_FOLDER
+_OF_THE_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _PROBE = ".probe"
 _PARTIAL_SUFFIXES = ("", ASIDE, _PROBE, shape.COMMIT_RECORD_SUFFIX)
 
@@ -123,10 +124,22 @@ def require_space(claim: Claim, least: int) -> None:
         raise no_space(claim, f"it needs about {readable_size(least)} at least")
 
 
-def not_stored(claim: Claim, error: OSError, written: int = 0) -> RunFailed:
-    """What an error in a write to the destination means. `written`: the bytes that were written before the error."""
+@contextmanager
+def errors_explained(destination: Destination) -> Iterator[None]:
+    """What goes wrong inside is the fault of the claim, except that this process may have too many files open, or too little memory."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OF_THE_PROCESS:
+            raise
+        raise not_stored(destination.claim, error, destination.written) from error
+
+
+def not_stored(claim: Claim, error: OSError, written: Callable[[], int] = lambda: 0) -> RunFailed:
+    """What an error in a write to the destination means. `written` counts the bytes that were written before the error. Only a disk that is full
+    is asked for them, since one that is dead does not answer."""
     if error.errno in _FULL:
-        return no_space(claim, f"the disk or quota was full after {readable_size(written)}")
+        return no_space(claim, f"the disk or quota was full{_after(written)}")
     cause = error.strerror or str(error)
     if error.errno in NOT_A_FOLDER:
         cause = f"{cause}: there is a link or a file in the place of a folder"
@@ -137,6 +150,12 @@ def not_stored(claim: Claim, error: OSError, written: int = 0) -> RunFailed:
             "spec.pod.fsGroup or spec.pod.runAsUser to a group or a user that can, or change the owner of the folder.",
         )
     return RunFailed(Reason.IO_ERROR, f"Writing to claim {claim.name} of spec.storage.local failed: {cause}.")
+
+
+def _after(written: Callable[[], int]) -> str:
+    with suppress(OSError):
+        return f" after {readable_size(written())}"
+    return ""
 
 
 def no_space(claim: Claim, why: str) -> RunFailed:

@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from quotenode_backup.runner.process.display import escape
 
 log = logging.getLogger(__name__)
 
+LONGEST_RUN_SECONDS = 8 * 86400
+"""A day more than the maximum of `activeDeadlineSeconds`."""
 _HIDDEN = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
 """Prefixes of records whose bundle is not there yet, or is being removed."""
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -99,6 +102,11 @@ class BundleFolder:
         first, second = self.file_status(one), self.file_status(other)
         return first is not None and second is not None and os.path.samestat(first, second)
 
+    def is_ancient(self, name: str) -> bool:
+        """Whether a file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
+        status = self.file_status(name)
+        return status is not None and time.time() - status.st_mtime > LONGEST_RUN_SECONDS
+
     def is_pinned(self, bundle: str) -> bool:
         return self.has(f"{bundle}{PIN_SUFFIX}")
 
@@ -124,7 +132,11 @@ class BundleFolder:
         return None if is_other else record
 
     def committed(self) -> Iterator[CommitRecord]:
-        """The records of committed bundles, whether or not the bundles are there. A record that cannot be read is logged and left out."""
+        """The records of committed bundles that this release can read, whether or not the bundles are there."""
+        return (record for _, record in self.records() if isinstance(record, CommitRecord))
+
+    def records(self) -> Iterator[tuple[str, CommitRecord | NewerFormat]]:
+        """The same of any release, with the names of the bundles. A record that cannot be read is logged and left out."""
         for name in sorted(self.names()):
             bundle = name.removesuffix(shape.COMMIT_RECORD_SUFFIX)
             if bundle == name or name.startswith(_HIDDEN):
@@ -134,8 +146,8 @@ class BundleFolder:
             except OSError as error:
                 log.warning("Commit record %s cannot be read: %s", escape(name), error.strerror)
                 continue
-            if isinstance(record, CommitRecord):
-                yield record
+            if record:
+                yield bundle, record
 
     def create(self, name: str) -> int:
         """A descriptor of a new file, for reading and writing."""

@@ -10,6 +10,7 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, BundleEntry, fingerprint
 from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder
+from quotenode_backup.runner.store.removal import tombstone_name
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Inventory:
     """Commit records that cannot be read."""
     newer: dict[str, NewerFormat] = field(default_factory=dict)
     """Of a format that only a later release can read."""
+    without_record: list[str] = field(default_factory=list)
+    """Bundles that have had no commit record for longer than a run can take."""
     not_files: list[str] = field(default_factory=list)
     """Entries that have one of our names, but are not regular files."""
 
@@ -79,6 +82,8 @@ class Inventory:
             yield f"{summarized(list(self.newer))}: of a later release of this operator, left as it is."
         if self.not_records:
             yield f"{summarized(self.not_records)}: not a commit record, left as it is."
+        if self.without_record:
+            yield f"{summarized(self.without_record)}: has no commit record, left as it is."
         if self.not_files:
             yield f"{summarized(self.not_files)}: not a regular file, left as it is."
         if self.foreign:
@@ -109,6 +114,14 @@ def _add(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -
         _add_record(found, folder, own, name)
     elif _is_like_ours(name) and folder.size(name) is None and folder.has(name):
         found.not_files.append(name)
+    elif name.startswith(shape.PREFIX) and name.endswith(shape.SUFFIX) and _has_lost_its_record(folder, name):
+        found.without_record.append(name)
+
+
+def _has_lost_its_record(folder: BundleFolder, bundle: str) -> bool:
+    """A bundle may also get its record in the next moment, or be about to be removed."""
+    records = (shape.record_name(bundle), tombstone_name(bundle))
+    return folder.is_ancient(bundle) and not any(folder.has(name) for name in records)
 
 
 def _add_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:

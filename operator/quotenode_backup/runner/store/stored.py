@@ -6,24 +6,24 @@ from contextlib import suppress
 
 from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, parse_manifest
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.reasons import RunFailed
 from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.reader import Contents, Mismatch, Reading
 from quotenode_backup.runner.store.folder import BundleFolder
 
 
 def flaw(folder: BundleFolder, record: CommitRecord, reading: Reading) -> str:
-    """What is wrong with the bundle of a commit record; empty if nothing is. Raises Stopped if the reading was stopped."""
+    """What is wrong with the bundle of a commit record; empty if nothing is.
+
+    Raises Stopped if the reading was stopped, and RunFailed if pg_restore was killed: neither says anything about the bundle.
+    """
     bundle = record.bundle
-    if folder.size(bundle.name) != bundle.size_bytes:
-        return "it is not a file of the size in its commit record"
     try:
+        if folder.size(bundle.name) != bundle.size_bytes:
+            return "it is not a file of the size in its commit record"
         with folder.file(bundle.name) as file:
             return difference(record, reading.contents(file))
     except Mismatch as mismatch:
         return str(mismatch)
-    except RunFailed as failure:
-        return failure.message
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
 

@@ -22,8 +22,7 @@ CONTENT = [[os.urandom(250_000)], [b"small"]]
 def read(path: Path, expected: list[Part]) -> Reading:
     """All of a bundle that must hold these members."""
     reading = Reading(Restorer(Client(17, Path("/nowhere")), {"PATH": os.environ["PATH"]}, Redactor()))
-    with FileIO(path) as file:
-        read_back(reading, file, expected)
+    read_back(reading, lambda: FileIO(path), expected)
     return reading
 
 
@@ -47,6 +46,12 @@ def test_a_truncated_bundle_is_found(tmp_path: Path, length: int) -> None:
     os.truncate(tmp_path / "bundle", length % ((tmp_path / "bundle").stat().st_size + 1))
     os.truncate(tmp_path / "bundle", (tmp_path / "bundle").stat().st_size - (length == -1))
     refused(tmp_path / "bundle", parts)
+
+
+def test_a_bundle_that_cannot_be_opened_again_is_reported_as_an_error_of_reading(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="Reading the bundle back failed: No such file") as failure:
+        read(tmp_path / "bundle", [])
+    assert failure.value.reason is Reason.IO_ERROR
 
 
 def test_a_member_too_many_is_found(tmp_path: Path) -> None:

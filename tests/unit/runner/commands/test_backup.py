@@ -66,8 +66,10 @@ def test_a_plan_that_is_not_the_one_that_the_operator_wrote_is_refused(mounts: M
     assert "not the one that the operator wrote" in message
 
 
-def test_a_plan_of_another_version_is_refused(mounts: Mounts) -> None:
-    assert "version 2" in ended(mounts, start(mounts, version=2), Reason.PLAN_INVALID, Exit.BAD_REQUEST)
+@pytest.mark.parametrize("more", [{}, {"encryption": {}}])
+def test_a_plan_of_another_version_is_refused(mounts: Mounts, more: dict[str, Any]) -> None:
+    """Whatever fields it has."""
+    assert "version 2" in ended(mounts, start(mounts, version=2, **more), Reason.PLAN_INVALID, Exit.BAD_REQUEST)
 
 
 def test_a_deadline_in_the_past_ends_the_run_at_once(mounts: Mounts) -> None:
@@ -105,7 +107,8 @@ def test_a_deadline_that_passes_ends_the_run(mounts: Mounts) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = start(mounts, database=database_at(listener), deadline=soon)
-        ended(mounts, process, Reason.DEADLINE_EXCEEDED, Exit.DEADLINE)
+        message = ended(mounts, process, Reason.DEADLINE_EXCEEDED, Exit.DEADLINE)
+    assert message.startswith("The deadline passed before the bundle was complete: raise spec.activeDeadlineSeconds")
 
 
 def database_at(listener: socket.socket) -> dict[str, Any]:

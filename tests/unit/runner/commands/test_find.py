@@ -1,4 +1,4 @@
-"""What a search for the bundle of a restored run answers. As whom it may not read is tested in the image."""
+"""What a search for the bundle of a recreated run answers. As whom it may not read is tested in the image."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ import pytest
 
 from quotenode_backup.contract.plans import SearchPlan
 from quotenode_backup.contract.results import Outcome, SearchResult
+from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.commands.find import find
 from quotenode_backup.runner.process.mounts import Mounts
@@ -129,11 +130,6 @@ def _changed(**changes: object) -> Callable[[Path], None]:
             id="other checksum",
         ),
         pytest.param(_changed(completed="yesterday"), "has no commit record", id="record without a time"),
-        pytest.param(
-            _changed(formatVersion=99),
-            "of format 99, which only a later release of this operator can read",
-            id="record of a later release",
-        ),
     ],
 )
 def test_anything_but_the_bundle_is_not_found_and_the_message_says_why(
@@ -144,6 +140,15 @@ def test_anything_but_the_bundle_is_not_found_and_the_message_says_why(
     assert result.bundle is None
     assert result.message.startswith(f"a/shop/{BUNDLE} of claim bundles ")
     assert words in result.message
+
+
+def test_a_bundle_of_a_later_release_is_not_said_to_be_gone(mounts: Mounts) -> None:
+    _changed(formatVersion=99)(mounts.destination / "a" / "shop")
+    with pytest.raises(
+        RunFailed, match="of format 99, which only a later release of this operator can read"
+    ) as failure:
+        searched(mounts)
+    assert failure.value.reason is Reason.FILE_UNREADABLE
 
 
 @pytest.mark.parametrize("path", ["../a/shop/one.tar.gz", "/a/shop/one.tar.gz", "a//one.tar.gz", "a/shop/", "", ".."])

@@ -51,6 +51,14 @@ def test_a_missing_key_is_named(mounts: Mounts) -> None:
     assert "has no key pass:" in refused(mounts)
 
 
+@pytest.mark.parametrize("key", ["username", "password"])
+def test_a_key_that_cannot_be_read_is_named(mounts: Mounts, key: str) -> None:
+    write_secret(mounts)
+    (mounts.database_secret / key).unlink()
+    (mounts.database_secret / key).mkdir()
+    assert f"cannot be read under key {key[:4]} (Is a directory)" in refused(mounts)
+
+
 @pytest.mark.parametrize(("value", "words"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "not UTF-8")])
 def test_a_username_that_is_empty_or_not_utf_8_is_refused(mounts: Mounts, value: bytes, words: str) -> None:
     write_secret(mounts, username=value)
@@ -67,6 +75,13 @@ def test_the_password_file_is_for_its_owner_alone(mounts: Mounts) -> None:
 def test_a_password_of_two_lines_is_refused_with_a_reason(mounts: Mounts) -> None:
     with pytest.raises(RunFailed, match="more than one line"):
         write_password_file(mounts, DATABASE, "two\nlines")
+
+
+def test_a_password_file_that_cannot_be_written_is_named(mounts: Mounts) -> None:
+    mounts.private.rmdir()
+    with pytest.raises(RunFailed, match="pgpass cannot be written into the memory of the pod: No such file") as failure:
+        write_password_file(mounts, DATABASE, "secret")
+    assert failure.value.reason is Reason.IO_ERROR
 
 
 @given(st.text(st.characters(exclude_characters="\n\0")))

@@ -99,6 +99,19 @@ def test_a_server_that_has_not_proven_itself_is_not_quoted_in_a_session_either()
     assert verified.require_auth is None
 
 
+def test_a_name_in_the_database_is_quoted_up_to_its_limit() -> None:
+    server = Server(make_plan().database, Credentials("app", "secret"))
+    assert server.quote_name("a\x1b[1m\nb", 40) == "a\\x1b[1m b"
+    assert server.quote_name("x" * 50, 40) == "x" * 39 + "…"
+
+
+def test_of_a_server_that_has_not_proven_itself_not_even_a_name_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(make_plan().database, Credentials("app", "secret"))
+    server.proof.is_given = False
+    assert server.quote_name(HOSTILE, 40) == "(its name is only in the log of the pod)"
+    assert HOSTILE in caplog.text
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
@@ -148,6 +161,37 @@ def test_clients_are_found_where_debian_puts_them(tmp_path: Path) -> None:
     for name in ("17", "15"):
         (tmp_path / name / "bin" / "pg_dump").touch()
     assert [client.major for client in clients.installed(tmp_path)] == [15, 17]
+
+
+def pg_dump_that(folder: Path, script: str) -> Client:
+    client = Client(17, folder)
+    Path(client.pg_dump).write_text(f"#!/bin/sh\n{script}\n")
+    Path(client.pg_dump).chmod(0o755)
+    return client
+
+
+def test_pg_dump_tells_its_version_and_sees_nothing_of_the_runners_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEFT_OVER", "x")
+    client = pg_dump_that(tmp_path, 'echo "pg_dump (PostgreSQL) 17.10$LEFT_OVER"')
+    assert clients.version(client, {"PATH": "/usr/bin:/bin"}) == "17.10"
+
+
+@pytest.mark.parametrize("script", ["exit 3", "true", "echo 17", "exec sleep 60"])
+def test_a_pg_dump_that_does_not_tell_its_version_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(clients, "VERSION_SECONDS", 1)
+    client = pg_dump_that(tmp_path, script)
+    with pytest.raises(RunFailed, match=f"{client.pg_dump} does not tell its version") as failure:
+        clients.version(client, {"PATH": "/usr/bin:/bin"})
+    assert failure.value.reason is Reason.INTERNAL_ERROR
+
+
+def test_a_missing_pg_dump_is_named() -> None:
+    with pytest.raises(RunFailed, match="/nowhere/pg_dump does not tell its version"):
+        clients.version(Client(17, Path("/nowhere")), {})
 
 
 @pytest.mark.parametrize(

@@ -78,15 +78,26 @@ except Interrupted as end:
     assert outcome(program) == "DeadlineExceeded"
 
 
-def test_a_deferred_signal_is_only_noted() -> None:
+def test_a_signal_to_stop_that_is_blocked_is_noted() -> None:
     program = """
 signals.block()
-signals.defer()
 print(signals.is_stop_requested, end=" ")
 told_to_stop()
 print(signals.is_stop_requested)
 """
     assert outcome(program) == "False True"
+
+
+def test_the_words_of_an_interruption_are_those_of_the_moment() -> None:
+    program = """
+signals.stop_at(datetime.now(UTC) + timedelta(milliseconds=500))
+signals.unfinished = Unfinished("the bundle was there", "wait")
+try:
+    signal.pause()
+except Interrupted as end:
+    print(end.failure.message)
+"""
+    assert outcome(program) == "The deadline passed before the bundle was there: wait."
 
 
 def test_an_interruption_has_the_words_of_its_command() -> None:

@@ -135,6 +135,20 @@ def test_partial_files_of_another_cluster_stay_for_as_long_as_a_run_can_take(
     assert not theirs.exists()
 
 
+@pytest.mark.parametrize(("has_its_name", "version"), [(True, b"1"), (False, b"1"), (False, b"2")])
+def test_an_old_partial_record_of_another_server_stays_if_that_server_can_finish_its_commit(
+    destination: Destination, folder: Path, has_its_name: bool, version: bytes
+) -> None:
+    theirs, content = folder / ".partial-ffffffff-pod-0.manifest.json", record_of("run-1").to_json()
+    theirs.write_bytes(content.replace(b'"formatVersion": 1', b'"formatVersion": ' + version))
+    os.utime(theirs, (0, 0))
+    if has_its_name:
+        (folder / NAME).write_bytes(b"bundle")
+    clear_away(destination)
+    assert theirs.exists() == (has_its_name or version == b"2")
+    assert not (folder / f"{NAME}.manifest.json").exists()
+
+
 def test_a_commit_that_died_before_its_record_is_finished(destination: Destination, folder: Path) -> None:
     partial(destination).write_bytes(b"bundle")
     partial(destination, ".manifest.json").write_bytes(record_of("run-1").to_json())
@@ -167,8 +181,41 @@ def test_a_disk_that_fails_in_the_commit_leaves_no_bundle(
     assert not list(folder.iterdir())
 
 
+def test_a_link_that_a_server_has_made_and_then_reports_as_failed_leaves_no_bundle(
+    destination: Destination, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def fail_afterwards(source: str, target: str, **where: Any) -> None:
+        link(source, target, **where)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "link", fail_afterwards)
+    with pytest.raises(OSError, match="Input/output"):
+        committed(destination)
+    remove_own_partials(destination)
+    assert not list(folder.iterdir())
+
+
 def a_file(path: Path) -> None:
     path.write_text("mine")
+
+
+@pytest.mark.parametrize("suffix", [".sha256", ".manifest.json"])
+def test_a_commit_fails_beside_a_file_that_another_puts_there_at_the_last_moment_and_leaves_it(
+    destination: Destination, folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    link, theirs = os.link, folder / f"{NAME}{suffix}"
+
+    def too_late(source: str, target: str, **where: Any) -> None:
+        link(source, target, **where)
+        a_file(theirs)
+
+    monkeypatch.setattr(os, "link", too_late)
+    with pytest.raises(FileExistsError, match="something else of this name"):
+        committed(destination)
+    remove_own_partials(destination)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {theirs.name: "mine"}
 
 
 @pytest.mark.parametrize("suffix", ["", ".sha256", ".manifest.json"])

@@ -12,6 +12,7 @@ import pytest
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
+from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading
 from quotenode_backup.runner.bundle.writer import PartialBundle
@@ -22,7 +23,7 @@ from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 from tests import bundle_maker
-from tests.unit.fakes.site import DUMP, STARTED, a_destination, folder_of, make_plan, make_restorer
+from tests.unit.fakes.site import DUMP, IS_KILLED, RESTORES, STARTED, a_destination, folder_of, make_plan, make_restorer
 
 SYSTEM = 7_000_000_000_000_000_001
 FILES = b"files"
@@ -51,8 +52,8 @@ def put(folder: Path, plan: BackupPlan, dump: bytes = DUMP, **changes: Any) -> C
     return bundle_maker.put(folder / NAME, made, dump, FILES)
 
 
-def found(destination: Destination, plan: BackupPlan) -> CommitRecord | None:
-    restorer = make_restorer(destination.claim.root)
+def found(destination: Destination, plan: BackupPlan, script: str = RESTORES) -> CommitRecord | None:
+    restorer = make_restorer(destination.claim.root, script)
 
     def read(folder: BundleFolder, record: CommitRecord) -> str:
         return flaw(folder, record, Reading(restorer))
@@ -114,6 +115,16 @@ def test_a_bundle_whose_dump_pg_restore_cannot_read_is_not_found(
     assert found(destination, plan) is None
 
 
+def test_a_pg_restore_that_is_killed_is_no_flaw_of_the_bundle(
+    destination: Destination, folder: Path, plan: BackupPlan
+) -> None:
+    """Otherwise the run would make a second bundle."""
+    put(folder, plan)
+    with pytest.raises(RunFailed) as failure:
+        found(destination, plan, IS_KILLED)
+    assert failure.value.reason is Reason.CHILD_KILLED
+
+
 @pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])
 @pytest.mark.parametrize("how", ["changed", "missing", "twice"])
 def test_a_bundle_whose_members_differ_from_its_record_is_not_found(
@@ -166,6 +177,21 @@ def test_a_manifest_of_a_later_format_inside_is_refused_and_it_is_said_why(
     assert "the manifest in it is of format 2, which only a later release of this operator can read" in caplog.text
 
 
+@pytest.mark.parametrize("run_uid", [make_plan().run_uid, "another"])
+def test_a_record_of_a_later_format_is_logged_and_fails_its_own_run(
+    destination: Destination, folder: Path, plan: BackupPlan, run_uid: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise the run would make a second bundle."""
+    (folder / f"{NAME}.manifest.json").write_text(json.dumps({"formatVersion": 2, "runUid": run_uid}))
+    if run_uid == plan.run_uid:
+        with pytest.raises(RunFailed, match="of format 2, which only a later release") as failure:
+            found(destination, plan)
+        assert failure.value.reason is Reason.FILE_UNREADABLE
+    else:
+        assert found(destination, plan) is None
+    assert f"The commit record of bundle {NAME} is of format 2" in caplog.text
+
+
 def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: BackupPlan) -> None:
     put(folder, plan)
     (folder / NAME).rename(destination.claim.root / "elsewhere")
@@ -182,6 +208,16 @@ def test_a_good_bundle_is_found_beside_a_record_that_cannot_be_read(
     file = BundleFolder.file
     monkeypatch.setattr(BundleFolder, "file", lambda self, name: refuse() if name == forbidden else file(self, name))
     assert found(destination, plan) == mine
+
+
+def test_a_bundle_that_does_not_answer_is_left_out_and_hides_no_other(
+    destination: Destination, folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, silent = put(folder, plan), bundle_of(folder, plan, 1, 100, run_uid=plan.run_uid, started=STARTED).name
+    status = BundleFolder.status
+    monkeypatch.setattr(BundleFolder, "status", lambda self, name: refuse() if name == silent else status(self, name))
+    assert found(destination, plan) == mine
+    assert committed.last_size(destination.folder, plan, SYSTEM) > 0
 
 
 def refuse() -> None:

@@ -1,11 +1,14 @@
 """What an open folder of bundles does when something else takes the place of what it knows."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import quotenode_backup
 from quotenode_backup.runner.store.folder import BundleFolder, opened, reached
 
 
@@ -80,3 +83,28 @@ def test_no_link_is_followed_on_the_way(tmp_path: Path, names: list[str]) -> Non
     with pytest.raises(NotADirectoryError), opened(tmp_path, [*names, "new"], create=True):
         pass
     assert os.listdir(tmp_path / "elsewhere" / "below") == []  # noqa: PTH208 - by name
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_folder_on_the_way_must_be_searched_and_need_not_be_listed(tmp_path: Path, create: bool) -> None:
+    """Run as root, but without the privileges that let root read everything."""
+    (tmp_path / "claim" / "way" / "shop").mkdir(parents=True)
+    for folder in (tmp_path / "claim", tmp_path / "claim" / "way"):
+        folder.chmod(0o311)
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    names = ["way", "new" if create else "shop"]
+    ended = subprocess.run(
+        [*drop, sys.executable, "-c", ENTER, str(tmp_path / "claim"), *names], env=ENVIRONMENT, check=False
+    )
+    assert ended.returncode == 0
+
+
+ENVIRONMENT = {"PYTHONPATH": str(Path(quotenode_backup.__path__[0]).parent), "PATH": os.environ["PATH"]}
+ENTER = """
+import sys
+from pathlib import Path
+from quotenode_backup.runner.store.folder import opened
+with opened(Path(sys.argv[1]), sys.argv[2:], create=sys.argv[3] == "new") as folder:
+    folder.write("bundle", b"")
+    assert folder.names() == {"bundle"}
+"""

@@ -24,7 +24,7 @@ from quotenode_backup.runner.store.folder import BundleFolder, opened
 from quotenode_backup.runner.store.removal import Removal
 from quotenode_backup.runner.store.retention import Guard
 from tests import bundle_maker
-from tests.unit.fakes.site import DUMP, make_plan, make_restorer, plan_fields
+from tests.unit.fakes.site import DUMP, IS_KILLED, RESTORES, make_plan, make_restorer, plan_fields
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SYSTEM = 7_000_000_000_000_000_001
@@ -62,10 +62,10 @@ def name(days: int) -> str:
 
 
 def applied(
-    folder: Path, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held
+    folder: Path, plan: BackupPlan, keep_last: int = 2, check_lock: Callable[[], None] = held, script: str = RESTORES
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
-    restorer, guard = make_restorer(folder.parent), Guard(check_lock, lambda: False)
+    restorer, guard = make_restorer(folder.parent, script), Guard(check_lock, lambda: False)
     with opened(folder) as open_folder:
         outcome = retention.apply(open_folder, plan, keep_last, name(0), guard, restorer)
     return outcome, [days for days in range(5) if (folder / name(days)).exists()]
@@ -189,6 +189,14 @@ def test_a_dump_that_cannot_be_listed_does_not_count(folder: Path, plan: BackupP
     assert staying == [0, 1, 2]
 
 
+def test_a_pg_restore_that_is_killed_blames_no_bundle_and_nothing_is_removed(folder: Path, plan: BackupPlan) -> None:
+    outcome, staying = applied(folder, plan, script=IS_KILLED)
+    assert staying == [0, 1, 2, 3, 4]
+    assert outcome.problem
+    assert outcome.problem.startswith("Not every older bundle was removed: pg_restore was killed by SIGKILL")
+    assert outcome.problem.endswith("raise spec.pod.resources.limits.memory.")
+
+
 def test_a_bundle_far_larger_than_the_newer_ones_stays_and_the_problem_says_what_to_do(
     folder: Path, plan: BackupPlan
 ) -> None:
@@ -225,6 +233,16 @@ def test_a_bundle_with_a_manifest_of_a_later_format_inside_does_not_count_and_it
     assert outcome.problem
     assert name(1) in outcome.problem
     assert f"{name(1)} does not count: the manifest in it is of format 2, which only a later release" in caplog.text
+
+
+def test_an_old_bundle_without_a_record_is_named_and_other_archives_are_not(folder: Path, plan: BackupPlan) -> None:
+    lost, *others = "quotenode-backup-1.tar.gz", "quotenode-backup-2.tar.gz", "mine.tar.gz"
+    for path in (folder / other for other in (lost, *others)):
+        path.touch()
+        if path.name != others[0]:
+            os.utime(path, (0, 0))
+    outcome, _ = applied(folder, plan)
+    assert outcome.problem == f"{lost}: has no commit record, left as it is."
 
 
 @pytest.mark.parametrize("refused", ["bundle-2.tar.gz.manifest.json", "bundle-2.tar.gz"])
@@ -291,7 +309,7 @@ def told():
         pass
 
 signals = Signals(Unfinished("", ""))
-signals.defer()
+signals.block()
 guard = retention.Guard(told, lambda: signals.is_stop_requested)
 path = Path(sys.argv[1])
 plan = BackupPlan.model_validate_json(sys.argv[2])
