@@ -58,6 +58,13 @@ async def one_round(client: Client) -> bool:
     return bool(found.keys)
 
 
+def rounds(client: Client, count: int = 5) -> None:
+    """So many rounds over everything, with time passing after each."""
+    for _ in range(count):
+        finished(one_round(client))
+        client.world.tick()
+
+
 def rounds_until(client: Client, is_reached: Callable[[], bool]) -> None:
     """Rounds over everything, with time passing in between, until the world is in the state that a test starts from."""
     while not is_reached():

@@ -6,16 +6,10 @@ from typing import Any
 from quotenode_backup.domain.owner import Key
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import TAKES_EFFECT
-from tests.unit.fakes.lives import finished, one_round, reconciler
+from tests.unit.fakes.lives import finished, reconciler
 from tests.unit.fakes.world import BINDINGS, POLICIES, RUNS, Client, World
 
 POLICY = "backups"
-
-
-def passes(client: Client, count: int = 5) -> None:
-    for _ in range(count):
-        finished(one_round(client))
-        client.world.tick()
 
 
 def later(world: World, by: timedelta = TAKES_EFFECT) -> None:

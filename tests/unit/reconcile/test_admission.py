@@ -12,8 +12,8 @@ from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests import labels
 from quotenode_backup.reconcile.admission import TAKES_EFFECT, Admitted, NotAdmitted, judgement, takes_effect_in
 from tests.unit.fakes.given import START, run
-from tests.unit.fakes.lives import to_rest
-from tests.unit.fakes.policies import POLICY, approve, later, passes, schedule, withdrawn
+from tests.unit.fakes.lives import rounds, to_rest
+from tests.unit.fakes.policies import POLICY, approve, later, schedule, withdrawn
 from tests.unit.fakes.world import BINDINGS, JOBS, POLICIES, RUNS, Client, World
 
 SECOND = timedelta(seconds=1)
@@ -100,7 +100,7 @@ def test_without_the_policy_a_backup_waits_and_is_refused_once_the_policy_is_bac
     gone = world.objects.pop(f"{missing}/{POLICY}")
     world.apply("night")
     client = Client(world, policy=POLICY)
-    passes(client)
+    rounds(client)
     assert (world.status("night")["phase"], world.status("night")["reason"]) == ("Pending", "PolicyNotEnforced")
     world.put(missing, POLICY, {"spec": gone["spec"]})
     to_rest(world, client)
@@ -113,7 +113,7 @@ def test_a_policy_that_does_not_deny_counts_as_missing(actions: tuple[str, ...])
     world.enforce(POLICY, *actions)
     later(world)
     world.apply("night")
-    passes(Client(world, policy=POLICY))
+    rounds(Client(world, policy=POLICY))
     assert world.status("night")["reason"] == "PolicyNotEnforced"
 
 
@@ -131,7 +131,7 @@ def test_a_policy_that_was_changed_in_place_counts_as_missing(changed: str) -> N
 
     world.change(f"{changed}/{POLICY}", metadata=meta | {"generation": 2})
     world.apply("after")
-    passes(client)
+    rounds(client)
     assert (world.status("after")["phase"], world.status("after")["reason"]) == ("Pending", "PolicyNotEnforced")
 
 

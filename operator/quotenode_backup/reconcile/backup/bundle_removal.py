@@ -10,10 +10,10 @@ from quotenode_backup.contract.results import Result
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import REMOVE, removal_job
 from quotenode_backup.reconcile.backup import status as next_status
+from quotenode_backup.reconcile.backup.needs import placement_beside
 from quotenode_backup.reconcile.backup.plan import bundle_home, removal_plan
 from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause, warning_about
-from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import POLL_EXTERNAL, POLL_REFUSED
 
@@ -66,8 +66,7 @@ class BundleRemoval:
         if claim is None:
             await self._release(run)
             return None
-        mounters = (await self._context.cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
-        placement = beside(bundle.user_id or run.spec.pod.run_as_user or IMAGE_USER, claim, mounters)
+        placement = await placement_beside(self._context.cluster, run, claim, bundle.user_id)
         plan = removal_plan(run, bundle, number, self._context.clock())
         try:
             await self._context.cluster.jobs.ensure(removal_job(plan, run.spec.pod, placement, self._context.settings))

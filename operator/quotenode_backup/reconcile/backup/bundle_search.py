@@ -9,12 +9,11 @@ from quotenode_backup.cluster.objects import Backup, BackupRun, Claim
 from quotenode_backup.contract.results import SearchResult
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.manifests.followup_job import FIND, search_job
-from quotenode_backup.manifests.placement import Placement
 from quotenode_backup.reconcile.backup import recreated
+from quotenode_backup.reconcile.backup.needs import placement_beside
 from quotenode_backup.reconcile.backup.plan import search_plan
 from quotenode_backup.reconcile.jobs.context import Context
 from quotenode_backup.reconcile.jobs.followup import Begin, Done, Failed, Followup, Pause
-from quotenode_backup.reconcile.jobs.placement import IMAGE_USER, beside
 from quotenode_backup.reconcile.reporting.events import of_run
 from quotenode_backup.reconcile.reporting.requeue import NOW, POLL, POLL_EXTERNAL, POLL_REFUSED
 
@@ -65,18 +64,13 @@ class BundleSearch:
         if await self._context.cluster.jobs.count_under_way(run.namespace, FIND) >= MOST_AT_ONCE:
             return POLL
         plan = search_plan(run, bundle, number, self._context.clock())
-        placement = await self._placement(run, bundle, claim)
+        placement = await placement_beside(self._context.cluster, run, claim, bundle.user_id)
         pod = run.spec.pod if isinstance(run, BackupRun) else Pod()
         try:
             await self._context.cluster.jobs.ensure(search_job(plan, pod, placement, self._context.settings))
         except (Refused, NameTaken) as exc:
             return await self._write(run, f"The cluster refuses the Job that looks for the bundle: {exc}", POLL_REFUSED)
         return POLL_EXTERNAL
-
-    async def _placement(self, run: Backup, bundle: MarkedBundle, claim: Claim) -> Placement:
-        mounters = (await self._context.cluster.pods.mounters_of(run.namespace, {claim.name}))[claim.name]
-        user = bundle.user_id or (run.spec.pod.run_as_user if isinstance(run, BackupRun) else None) or IMAGE_USER
-        return beside(user, claim, mounters)
 
     async def _conclude(self, run: Backup, bundle: MarkedBundle, result: SearchResult) -> timedelta | None:
         if result.bundle is None or not recreated.is_the_marked(result.bundle, bundle):

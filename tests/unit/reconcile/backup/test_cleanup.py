@@ -25,6 +25,7 @@ from tests.unit.fakes.lives import (
     killed_everywhere,
     one_round,
     reconciler,
+    rounds,
     rounds_until,
     to_rest,
 )
@@ -57,9 +58,7 @@ def test_a_database_that_was_away_gets_the_row_when_it_is_back() -> None:
     world = audited(Reason.COMPLETED)
     world.table = "away"
     client = Client(world)
-    for _ in range(40):
-        finished(one_round(client))
-        world.tick()
+    rounds(client, 40)
     assert condition(world, "night", "AuditLogged") == ("Unknown", "AuditPending")
     assert world.status("night")["phase"] == "Completed"
     world.table = "fit"
@@ -84,8 +83,7 @@ def test_the_row_of_a_good_backup_is_never_given_up() -> None:
     world.table = "away"
     client = Client(world)
     for _ in range(200):
-        finished(one_round(client))
-        world.tick()
+        rounds(client, 1)
         world.now += timedelta(minutes=5)
     assert len(task_jobs(world, "record")) > RECORDS_TRIED
     assert condition(world, "night", "AuditLogged") == ("Unknown", "AuditPending")
@@ -201,9 +199,7 @@ def test_deleted_with_its_bundle_at_any_moment_nothing_hangs(at: int) -> None:
     world = World()
     world.apply("night", deletionPolicy="Delete")
     client = Client(world)
-    for _ in range(at):
-        finished(one_round(client))
-        world.tick()
+    rounds(client, at)
     world.delete("night")
     to_rest(world, client)
     assert world.in_(RUNS) == []

@@ -22,6 +22,7 @@ from tests.unit.fakes.lives import (
     finished,
     killer,
     one_round,
+    rounds,
     to_rest,
 )
 from tests.unit.fakes.world import JOBS, PODS, Client, Killed, Script, World
@@ -115,9 +116,7 @@ def test_a_run_that_is_deleted_leaves_nothing_behind(at: int) -> None:
     world, client = World(), None
     world.apply("night")
     client = Client(world)
-    for _ in range(at):
-        finished(one_round(client))
-        world.tick()
+    rounds(client, at)
     world.delete("night")
     to_rest(world, client)
     world.apply("noon")
@@ -240,8 +239,7 @@ def test_a_runner_that_failed_with_the_reason_of_a_success_did_not_complete_the_
     client = Client(world)
     false_success = result(run_uid="", outcome=Outcome.FAILED)
     while world.status("night").get("phase") != "Failed":
-        finished(one_round(client))
-        world.tick()
+        rounds(client, 1)
         for job in world.in_(JOBS):
             end_pod(world, job, false_success)
     assert world.status("night")["reason"] == "ResultMissing"

@@ -24,6 +24,7 @@ from tests.unit.fakes.lives import (
     killed_everywhere,
     one_round,
     reconciler,
+    rounds,
     rounds_until,
     to_rest,
 )
@@ -104,9 +105,7 @@ def seen_stopped(client: Client) -> ServeBy:
 def test_while_another_namespace_has_the_lock_the_application_serves() -> None:
     world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
     client = until_a_job_runs(world)
-    while world.status("night")["reason"] != "WaitingForTarget":
-        finished(one_round(client))
-        world.tick()
+    rounds_until(client, lambda: world.status("night")["reason"] == "WaitingForTarget")
     finished(one_round(client))
     assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
     to_rest(world, client)
@@ -119,9 +118,7 @@ def test_while_another_namespace_has_the_lock_the_application_serves() -> None:
 def test_when_the_run_is_deleted_at_any_moment_the_application_serves_again(at: int) -> None:
     world = offline_world()
     client = Client(world)
-    for _ in range(at):
-        finished(one_round(client))
-        world.tick()
+    rounds(client, at)
     world.delete("night")
     to_rest(world, client)
     assert_serves(world)
@@ -487,17 +484,11 @@ def test_a_refused_scale_up_is_reported_and_retried_until_it_is_allowed(answer: 
     assert_serves(world)
 
 
-def rounds(world: World, client: Client, count: int) -> None:
-    for _ in range(count):
-        finished(one_round(client))
-        world.tick()
-
-
 def test_a_run_that_has_to_wait_and_may_not_start_the_application_again_says_so() -> None:
     world = offline_world(ends_with(Reason.LOCK_BUSY, Reason.COMPLETED))
     until = world.now + timedelta(minutes=10)
     client = Client(world, refusing(lambda: bool(world.status("night").get("attempts")) and world.now < until))
-    rounds(world, client, 50)
+    rounds(client, 50)
     assert "WorkloadNotScaled" in event_reasons(world)
     to_rest(world, client)
     assert world.status("night")["phase"] == "Completed"
@@ -511,7 +502,7 @@ def test_a_run_created_again_while_the_application_may_not_be_started_says_what_
     world.apply("night", files=[], pod={"runAsUser": 1000})
     until = world.now + timedelta(hours=1)
     client = Client(world, refusing(lambda: world.now < until))
-    rounds(world, client, 30)
+    rounds(client, 30)
     assert world.status("night")["reason"] == "WaitingForTarget"
     assert "(no scaling today (403)). Allow it" in world.status("night")["message"]
     to_rest(world, client)
@@ -527,7 +518,7 @@ def test_a_webhook_that_is_away_is_named_while_the_job_cannot_be_made_and_at_the
             raise Unavailable("failed calling webhook validate.example (500)")
 
     client = Client(world, away)
-    rounds(world, client, 20)
+    rounds(client, 20)
     assert world.status("night")["phase"] == "Running"
     assert "failed calling webhook validate.example" in world.status("night")["message"]
     with pytest.raises(Unavailable):  # it is reported only once, and from then on the queue backs off
@@ -547,7 +538,7 @@ def test_refused_once_after_a_webhook_was_away_a_job_is_tried_again() -> None:
             raise answers[0]
 
     client = Client(world, answer)
-    rounds(world, client, 40)
+    rounds(client, 40)
     answers[0] = Refused("exceeded quota (403)")
     one_pass(client, "night")
     answers.clear()

@@ -10,14 +10,13 @@ import pytest
 
 from quotenode_backup.cluster.errors import Refused, Unavailable
 from quotenode_backup.manifests import labels
-from tests.unit.fakes.lives import assert_settled, finished, one_round, to_rest
+from tests.unit.fakes.lives import assert_settled, finished, one_round, rounds, to_rest
 from tests.unit.fakes.policies import (
     POLICY,
     approve,
     edited,
     enforced,
     later,
-    passes,
     renewed,
     schedule,
     withdrawn,
@@ -158,7 +157,7 @@ def test_what_an_annotation_says_is_not_acted_on_before_somebody_was_asked() -> 
     world, uid = came_back_before_the_policy()
     jobs = [path for path in world.created if path.startswith(JOBS)]
     client = Client(world, policy=POLICY)
-    passes(client)
+    rounds(client)
     found = world.status("night")
     assert (found["phase"], found["reason"]) == ("Pending", "OlderThanPolicy")
     assert found["message"].endswith(
@@ -191,7 +190,7 @@ def test_an_annotation_that_cannot_be_written_keeps_no_lock(answer: Exception) -
             raise answer
 
     world.apply("night")
-    passes(Client(world, without_annotations), 12)
+    rounds(Client(world, without_annotations), 12)
     assert "annotations" not in world.objects[f"{RUNS}/night"]["metadata"]
     assert world.status("night")["phase"] == "Completed"
     assert_settled(world)

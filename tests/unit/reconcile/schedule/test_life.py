@@ -7,7 +7,7 @@ import pytest
 from quotenode_backup.cluster.errors import ApiError, Refused, Unavailable
 from quotenode_backup.domain.naming import slot_run_name
 from quotenode_backup.domain.reasons import Reason
-from tests.unit.fakes.lives import ends_with, event_reasons, finished, killed_everywhere, live_until, one_round
+from tests.unit.fakes.lives import ends_with, event_reasons, killed_everywhere, live_until, rounds
 from tests.unit.fakes.world import EVENTS, RUNS, Client, World
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -135,9 +135,7 @@ def test_a_trigger_that_is_refused_after_a_webhook_was_away_gets_an_event_about_
     client = Client(world, answer)
     for now in (Unavailable("too many requests (429)"), Refused("denied by policy (403)")):
         answers[0] = now
-        for _ in range(3):
-            finished(one_round(client))
-            world.tick()
+        rounds(client, 3)
     notes = [event["note"] for event in world.in_(EVENTS) if event["reason"] == "RunRefused"]
     assert len(notes) == 2
     assert "is tried again: too many requests" in notes[0]

@@ -20,7 +20,7 @@ from quotenode_backup.reconcile.target.acquire import Applicant, LockAcquirer, L
 from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit, NotNow
 from quotenode_backup.reconcile.target.wind_down import WindDown
 from tests.unit.fakes.given import START
-from tests.unit.fakes.lives import event_reasons, finished, one_round, reconciler
+from tests.unit.fakes.lives import event_reasons, finished, reconciler, rounds
 from tests.unit.fakes.world import DEPLOYMENTS, JOBS, LEASES, PODS, RUNS, Client, World
 
 
@@ -242,9 +242,7 @@ def test_a_holder_of_a_kind_that_only_a_later_release_knows_is_never_taken_for_a
     site.held_by(kind, "evening", "uid-of-evening")
     before = site.lease
     site.applied("first")
-    for _ in range(5):
-        finished(one_round(site.client))
-        site.world.tick()
+    rounds(site.client, 5)
     assert site.lease == before
     assert site.world.replicas("backend") == 0
     assert site.world.status("first")["reason"] == "WaitingForTarget"
