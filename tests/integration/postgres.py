@@ -75,7 +75,8 @@ class Database:
 
     def dump_waits_for(self) -> str | None:
         """What pg_dump's session waits for: `ClientWrite` has more rows than pg_dump takes, `ClientRead` has none left."""
-        return self._one("wait_event", "application_name = 'pg_dump' AND wait_event_type = 'Client'")
+        found: str | None = self._one("wait_event", "application_name = 'pg_dump' AND wait_event_type = 'Client'")
+        return found
 
     def waits_for_lock(self) -> bool:
         """Whether pg_dump stands before a table that somebody has locked."""
@@ -99,7 +100,8 @@ class Database:
         self.server.query("SELECT pg_terminate_backend(%s)", backend)
 
     def _backend(self, condition: str) -> int | None:
-        return self._one("pid", condition)
+        found: int | None = self._one("pid", condition)
+        return found
 
     def _one(self, column: str, condition: str) -> Any:
         """Of a session in this very database by the role of its backups; None when there is no such session."""
