@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -250,15 +250,6 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class PodClaims:
-    """The claims that a pod mounts by name, without those of generic ephemeral volumes, which belong to the pod."""
-
-    pod: str
-    uid: str
-    claims: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
     """The lock of one database."""
 
@@ -277,31 +268,3 @@ class Lease:
 
     def is_held_by(self, owner: Owner) -> bool:
         return self.holder is not None and self.holder.uid == owner.uid
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The scale subresource of a workload."""
-
-    kind: Literal["Deployment", "StatefulSet"]
-    name: str
-    uid: str
-    """UID of the workload."""
-    resource_version: str
-    replicas: int
-    selector: str
-    """Selects the workload's pods; empty when unknown."""
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class StatefulSet:
-    """The fields of a StatefulSet that decide whether it can be scaled down and up again without loss of data."""
-
-    name: str
-    deleting: bool
-    deletes_claims: bool
-    """Whether scaling it down deletes the claims of its pods (`persistentVolumeClaimRetentionPolicy.whenScaled`)."""

@@ -1,12 +1,49 @@
-"""Requests about the application's workloads. A verb that is new here must be added to `permissions`."""
+"""Requests about the application's workloads, and what they give. A verb that is new here must be added to `permissions`."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from quotenode_backup.cluster import paths
 from quotenode_backup.cluster.connection import MERGE_PATCH, Api, Json, each_item
 from quotenode_backup.cluster.errors import NotFound
-from quotenode_backup.cluster.objects import PodClaims, Scale, StatefulSet
 from quotenode_backup.cluster.parsing import pod_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The scale subresource of a workload."""
+
+    kind: Literal["Deployment", "StatefulSet"]
+    name: str
+    uid: str
+    """UID of the workload."""
+    resource_version: str
+    replicas: int
+    selector: str
+    """Selects the workload's pods; empty when unknown."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StatefulSet:
+    """The fields of a StatefulSet that decide whether it can be scaled down and up again without loss of data."""
+
+    name: str
+    deleting: bool
+    deletes_claims: bool
+    """Whether scaling it down deletes the claims of its pods (`persistentVolumeClaimRetentionPolicy.whenScaled`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodClaims:
+    """The claims that a pod mounts by name, without those of generic ephemeral volumes, which belong to the pod."""
+
+    pod: str
+    uid: str
+    claims: frozenset[str]
 
 
 class Workloads:

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from quotenode_backup.cluster.objects import BackupRun, Scale, Stopped
+from quotenode_backup.cluster.objects import BackupRun, Stopped
+from quotenode_backup.cluster.workloads import Scale
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup import status as next_status
 from quotenode_backup.reconcile.backup.decisions import OFFLINE

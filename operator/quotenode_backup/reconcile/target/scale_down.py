@@ -9,7 +9,8 @@ from datetime import datetime
 
 from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Run, Scale, Stopped
+from quotenode_backup.cluster.objects import Run, Stopped
+from quotenode_backup.cluster.workloads import Scale
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.steps import Fail
 from quotenode_backup.reconcile.target import lock, workloads

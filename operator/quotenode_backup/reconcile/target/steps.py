@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quotenode_backup.cluster.objects import Scale
+from quotenode_backup.cluster.workloads import Scale
 from quotenode_backup.reconcile.target.workloads import Application
 
 

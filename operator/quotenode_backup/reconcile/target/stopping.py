@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from quotenode_backup.cluster.objects import Claim, PodClaims, StatefulSet
+from quotenode_backup.cluster.objects import Claim
+from quotenode_backup.cluster.workloads import PodClaims, StatefulSet
 from quotenode_backup.domain import timing
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.jobs.steps import Fail, Observe

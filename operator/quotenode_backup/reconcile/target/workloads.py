@@ -11,7 +11,8 @@ from quotenode_backup.api.backup import Workload
 from quotenode_backup.api.run_status import StoppedWorkload
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Claim, PodClaims, Run, Scale, StatefulSet, Stopped
+from quotenode_backup.cluster.objects import Claim, Run, Stopped
+from quotenode_backup.cluster.workloads import PodClaims, Scale, StatefulSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.cluster.objects import Scale, Stopped
+from quotenode_backup.cluster.objects import Stopped
+from quotenode_backup.cluster.workloads import Scale
 from quotenode_backup.domain.reasons import Reason
 from quotenode_backup.reconcile.backup.decisions import Seen, next_step
 from quotenode_backup.reconcile.backup.steps import BeginAttempt, Step
