@@ -11,24 +11,13 @@ from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
 from quotenode_backup.manifests import labels
+from tests.e2e.backups import a_backup
 
 Json = dict[str, Any]
 
 AT_ONCE = 24
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-SPEC: Json = {
-    "database": {
-        "host": "quotenode-db",
-        "name": "quotenode",
-        "credentialsSecretRef": {"name": "quotenode-db"},
-        "sslMode": "Require",
-    },
-    "files": [
-        {"name": "uploads", "claimName": "quotenode-files", "subPath": "uploads"},
-        {"name": "pdfs", "claimName": "quotenode-files", "subPath": "pdfs"},
-    ],
-    "storage": {"local": {"claimName": "quotenode-backups"}},
-}
+SPEC: Json = a_backup("one-of-the-crowd", pod=None)["spec"]
 
 
 @asynccontextmanager
