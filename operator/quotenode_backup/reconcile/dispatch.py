@@ -1,12 +1,21 @@
 """One pass over one resource, by the reconciler of its kind. A new kind of resource gets its branch here."""
 
+import logging
 from dataclasses import dataclass
 
 from quotenode_backup.api.backup import KIND
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.custom_resources import Unfinished
+from quotenode_backup.cluster.errors import Refused
 from quotenode_backup.cluster.gateway import Cluster
-from quotenode_backup.cluster.objects import Backup, BackupRun, UnreadableRun
+from quotenode_backup.cluster.objects import (
+    AnyBackup,
+    Backup,
+    BackupRun,
+    Schedule,
+    UnreadableRun,
+    UnreadableSchedule,
+)
 from quotenode_backup.domain.owner import Key, Owner
 from quotenode_backup.manifests.backup_job import BACKUP
 from quotenode_backup.reconcile.admission import Admission, NotAdmitted
@@ -19,6 +28,8 @@ from quotenode_backup.reconcile.schedule.snapshot import Snapshots
 from quotenode_backup.reconcile.target.acquire import LockAcquirer
 from quotenode_backup.reconcile.target.capacity import CapacityGate, ConcurrencyLimit
 from quotenode_backup.reconcile.target.wind_down import WindDown
+
+logger = logging.getLogger(__name__)
 
 ANY_NUMBER = ConcurrencyLimit()
 
@@ -78,8 +89,26 @@ class Dispatcher:
         if found is None:
             return await self._over_nothing(key)
         if not isinstance(found, Backup):
-            return await self._schedules.reconcile(found)
+            return await self._over_schedule(found)
         return await self._over_run(found)
+
+    async def _over_schedule(self, schedule: Schedule | UnreadableSchedule) -> PassResult:
+        """A new schedule may have the name of a run that was deleted while the application was stopped."""
+        if not schedule.status.conditions and not await self._released(schedule):
+            return PassResult(POLL_EXTERNAL)
+        return await self._schedules.reconcile(schedule)
+
+    async def _released(self, found: AnyBackup) -> bool:
+        """Whether nothing is left of earlier resources of this name. What may not be started holds nobody up: who needs
+        the lock says so.
+        """
+        try:
+            return await self._wind_down.release_absent(found.owner.key, self._context.clock(), but_for=found.uid)
+        except Refused as exc:
+            logger.warning(
+                "%s/%s: what an earlier backup stopped can't be started: %s", found.namespace, found.name, exc
+            )
+            return True
 
     async def _over_nothing(self, key: Key) -> PassResult:
         self._backups.forget(key)
@@ -93,7 +122,9 @@ class Dispatcher:
             return PassResult(await self._cleanup.cleanup(run))
         if await self._cleanup.agree_on_finalizer(run):
             return PassResult(NOW)
-        return await (self._backups.reconcile(run) if isinstance(run, BackupRun) else self._backups.refuse(run))
+        if isinstance(run, BackupRun):
+            return await self._backups.reconcile(run)
+        return await self._backups.refuse(run) if await self._released(run) else PassResult(POLL_EXTERNAL)
 
     async def _receive(self, run: Backup) -> PassResult:
         """The annotation with a run's outcome is acted on only if the admission policy has checked the run's author."""

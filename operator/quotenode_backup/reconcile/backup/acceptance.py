@@ -1,5 +1,6 @@
 """What a run needs before its first attempt: a checked author, a node for its pod, and the lock of its database."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from quotenode_backup.cluster.errors import Refused
@@ -41,12 +42,12 @@ class Acceptance:
         self._wind_down = wind_down
 
     async def accept(self, run: BackupRun, now: datetime) -> PassResult:
-        judged = await self._admission.judge(run)
-        if isinstance(judged, NotAdmitted):
-            return await self.hold(run, judged, now)
         predecessor = await self._predecessor(run, now)
         if predecessor:
             return await self._wait(run, Reason.WAITING_FOR_TARGET, predecessor, now)
+        judged = await self._admission.judge(run)
+        if isinstance(judged, NotAdmitted):
+            return await self.hold(run, judged, now)
         placement = await placement_of(self._cluster, run)
         if isinstance(placement, Placement):
             self._timers.reset(run.owner.key)
@@ -61,11 +62,13 @@ class Acceptance:
         return await self._writer.wait(run, run.status, found.reason, found.message, now, POLL_REFUSED)
 
     async def _misplaced(self, run: BackupRun, found: Misplaced, now: datetime) -> PassResult:
-        stopper = (
-            await lock.other_stopper(self._cluster, run.owner) if found.reason is Reason.RUN_AS_USER_NEEDED else ""
-        )
-        if stopper:
-            message = f"Waiting for {stopper}, which has stopped the application whose pods show who can read the files"
+        if found.reason is Reason.RUN_AS_USER_NEEDED and (
+            stopper := await lock.other_stopper(self._cluster, run.owner)
+        ):
+            with suppress(Refused):
+                await self._wind_down.start_abandoned(stopper, now)
+            name = stopper.holder.name if stopper.holder else "an earlier run"
+            message = f"Waiting for {name}, which has stopped the application whose pods show who can read the files"
             return await self._wait(run, Reason.WAITING_FOR_TARGET, message, now)
         self._timers.record(run, found.reason, now)
         if found.may_pass and not self._timers.exceeded(run, found.reason, now):

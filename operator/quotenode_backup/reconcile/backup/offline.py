@@ -19,7 +19,7 @@ from quotenode_backup.reconcile.reporting.status_writer import StatusWriter
 from quotenode_backup.reconcile.target.scale_down import ScaleDowns
 from quotenode_backup.reconcile.target.steps import BeginStop, RememberStopped, ScaleDown, StartApplication, Stopping
 from quotenode_backup.reconcile.target.wind_down import WindDown
-from quotenode_backup.reconcile.target.workloads import Application
+from quotenode_backup.reconcile.target.workloads import Application, known_stopped
 
 
 class OfflineSteps:
@@ -46,13 +46,18 @@ class OfflineSteps:
                 return await self._start(run, now)
 
     async def _remember(self, run: BackupRun, running: Application, now: datetime) -> PassResult:
-        placement = await placement_of(self._context.cluster, run)
-        if isinstance(placement, Misplaced):
-            return await self._misplaced(run, placement, now)
-        stopped = Stopped(workloads=running.recorded, user=placement.user, serve_by=run.deadline)
+        known = known_stopped(run)
+        user = known.user if known else await self._user_of(run)
+        if isinstance(user, Misplaced):
+            return await self._misplaced(run, user, now)
+        stopped = Stopped(workloads=running.to_record(known), user=user, serve_by=run.deadline)
         run = await self._context.cluster.backups.write_status(run, next_status.stopped(run, stopped))
         await self._scale_downs.remember(run, stopped, now)
         return PassResult(NOW)
+
+    async def _user_of(self, run: BackupRun) -> int | Misplaced:
+        placement = await placement_of(self._context.cluster, run)
+        return placement if isinstance(placement, Misplaced) else placement.user
 
     async def _misplaced(self, run: BackupRun, found: Misplaced, now: datetime) -> PassResult:
         """The application's pods may be just starting again after an earlier offline backup."""

@@ -35,12 +35,12 @@ async def of_run(cluster: Cluster, run: Run) -> Lease | None:
     return None
 
 
-async def other_stopper(cluster: Cluster, owner: Owner) -> str:
-    """The name of another resource that has an application in this namespace stopped; empty when there is none."""
+async def other_stopper(cluster: Cluster, owner: Owner) -> Lease | None:
+    """The Lease of another resource that has an application in this namespace stopped; None when there is none."""
     async for found in cluster.leases.each(owner.namespace):
         if found.stopped and found.holder and not found.is_held_by(owner):
-            return found.holder.name
-    return ""
+            return found
+    return None
 
 
 async def take(

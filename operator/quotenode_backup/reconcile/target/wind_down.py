@@ -46,6 +46,11 @@ class WindDown:
         await workloads.scale_up(self._cluster, lease.namespace, lease.stopped)
         return await lock.forget_stopped(self._cluster, lease, now)
 
+    async def start_abandoned(self, lease: Lease, now: datetime) -> None:
+        """Start what the Lease records as stopped, unless its holder still needs it down."""
+        if await self.is_abandoned(lease):
+            await self.start_stopped(lease, now)
+
     async def release(self, run: Run, now: datetime) -> None:
         """Give the lock back, if the run holds it."""
         lease = await lock.of_run(self._cluster, run)

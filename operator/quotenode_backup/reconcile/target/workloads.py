@@ -40,10 +40,17 @@ class Application:
         """The workloads that are to have pods."""
         return tuple(scale for scale in self.scales if scale.replicas)
 
-    @property
-    def recorded(self) -> tuple[StoppedWorkload, ...]:
-        """What to record before any of it is stopped."""
-        return tuple(_as_it_is(scale) for scale in self.scales)
+    def to_record(self, known: Stopped | None) -> tuple[StoppedWorkload, ...]:
+        """What to record before any of it is stopped.
+
+        `known`: what the run has recorded before, if the Lease has lost its record. Only there are the counts of what
+        the run has scaled to 0 since.
+        """
+        before = {(w.kind, w.name, w.uid): w.replicas for w in known.workloads} if known else {}
+        live = [_as_it_is(scale) for scale in self.scales]
+        return tuple(
+            w if w.replicas else w.model_copy(update={"replicas": before.get((w.kind, w.name, w.uid), 0)}) for w in live
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,23 @@ def test_when_the_lease_is_deleted_the_application_serves_again(moment: str) -> 
     assert_serves(world)
 
 
+@pytest.mark.parametrize("damage", [None, "not JSON"], ids=["removed", "unreadable"])
+@pytest.mark.parametrize("down", [1, 2])
+def test_when_the_lease_loses_its_record_the_application_serves_again(down: int, damage: str | None) -> None:
+    """Somebody edits the Lease when one workload, or both, are down already and pods are still ending."""
+    world = offline_world()
+    client = Client(world)
+    passes_until(client, "night", lambda: [world.replicas("backend"), world.replicas("worker")].count(0) == down)
+    [lease] = world.in_(LEASES)
+    if damage is None:
+        del lease["metadata"]["annotations"][labels.STOPPED]
+    else:
+        lease["metadata"]["annotations"][labels.STOPPED] = damage
+    to_rest(world, client)
+    assert world.status("night")["phase"] == "Completed"
+    assert_serves(world)
+
+
 def test_the_status_says_what_is_stopped_until_it_serves_again() -> None:
     world = offline_world()
     client = until_a_job_runs(world)
@@ -356,6 +373,49 @@ def test_a_workload_that_is_scaled_up_while_others_are_being_stopped_is_left_up(
     to_rest(world, client)
     assert world.status("night")["reason"] == "WorkloadScaledUp"
     assert (world.replicas("backend"), world.replicas("worker")) == (4, 1)
+
+
+OF_A_SCHEDULE = {"schedule": "0 0 2 * * *", "suspend": True}
+
+
+@pytest.mark.parametrize(
+    "successor",
+    [OF_A_SCHEDULE, OF_A_SCHEDULE | {"encryption": {"gpg": {}}}, {"encryption": {"gpg": {}}}],
+    ids=["a schedule", "an unreadable schedule", "an unreadable run"],
+)
+def test_whatever_gets_the_name_of_a_run_that_was_deleted_the_application_serves_again(successor: Json) -> None:
+    """Nobody was there when the run was deleted, and when the name was given to something else."""
+    world = offline_world()
+    client = until_stopped(world)
+    world.delete("night")
+    world.apply("night", **successor)
+    rounds(client)
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+    assert [lease["spec"]["holderIdentity"] for lease in world.in_(LEASES)] == [""]
+
+
+def test_a_run_that_is_not_admitted_yet_keeps_no_application_down_that_its_predecessor_stopped() -> None:
+    world = offline_world()
+    until_stopped(world)
+    world.delete("night")
+    world.apply("night")
+    rounds(Client(world, policy="a-policy-that-is-not-there"))
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
+
+
+def test_a_run_that_waits_for_pods_that_a_lost_run_stopped_starts_them() -> None:
+    """An older operator let a schedule take the name of such a run, so that no pass is made over it any more."""
+    world = offline_world()
+    client = until_stopped(world)
+    world.delete("night")
+    world.apply("night", **OF_A_SCHEDULE)
+    accepted = {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "observedGeneration": 1}
+    world.change(f"{RUNS}/night", status={"conditions": [accepted | {"lastTransitionTime": world.now.isoformat()}]})
+    world.tick()
+    world.apply("extra", files=[{"name": "uploads", "claimName": "files"}])
+    rounds(client, 20)
+    assert world.status("extra")["phase"] == "Completed"
+    assert (world.replicas("backend"), world.replicas("worker")) == (3, 1)
 
 
 def test_two_databases_with_one_application_leave_the_application_up() -> None:

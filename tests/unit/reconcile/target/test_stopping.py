@@ -28,7 +28,7 @@ def application(*scales: Scale, **changes: Any) -> Application:
 
 BACKEND, WORKER = scale("backend", 3), scale("worker", 1)
 DOWN = (scale("backend", 0), scale("worker", 0))
-STOPPED = Stopped(workloads=application(BACKEND, WORKER).recorded, user=1000, serve_by=START + seconds(1800))
+STOPPED = Stopped(workloads=application(BACKEND, WORKER).to_record(None), user=1000, serve_by=START + seconds(1800))
 
 
 def decide(app: Application, known: Any = None, *, at: float = 1, jobs: Any = (), pods: Any = ()) -> Step:
