@@ -118,7 +118,7 @@ async def _work(queue: KeyQueue, dispatcher: Dispatcher, metrics: Metrics) -> No
             continue
         _count(result, metrics)
         if result.requeue_after is not None:
-            queue.add_after(key, result.requeue_after.total_seconds())
+            queue.add_after(key, result.requeue_after.total_seconds(), is_patient=result.waits)
         queue.done(key)
 
 

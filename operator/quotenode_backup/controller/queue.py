@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from quotenode_backup.domain.owner import Key
 
 LONGEST_BACKOFF_SECONDS = 60.0
-DUE_SHARE = 4
-"""Of this many keys that are taken, one is taken from the line of those that are only due, however many have changed."""
+PATIENT_SHARE = 4
+"""Of this many keys that are taken, one is taken from the patient line, however long the prompt one is."""
 
 Line = OrderedDict[Key, None]
 
@@ -24,16 +24,16 @@ class Waiting:
 class KeyQueue:
     """Keys that wait, each at most once, in two lines.
 
-    What has changed is taken before what is only due: among a thousand runs that ask again now and then whether they may
-    start, somebody's edit must not wait for all of them.
+    The prompt line is for what has changed or has come due. The patient line is for what only waits for others: among a
+    thousand runs that ask now and then whether they may start, a slot or somebody's edit must not wait for all of them.
 
     A key that is added while a worker has it is queued again when the worker is done. A key has at most one delayed
     add, and failures back off per key.
     """
 
     def __init__(self) -> None:
-        self._changed: Line = OrderedDict()
-        self._due: Line = OrderedDict()
+        self._prompt: Line = OrderedDict()
+        self._patient: Line = OrderedDict()
         self._ready = asyncio.Semaphore(0)
         """Counts the keys of both lines."""
         self._gets = 0
@@ -45,12 +45,12 @@ class KeyQueue:
         self._taken = asyncio.Event()
 
     def add(self, key: Key) -> None:
-        """Something about the object has changed."""
-        self._add(key, self._changed)
+        """There may be something to do."""
+        self._add(key, self._prompt)
 
-    def add_due(self, key: Key) -> None:
-        """Nothing is known to have changed, but it is time to look."""
-        self._add(key, self._due)
+    def add_patient(self, key: Key) -> None:
+        """The object is only looked at to be sure, or waits for others."""
+        self._add(key, self._patient)
 
     def _add(self, key: Key, line: Line) -> None:
         timer = self._timers.pop(key, None)
@@ -61,36 +61,33 @@ class KeyQueue:
             self._waiting[key] = Waiting(time.monotonic(), line)
             if key not in self._active:
                 self._join(key, line)
-        elif waiting.line is self._due and line is self._changed:
+        elif waiting.line is self._patient and line is self._prompt:
             self._move_up(key, waiting)
 
     def _move_up(self, key: Key, waiting: Waiting) -> None:
-        waiting.line = self._changed
-        if key in self._due:
-            del self._due[key]
-            self._changed[key] = None
+        waiting.line = self._prompt
+        if key in self._patient:
+            del self._patient[key]
+            self._prompt[key] = None
 
     def _join(self, key: Key, line: Line) -> None:
         line[key] = None
         self._ready.release()
 
-    def add_after(self, key: Key, seconds: float) -> None:
-        """Of two delayed adds, the earlier one counts. Without a delay the pass itself has changed something."""
-        if seconds <= 0:
-            self.add(key)
-            return
+    def add_after(self, key: Key, seconds: float, *, is_patient: bool = False) -> None:
+        """Of two delayed adds, the earlier one counts."""
         loop = asyncio.get_running_loop()
         when, timer = loop.time() + seconds, self._timers.get(key)
         if timer and timer.when() <= when:
             return
         if timer:
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self.add_due, key)
+        self._timers[key] = loop.call_at(when, self.add_patient if is_patient else self.add, key)
 
     async def get(self) -> Key:
         await self._ready.acquire()
         self._gets += 1
-        first, second = (self._changed, self._due) if self._gets % DUE_SHARE else (self._due, self._changed)
+        first, second = (self._prompt, self._patient) if self._gets % PATIENT_SHARE else (self._patient, self._prompt)
         key, _ = (first or second).popitem(last=False)
         del self._waiting[key]
         self._active.add(key)

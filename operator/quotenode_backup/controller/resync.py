@@ -103,7 +103,7 @@ async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
     for key in keys:
         with contextlib.suppress(TimeoutError):  # events may keep the queue full, and the resync goes on all the same
             await asyncio.wait_for(queue.room(WAITING_AT_MOST), 1.0)
-        queue.add_due(key)
+        queue.add_patient(key)
 
 
 async def collect(cluster: Cluster, scope: str | None, found: Found) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quotenode_backup.controller.queue import DUE_SHARE, KeyQueue
+from quotenode_backup.controller.queue import PATIENT_SHARE, KeyQueue
 from quotenode_backup.controller.resync import WAITING_AT_MOST, feed
 from quotenode_backup.domain.owner import Key
 
@@ -48,20 +48,35 @@ def test_a_key_that_changes_while_it_is_worked_on_is_queued_again_afterwards() -
     run_in_loop(story)
 
 
-def test_what_has_changed_is_taken_before_a_crowd_that_is_only_due() -> None:
+def a_crowd() -> list[Key]:
+    return [Key("QuoteNodeBackup", "shop", f"waits-{number}") for number in range(100)]
+
+
+def test_what_has_changed_is_taken_before_a_crowd_that_only_waits() -> None:
     async def story(queue: KeyQueue) -> None:
-        for number in range(100):
-            queue.add_due(Key("QuoteNodeBackup", "shop", f"waits-{number}"))
+        for one in a_crowd():
+            queue.add_patient(one)
         queue.add(A)
         assert A in [await queue.get(), await queue.get()]
 
     run_in_loop(story)
 
 
-def test_a_due_key_that_changes_is_taken_once_and_before_the_others() -> None:
+def test_a_slot_that_has_come_is_taken_before_a_crowd_that_asks_again() -> None:
     async def story(queue: KeyQueue) -> None:
-        queue.add_due(B)
-        queue.add_due(A)
+        for one in a_crowd():
+            queue.add_after(one, 0.01, is_patient=True)
+        queue.add_after(A, 0.02)
+        await asyncio.sleep(0.05)
+        assert A in [await queue.get(), await queue.get()]
+
+    run_in_loop(story)
+
+
+def test_a_patient_key_that_changes_is_taken_once_and_before_the_others() -> None:
+    async def story(queue: KeyQueue) -> None:
+        queue.add_patient(B)
+        queue.add_patient(A)
         queue.add(A)
         assert [await queue.get(), await queue.get()] == [A, B]
         assert queue.depth == 0
@@ -69,25 +84,12 @@ def test_a_due_key_that_changes_is_taken_once_and_before_the_others() -> None:
     run_in_loop(story)
 
 
-def test_what_is_only_due_gets_its_turn_however_much_changes() -> None:
+def test_what_only_waits_gets_its_turn_however_much_changes() -> None:
     async def story(queue: KeyQueue) -> None:
-        queue.add_due(B)
-        for number in range(100):
-            queue.add(Key("QuoteNodeBackup", "shop", f"changes-{number}"))
-        assert B in [await queue.get() for _ in range(DUE_SHARE)]
-
-    run_in_loop(story)
-
-
-def test_a_pass_that_goes_on_at_once_does_not_wait_behind_what_is_only_due() -> None:
-    async def story(queue: KeyQueue) -> None:
-        queue.add(A)
-        await queue.get()
-        for number in range(100):
-            queue.add_due(Key("QuoteNodeBackup", "shop", f"waits-{number}"))
-        queue.add_after(A, 0)
-        queue.done(A)
-        assert A in [await queue.get(), await queue.get()]
+        queue.add_patient(B)
+        for one in a_crowd():
+            queue.add(one)
+        assert B in [await queue.get() for _ in range(PATIENT_SHARE)]
 
     run_in_loop(story)
 

@@ -102,7 +102,7 @@ class Acceptance:
                     run, run.status, Reason.WAITING_FOR_CAPACITY, full.sentence, now, requeue_after
                 )
             case NotNow(requeue_after):
-                return PassResult(requeue_after)
+                return PassResult(requeue_after, waits=True)
 
     async def _wait(self, run: BackupRun, reason: Reason, message: str, now: datetime) -> PassResult:
         self._timers.reset(run.owner.key)

@@ -19,5 +19,7 @@ POLL_REFUSED = timedelta(minutes=1)
 class PassResult:
     requeue_after: timedelta | None
     """None: not before a watch event or the resync asks for it."""
+    waits: bool = False
+    """Whether the resource only waits for others, so that those with something to do come first."""
     finished: RunStatus | None = None
     """The final status of the run, if the run ended in this pass."""

@@ -32,7 +32,8 @@ class StatusWriter(Generic[Status]):
         """
         if status.reason != reason:
             await self._events.record(of_run(run, reason, message))
-        return await self.write(run, conditions.waiting(run, status, reason, message, now), requeue_after)
+        await self._resources.write_status(run, conditions.waiting(run, status, reason, message, now))
+        return PassResult(requeue_after, waits=True)
 
     async def finish(self, run: Run, status: Status) -> PassResult:
         await self._resources.write_status(run, status)
