@@ -36,6 +36,7 @@ class FilesArchive(Component):
         ]
         self.account = Account()
         self._failed: RunFailed | None = None
+        self._is_done = False
 
     def pipeline(self) -> Pipeline:
         reading, writing = os.pipe()
@@ -48,6 +49,9 @@ class FilesArchive(Component):
                 ],
                 self._redact,
             )
+        except BaseException:
+            os.close(reading)
+            raise
         finally:
             os.close(writing)
         self._listener = threading.Thread(target=self._listen, args=(reading,), daemon=True)
@@ -65,11 +69,14 @@ class FilesArchive(Component):
         if failed := report.get("failed"):
             self._failed = RunFailed(Reason(failed["reason"]), failed["message"])
         else:
+            self._is_done = "done" in report
             self.account = replace(self.account, **(report.get("progress") or report["done"]))
 
     def run(self) -> None:
         super().run()
         self._listener.join()
+        if not self._is_done:
+            raise RunFailed(Reason.IO_ERROR, "The archive of the files ended without the report of what is in it.")
 
     def explain(self, failure: Exit) -> RunFailed:
         self._listener.join()

@@ -96,6 +96,7 @@ class Pipeline:
                 stdin = _sized(process.popen.stdout, size) if process.popen.stdout else subprocess.DEVNULL
         except BaseException:
             self.kill()
+            self.wait()
             raise
 
     @property
