@@ -115,6 +115,8 @@ def append_file(target: int, source: int) -> None:
     end = os.lseek(target, 0, os.SEEK_END)
     while left:
         copied = _copy(target, end, source, offset, left)
+        if not copied:
+            raise OSError(errno.EIO, "a file became shorter while it was copied into the bundle")
         left, offset, end = left - copied, offset + copied, end + copied
     os.lseek(target, 0, os.SEEK_END)
 

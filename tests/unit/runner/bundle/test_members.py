@@ -80,3 +80,21 @@ def test_a_segment_in_a_file_of_its_own_is_appended_to_the_bundle(tmp_path: Path
         os.close(descriptor)
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress((tmp_path / "bundle").read_bytes()))) as tar:
         assert tar.getnames() == ["files", "dump", "last"]
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_becomes_shorter_while_it_is_appended_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = os.copy_file_range
+
+    def truncated_meanwhile(source: int, *how: int) -> int:
+        os.ftruncate(source, 0)
+        return copy(source, *how)
+
+    monkeypatch.setattr(os, "copy_file_range", truncated_meanwhile)
+    with (tmp_path / "dump").open("wb+") as dump, (tmp_path / "bundle").open("wb+") as bundle:
+        dump.write(b"dump")
+        dump.flush()
+        with pytest.raises(OSError, match="became shorter"):
+            append_file(bundle.fileno(), dump.fileno())
