@@ -30,10 +30,17 @@ def steps_inside(root: Path, sub_path: str, *, strict: bool) -> tuple[str, ...]:
     `strict`: raise FileNotFoundError unless all of them exist.
     """
     top = root.resolve(strict=strict)
-    wanted = (top / sub_path).resolve(strict=strict)
+    wanted = _resolved(top / sub_path, strict=strict)
     if not wanted.is_relative_to(top):
         raise LeadsOutside(None, "it leads out of the claim")
     return wanted.relative_to(top).parts
+
+
+def _resolved(path: Path, *, strict: bool) -> Path:
+    try:
+        return path.resolve(strict=strict)
+    except RuntimeError as error:  # how Python before 3.13 reports links that lead in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
 
 def descend(root: Path, names: Iterable[str], *, create: bool = False) -> int:

@@ -21,6 +21,7 @@ def claim(tmp_path: Path) -> Path:
     (tmp_path / "outside").mkdir()
     (tmp_path / "claim" / "in").symlink_to("a/b")
     (tmp_path / "claim" / "out").symlink_to("../outside")
+    (tmp_path / "claim" / "circle").symlink_to("circle")
     (tmp_path / "claim" / "file").touch()
     return tmp_path / "claim"
 
@@ -32,7 +33,9 @@ def test_a_folder_inside_is_opened(claim: Path, sub_path: str, below: str) -> No
     assert folder_of(claim, sub_path) == str(claim / below)
 
 
-@pytest.mark.parametrize("sub_path", ["out", "..", "../outside", "/etc", "in/../../..", "nowhere", "file", "file/x"])
+@pytest.mark.parametrize(
+    "sub_path", ["out", "..", "../outside", "/etc", "in/../../..", "nowhere", "file", "file/x", "circle"]
+)
 def test_nothing_is_opened_that_is_outside_the_claim_or_not_a_folder(claim: Path, sub_path: str) -> None:
     with pytest.raises(RunFailed) as failure:
         require_source(claim, sub_path, "quotenode-uploads")

@@ -100,9 +100,10 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert failure.value.reason is Reason.DESTINATION_NOT_WRITABLE
 
 
-@pytest.mark.parametrize("path", ["link", "link/below"])
-def test_a_destination_out_of_the_claim_is_refused(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["link", "link/below", "circle", "circle/below"])
+def test_a_destination_out_of_the_claim_or_in_a_circle_is_refused(tmp_path: Path, path: str) -> None:
     mounts = make_mounts(tmp_path)
+    (mounts.destination / "circle").symlink_to("circle")
     (mounts.destination / "link").symlink_to(tmp_path)
     plan = make_plan(local={"claimName": "c", "subPath": path})
     with pytest.raises(RunFailed) as failure, prepared(mounts.destination, plan, "a1b2c3d4", "pod-1"):
