@@ -137,7 +137,10 @@ class Attempt:
         folders = [self.mounts.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
         last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
         require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
-        versions = {"server": self.session.server_version_text, "pgDump": clients.version(self.client)}
+        versions = {
+            "server": self.session.server_version_text,
+            "pgDump": clients.version(self.client, child_environment(self.mounts)),
+        }
         with PartialBundle(self.destination, self.plan) as bundle:
             locked, standby = self._dump(bundle), self.session.standby_notes()
             files, dump = self._files(bundle), locked.dump

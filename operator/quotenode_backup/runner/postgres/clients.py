@@ -15,8 +15,11 @@ from quotenode_backup.contract.plans import Compression
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.postgres.connection import KEEPALIVE, session_settings
 from quotenode_backup.runner.postgres.server import Server
+from quotenode_backup.runner.process.display import sentence
 
 ZSTD_SINCE = 16
+VERSION_SECONDS = 60
+"""A program on a node with much to do may take a while to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,19 @@ def compress_option(wanted: Compression, client_major: int) -> str:
             return "1"
 
 
-def version(client: Client) -> str:
+def version(client: Client, environment: Mapping[str, str]) -> str:
     """Such as `17.10`."""
-    done = subprocess.run([client.pg_dump, "--version"], capture_output=True, check=True, text=True)
-    return done.stdout.split()[2]
+    command = [client.pg_dump, "--version"]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, check=True, text=True, timeout=VERSION_SECONDS
+        )
+        return done.stdout.split()[2]
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        message = (
+            f"{client.pg_dump} does not tell its version ({sentence(str(error), 200)}): is this the operator's image?"
+        )
+        raise RunFailed(Reason.INTERNAL_ERROR, message) from error
 
 
 def connection_string(database: str, server_version: int) -> str:

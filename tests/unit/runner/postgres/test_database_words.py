@@ -163,6 +163,37 @@ def test_clients_are_found_where_debian_puts_them(tmp_path: Path) -> None:
     assert [client.major for client in clients.installed(tmp_path)] == [15, 17]
 
 
+def pg_dump_that(folder: Path, script: str) -> Client:
+    client = Client(17, folder)
+    Path(client.pg_dump).write_text(f"#!/bin/sh\n{script}\n")
+    Path(client.pg_dump).chmod(0o755)
+    return client
+
+
+def test_pg_dump_tells_its_version_and_sees_nothing_of_the_runners_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEFT_OVER", "x")
+    client = pg_dump_that(tmp_path, 'echo "pg_dump (PostgreSQL) 17.10$LEFT_OVER"')
+    assert clients.version(client, {"PATH": "/usr/bin:/bin"}) == "17.10"
+
+
+@pytest.mark.parametrize("script", ["exit 3", "true", "echo 17", "exec sleep 60"])
+def test_a_pg_dump_that_does_not_tell_its_version_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(clients, "VERSION_SECONDS", 1)
+    client = pg_dump_that(tmp_path, script)
+    with pytest.raises(RunFailed, match=f"{client.pg_dump} does not tell its version") as failure:
+        clients.version(client, {"PATH": "/usr/bin:/bin"})
+    assert failure.value.reason is Reason.INTERNAL_ERROR
+
+
+def test_a_missing_pg_dump_is_named() -> None:
+    with pytest.raises(RunFailed, match="/nowhere/pg_dump does not tell its version"):
+        clients.version(Client(17, Path("/nowhere")), {})
+
+
 @pytest.mark.parametrize(
     ("wanted", "major", "option"),
     [
