@@ -15,7 +15,6 @@ from contextlib import contextmanager
 
 from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import REMOVED_PREFIX
 from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
@@ -181,7 +180,7 @@ def _is_taken(folder: BundleFolder, name: str) -> bool:
         name,
         f"{name}{shape.CHECKSUM_SUFFIX}",
         shape.record_name(name),
-        f"{REMOVED_PREFIX}{shape.record_name(name)}",
+        shape.tombstone_name(name),
     )
     return any(folder.has(one) for one in names)
 

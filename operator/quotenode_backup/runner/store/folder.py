@@ -17,7 +17,7 @@ from pathlib import Path
 
 from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerFormat, parse_record
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
+from quotenode_backup.domain.retention import PIN_SUFFIX
 from quotenode_backup.runner.files.folders import descend
 from quotenode_backup.runner.process.display import escape
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_RUN_SECONDS = 8 * 86400
 """A day more than the maximum of `activeDeadlineSeconds`."""
-_HIDDEN = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
+_HIDDEN = (shape.PARTIAL_PREFIX, shape.REMOVED_PREFIX)
 """Prefixes of records whose bundle is not there yet, or is being removed."""
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -148,6 +148,11 @@ class BundleFolder:
                 continue
             if record:
                 yield bundle, record
+
+    def tombstones(self) -> list[str]:
+        """The names of the bundles that are marked for removal."""
+        names = sorted(self.names())
+        return [bundle for name in names if name == shape.tombstone_name(bundle := shape.bundle_of(name))]
 
     def create(self, name: str) -> int:
         """A descriptor of a new file, for reading and writing."""
