@@ -71,6 +71,14 @@ class BundleFolder:
     def names(self) -> frozenset[str]:
         return frozenset(os.listdir(self.descriptor))  # noqa: PTH208 - of an open folder
 
+    def names_if_listed(self) -> frozenset[str]:
+        """Empty if the folder cannot be listed. A commit will show whether a bundle can be written to it."""
+        try:
+            return self.names()
+        except OSError as error:
+            log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
+            return frozenset()
+
     def status(self, name: str) -> os.stat_result | None:
         """The status of the entry itself, also if it is a link. None if there is no entry."""
         try:
@@ -101,6 +109,13 @@ class BundleFolder:
         """Whether both are names of one regular file."""
         first, second = self.file_status(one), self.file_status(other)
         return first is not None and second is not None and os.path.samestat(first, second)
+
+    def has_final_name(self, partial: str, record: CommitRecord) -> bool:
+        """Whether an attempt that died gave its partial bundle the final name. The bundle of that name may also be another run's."""
+        bundle = record.bundle
+        if self.size(bundle.name) != bundle.size_bytes:
+            return False
+        return self.file_status(partial) is None or self.is_same_file(partial, bundle.name)
 
     def is_ancient(self, name: str) -> bool:
         """Whether a file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
@@ -136,8 +151,9 @@ class BundleFolder:
         return (record for _, record in self.records() if isinstance(record, CommitRecord))
 
     def records(self) -> Iterator[tuple[str, CommitRecord | NewerFormat]]:
-        """The same of any release, with the names of the bundles. A record that cannot be read is logged and left out."""
-        for name in sorted(self.names()):
+        """The same of any release, with the names of the bundles. A record that cannot be read is logged and left out, and so are all records
+        if the folder cannot be listed."""
+        for name in sorted(self.names_if_listed()):
             bundle = name.removesuffix(shape.COMMIT_RECORD_SUFFIX)
             if bundle == name or name.startswith(_HIDDEN):
                 continue

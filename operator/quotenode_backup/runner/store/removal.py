@@ -30,13 +30,12 @@ class Removal:
         Without its name there is no bundle.
         """
         bundle, partial = record.bundle.name, partial_record.removesuffix(shape.COMMIT_RECORD_SUFFIX)
-        if self.folder.has(shape.record_name(bundle)) or self.folder.size(bundle) != record.bundle.size_bytes:
+        if self.folder.has(shape.record_name(bundle)) or not self.folder.has_final_name(partial, record):
             return
-        if not self.folder.has(partial) or self.folder.is_same_file(partial, bundle):
-            with suppress(FileNotFoundError):  # then the next backup was faster, and has finished the commit
-                self.folder.rename(partial_record, shape.tombstone_name(bundle))
-            self.folder.unlink(partial)
-            self.folder.sync()
+        with suppress(FileNotFoundError):  # then the next backup was faster, and has finished the commit
+            self.folder.rename(partial_record, shape.tombstone_name(bundle))
+        self.folder.unlink_file(partial)
+        self.folder.sync()
 
     def finish(self, bundle: str) -> None:
         """Does what is left to do for a bundle that is marked for removal.
