@@ -34,7 +34,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @contextmanager
-def opened(root: Path, names: Sequence[str] = (), *, create: bool = False) -> Iterator["BundleFolder"]:
+def opened(root: Path, names: Sequence[str], *, create: bool = False) -> Iterator["BundleFolder"]:
     """The folder that `names` lead to from `root`, without a link on the way. `create`: make the folders that are missing."""
     descriptor = descend(root, names, create=create)
     try:
