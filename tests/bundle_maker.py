@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,14 @@ def members(described: BundleManifest | bytes, dump: bytes, files: bytes | None 
 
 
 def pack(path: Path, content: dict[str, bytes]) -> None:
+    pack_members(path, content.items())
+
+
+def pack_members(path: Path, content: Iterable[tuple[str, bytes]]) -> None:
+    """Members may have the same name."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
     try:
-        for name, data in content.items():
+        for name, data in content:
             segment = Segment(descriptor, name, 1_700_000_000)
             segment.write(memoryview(data))
             segment.close()

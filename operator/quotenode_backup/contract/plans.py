@@ -103,7 +103,7 @@ class RowStatus(StrEnum):
 
 
 class AuditRow(_Planned):
-    """A row of backup_logs without its id. The id is the UID of the resource, or the first UID of a resource that was restored."""
+    """A row of backup_logs without its id. The id is the UID of the resource, or the first UID of a resource that was recreated."""
 
     status: RowStatus
     initiated_by: InitiatedBy

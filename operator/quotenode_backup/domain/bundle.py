@@ -13,10 +13,23 @@ COMMIT_RECORD_SUFFIX = ".manifest.json"
 PARTIAL_PREFIX = ".partial-"
 """Begins the name of what an attempt writes before it commits. Such a file is never a backup."""
 
+REMOVED_PREFIX = ".pruned-"
+"""The prefix that a commit record gets when its bundle is marked for removal, and keeps until all of the bundle is gone."""
+
 
 def record_name(bundle_name: str) -> str:
     """The name of the commit record beside a bundle."""
     return f"{bundle_name}{COMMIT_RECORD_SUFFIX}"
+
+
+def tombstone_name(bundle_name: str) -> str:
+    """What the commit record of a bundle is called once the bundle is marked for removal."""
+    return f"{REMOVED_PREFIX}{record_name(bundle_name)}"
+
+
+def bundle_of(record_name: str) -> str:
+    """The name of the bundle of a commit record, whether or not it is marked for removal."""
+    return record_name.removeprefix(REMOVED_PREFIX).removesuffix(COMMIT_RECORD_SUFFIX)
 
 
 def checksum_line(sha256: str, name: str) -> str:

@@ -14,8 +14,6 @@ FINGERPRINT_LENGTH = 6
 """Characters. 400 fingerprints fit into a result, and two runs have the same one once in 10^8 comparisons."""
 PIN_SUFFIX = ".keep"
 """A bundle with a file of this suffix beside it is never removed."""
-REMOVED_PREFIX = ".pruned-"
-"""The prefix that a commit record gets when its bundle is marked for removal, and keeps until all of the bundle is gone."""
 CLOCK_SKEW = timedelta(hours=1)
 """How much later than the bundle that was made just now another bundle may claim to have been made."""
 SHRUNKEN = 10

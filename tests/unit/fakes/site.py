@@ -64,6 +64,13 @@ def make_context(mounts: Mounts) -> Context:
     return Context(mounts, Signals(Unfinished("it was tested", "test it again")), Redactor())
 
 
+def redactor_of(*secrets: str) -> Redactor:
+    redact = Redactor()
+    for secret in secrets:
+        redact.learn(secret)
+    return redact
+
+
 def write_secret(mounts: Mounts, username: bytes = b"quotenode", password: bytes = b"a canary") -> None:
     (mounts.database_secret / "username").write_bytes(username)
     (mounts.database_secret / "password").write_bytes(password)

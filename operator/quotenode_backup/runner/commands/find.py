@@ -4,7 +4,6 @@ It is a success, too, if the bundle is not there. It is a failure only if that c
 """
 
 import errno
-import hashlib
 import os
 from collections.abc import Sequence
 
@@ -14,11 +13,11 @@ from quotenode_backup.contract.results import DETAIL_LIMIT, SearchResult, Stored
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
+from quotenode_backup.runner.bundle.streams import ReadAhead
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.mounts import Mounts
-from quotenode_backup.runner.process.pipeline import CHUNK
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.committed import stored_bundle
@@ -79,13 +78,10 @@ def _in_folder(plan: SearchPlan, folder: BundleFolder | None, name: str) -> Stor
 
 
 def _sha256(folder: BundleFolder, name: str) -> str:
-    """Reads the file from the disk and not from the page cache."""
-    whole, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
-    with folder.file(name) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while count := file.readinto(buffer):
-            whole.update(buffer[:count])
-    return whole.hexdigest()
+    with folder.file(name) as file, ReadAhead(file) as ahead:
+        for _ in ahead:
+            pass
+        return ahead.sha256
 
 
 def _failed(plan: SearchPlan, error: OSError) -> RunFailed:

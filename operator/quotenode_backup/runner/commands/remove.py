@@ -14,7 +14,7 @@ from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
+from quotenode_backup.domain.retention import PIN_SUFFIX
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.display import escape
@@ -22,7 +22,7 @@ from quotenode_backup.runner.process.mounts import Mounts
 from quotenode_backup.runner.process.program import Command, Context
 from quotenode_backup.runner.process.signals import Unfinished
 from quotenode_backup.runner.store.folder import BundleFolder, reached
-from quotenode_backup.runner.store.removal import Removal, tombstone_name
+from quotenode_backup.runner.store.removal import Removal
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ def _of_run(plan: RemovalPlan, folder: BundleFolder) -> tuple[list[str], list[st
     """The bundles in the folder that this run has committed, also those marked for removal, and the records that cannot be read."""
     found, unreadable = [], []
     for name in sorted(folder.names()):
-        bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
-        if name not in (shape.record_name(bundle), tombstone_name(bundle)):
+        bundle = shape.bundle_of(name)
+        if name not in (shape.record_name(bundle), shape.tombstone_name(bundle)):
             continue
         try:
             record = folder.record(name, bundle)
@@ -114,7 +114,7 @@ def _removed(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> bool:
     if _is_of(plan, record):
         _refuse_if_pinned(plan, folder, bundle)
         Removal(folder, includes_links=True).remove(bundle)
-    elif _is_of(plan, folder.record(tombstone_name(bundle), bundle)):
+    elif _is_of(plan, folder.record(shape.tombstone_name(bundle), bundle)):
         Removal(folder, includes_links=True).finish(bundle)
     elif isinstance(record, NewerFormat):
         raise _refused(plan, f"its commit record is {record}: remove it with that release, or by hand")

@@ -106,7 +106,7 @@ def _attempted(server: Server, database: str, within: float) -> PGconn:
     """Either connected, or with an error message."""
     pgconn = pq.PGconn.connect_start(_conninfo(server, database).encode())
     try:
-        libpq.set_verbosity(pgconn, libpq.VERBOSE)
+        libpq.be_verbose(pgconn)
         _complete(pgconn, server, within)
     except BaseException:
         pgconn.finish()

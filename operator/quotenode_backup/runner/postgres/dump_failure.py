@@ -24,7 +24,7 @@ _CONNECTION_MESSAGES = (
 )
 
 
-def dump_failure(server: Server, failure: Exit, *, has_waited: bool = True) -> RunFailed:
+def dump_failure(server: Server, failure: Exit, *, has_waited: bool) -> RunFailed:
     """`has_waited`: whether pg_dump ran for as long as it waits for a lock."""
     stderr = failure.stderr
     message = server.quote(_reasons(stderr), 180)

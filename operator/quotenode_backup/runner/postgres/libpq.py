@@ -9,12 +9,11 @@ import ctypes
 
 from psycopg.pq.abc import PGconn
 
-DEFAULT, VERBOSE = 1, 2
-"""PQERRORS_DEFAULT and PQERRORS_VERBOSE."""
+_VERBOSE = 2
+"""PQERRORS_VERBOSE."""
 
 
-def set_verbosity(connection: PGconn, verbosity: int) -> int:
-    """Gives the verbosity that the connection had before."""
+def be_verbose(connection: PGconn) -> None:
     call = ctypes.CDLL("libpq.so.5").PQsetErrorVerbosity
     call.argtypes, call.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
-    return int(call(getattr(connection, "pgconn_ptr"), verbosity))  # noqa: B009 - the type of both implementations lacks it
+    call(getattr(connection, "pgconn_ptr"), _VERBOSE)  # noqa: B009 - the type of both implementations lacks it

@@ -29,8 +29,8 @@ class Server:
 
     planned: PlannedDatabase
     credentials: Credentials
-    ca_file: Path | None = None
-    redact: Redactor = field(default_factory=Redactor)
+    ca_file: Path | None
+    redact: Redactor
     proof: Proof = field(default_factory=Proof, compare=False)
 
     @property

@@ -1,7 +1,5 @@
 """Text for people that is made of what cannot be trusted: names, messages of other programs, numbers of bytes."""
 
-from collections.abc import Iterable
-
 REDACTED = "(redacted)"
 
 
@@ -28,10 +26,8 @@ def sentence(text: str, limit: int) -> str:
 class Redactor:
     """Knows the secrets of this run, and takes them out of text that others wrote."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self._secrets: list[str] = []
-        for secret in secrets:
-            self.learn(secret)
 
     def learn(self, secret: str) -> None:
         """Longer secrets are replaced first, so that a secret that contains another one is replaced as a whole."""

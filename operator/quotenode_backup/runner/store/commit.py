@@ -15,7 +15,6 @@ from contextlib import contextmanager
 
 from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import REMOVED_PREFIX
 from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
@@ -43,12 +42,7 @@ def clear_away(destination: Destination) -> None:
 
 
 def _partial_names(folder: BundleFolder) -> list[str]:
-    """Empty if the folder cannot be listed. The commit will show whether a bundle can be written to it."""
-    try:
-        return sorted(name for name in folder.names() if name.startswith(shape.PARTIAL_PREFIX))
-    except OSError as error:
-        log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
-        return []
+    return sorted(name for name in folder.names_if_listed() if name.startswith(shape.PARTIAL_PREFIX))
 
 
 def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dict[str, CommitRecord], set[str]]:
@@ -70,7 +64,7 @@ def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dic
             continue
         if isinstance(record, NewerFormat):
             spared |= {name, _partial_of(name)}
-        elif record and _has_final_name(folder, name, record):
+        elif record and folder.has_final_name(_partial_of(name), record):
             spared.add(name)
             if name.startswith(destination.partial_prefix):
                 unfinished[name] = record
@@ -79,14 +73,6 @@ def _unfinished_commits(destination: Destination, names: list[str]) -> tuple[dic
 
 def _partial_of(partial_record: str) -> str:
     return partial_record.removesuffix(shape.COMMIT_RECORD_SUFFIX)
-
-
-def _has_final_name(folder: BundleFolder, partial_record: str, record: CommitRecord) -> bool:
-    """Whether the dead attempt gave its bundle the final name. The bundle of that name may also be another run's."""
-    bundle, partial = record.bundle.name, _partial_of(partial_record)
-    if folder.size(bundle) != record.bundle.size_bytes:
-        return False
-    return folder.file_status(partial) is None or folder.is_same_file(partial, bundle)
 
 
 def _may_have_final_name(folder: BundleFolder, partial_record: str) -> bool:
@@ -181,7 +167,7 @@ def _is_taken(folder: BundleFolder, name: str) -> bool:
         name,
         f"{name}{shape.CHECKSUM_SUFFIX}",
         shape.record_name(name),
-        f"{REMOVED_PREFIX}{shape.record_name(name)}",
+        shape.tombstone_name(name),
     )
     return any(folder.has(one) for one in names)
 

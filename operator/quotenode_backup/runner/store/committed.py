@@ -1,8 +1,8 @@
 """A run has one bundle. If an earlier attempt has committed it, it is read to its end and reported, and not made again."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, to_the_second
@@ -28,12 +28,11 @@ def find(
 ) -> CommitRecord | None:
     """The commit record of a bundle of this run in which `flaw` finds nothing wrong. A bundle with a flaw is left as it is."""
     candidates: list[CommitRecord] = []
-    with _listing_errors_logged():
-        for bundle, record in folder.records():
-            if isinstance(record, NewerFormat):
-                _refuse_own(plan, bundle, record)
-            elif _is_of_run(plan, system_identifier, record):
-                candidates.append(record)
+    for bundle, record in folder.records():
+        if isinstance(record, NewerFormat):
+            _refuse_own(plan, bundle, record)
+        elif _is_of_run(plan, system_identifier, record):
+            candidates.append(record)
     for record in candidates[:MOST_CANDIDATES]:
         found = flaw(folder, record)
         if not found:
@@ -63,15 +62,13 @@ def last_size(folder: BundleFolder, plan: BackupPlan, system_identifier: int) ->
     The largest bundle may be of a time when there was more data, and a record may be of a bundle that was removed, so neither is asked.
     """
     volumes, latest = frozenset(files.name for files in plan.files), datetime.now(UTC) + CLOCK_SKEW
-    alike: list[CommitRecord] = []
-    with _listing_errors_logged():
-        alike += (
-            record
-            for record in folder.committed()
-            if record.is_of(plan.namespace, target(plan, system_identifier))
-            and record.holds == volumes
-            and record.completed <= latest
-        )
+    alike = [
+        record
+        for record in folder.committed()
+        if record.is_of(plan.namespace, target(plan, system_identifier))
+        and record.holds == volumes
+        and record.completed <= latest
+    ]
     newest_first = sorted(alike, key=lambda record: record.completed, reverse=True)
     return next(filter(None, (_room(folder, record.bundle.name) for record in newest_first)), 0)
 
@@ -80,15 +77,6 @@ def _room(folder: BundleFolder, bundle: str) -> int:
     with suppress(OSError):
         return folder.room(bundle)
     return 0
-
-
-@contextmanager
-def _listing_errors_logged() -> Iterator[None]:
-    """A folder that cannot be listed counts as empty. The commit will show whether a bundle can be written to it."""
-    try:
-        yield
-    except OSError as error:
-        log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
 
 
 def result(plan: BackupPlan, destination: Destination, record: CommitRecord, ending: str) -> BackupResult:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerFormat, parse_record
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX
+from quotenode_backup.domain.retention import PIN_SUFFIX
 from quotenode_backup.runner.files.folders import descend
 from quotenode_backup.runner.process.display import escape
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_RUN_SECONDS = 8 * 86400
 """A day more than the maximum of `activeDeadlineSeconds`."""
-_HIDDEN = (shape.PARTIAL_PREFIX, REMOVED_PREFIX)
+_HIDDEN = (shape.PARTIAL_PREFIX, shape.REMOVED_PREFIX)
 """Prefixes of records whose bundle is not there yet, or is being removed."""
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -34,7 +34,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @contextmanager
-def opened(root: Path, names: Sequence[str] = (), *, create: bool = False) -> Iterator["BundleFolder"]:
+def opened(root: Path, names: Sequence[str], *, create: bool = False) -> Iterator["BundleFolder"]:
     """The folder that `names` lead to from `root`, without a link on the way. `create`: make the folders that are missing."""
     descriptor = descend(root, names, create=create)
     try:
@@ -71,6 +71,14 @@ class BundleFolder:
     def names(self) -> frozenset[str]:
         return frozenset(os.listdir(self.descriptor))  # noqa: PTH208 - of an open folder
 
+    def names_if_listed(self) -> frozenset[str]:
+        """Empty if the folder cannot be listed. A commit will show whether a bundle can be written to it."""
+        try:
+            return self.names()
+        except OSError as error:
+            log.warning("The folder of the bundles cannot be listed: %s", error.strerror)
+            return frozenset()
+
     def status(self, name: str) -> os.stat_result | None:
         """The status of the entry itself, also if it is a link. None if there is no entry."""
         try:
@@ -101,6 +109,13 @@ class BundleFolder:
         """Whether both are names of one regular file."""
         first, second = self.file_status(one), self.file_status(other)
         return first is not None and second is not None and os.path.samestat(first, second)
+
+    def has_final_name(self, partial: str, record: CommitRecord) -> bool:
+        """Whether an attempt that died gave its partial bundle the final name. The bundle of that name may also be another run's."""
+        bundle = record.bundle
+        if self.size(bundle.name) != bundle.size_bytes:
+            return False
+        return self.file_status(partial) is None or self.is_same_file(partial, bundle.name)
 
     def is_ancient(self, name: str) -> bool:
         """Whether a file was last written to longer ago than a run can take. The runner that wrote it has ended then, in whichever cluster."""
@@ -136,8 +151,9 @@ class BundleFolder:
         return (record for _, record in self.records() if isinstance(record, CommitRecord))
 
     def records(self) -> Iterator[tuple[str, CommitRecord | NewerFormat]]:
-        """The same of any release, with the names of the bundles. A record that cannot be read is logged and left out."""
-        for name in sorted(self.names()):
+        """The same of any release, with the names of the bundles. A record that cannot be read is logged and left out, and so are all records
+        if the folder cannot be listed."""
+        for name in sorted(self.names_if_listed()):
             bundle = name.removesuffix(shape.COMMIT_RECORD_SUFFIX)
             if bundle == name or name.startswith(_HIDDEN):
                 continue
@@ -148,6 +164,11 @@ class BundleFolder:
                 continue
             if record:
                 yield bundle, record
+
+    def tombstones(self) -> list[str]:
+        """The names of the bundles that are marked for removal."""
+        names = sorted(self.names())
+        return [bundle for name in names if name == shape.tombstone_name(bundle := shape.bundle_of(name))]
 
     def create(self, name: str) -> int:
         """A descriptor of a new file, for reading and writing."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from quotenode_backup.contract.manifest import CommitRecord, NewerFormat
 from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import PIN_SUFFIX, REMOVED_PREFIX, BundleEntry, fingerprint
+from quotenode_backup.domain.retention import PIN_SUFFIX, BundleEntry, fingerprint
 from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder
-from quotenode_backup.runner.store.removal import tombstone_name
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Inventory:
             *(name for name, record in self.newer.items() if not record.run_uid),
         ]
         try:
-            if any(folder.size(_bundle_of(name)) is not None for name in unknown):
+            if any(folder.size(shape.bundle_of(name)) is not None for name in unknown):
                 return None
             names = folder.names()
             there = [name for name in known if shape.record_name(name) in names and folder.size(name) is not None]
@@ -120,12 +119,12 @@ def _add(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -
 
 def _has_lost_its_record(folder: BundleFolder, bundle: str) -> bool:
     """A bundle may also get its record in the next moment, or be about to be removed."""
-    records = (shape.record_name(bundle), tombstone_name(bundle))
+    records = (shape.record_name(bundle), shape.tombstone_name(bundle))
     return folder.is_ancient(bundle) and not any(folder.has(name) for name in records)
 
 
 def _add_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name: str) -> None:
-    bundle = _bundle_of(name)
+    bundle = shape.bundle_of(name)
     record = folder.record(name, bundle)
     if record is None:
         found.not_records.append(name)
@@ -133,7 +132,7 @@ def _add_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name:
         found.newer[bundle] = record
     elif not record.is_of(own.namespace, own.target):
         found.foreign[bundle] = record
-    elif name.startswith(REMOVED_PREFIX):
+    elif name.startswith(shape.REMOVED_PREFIX):
         found.tombstones[bundle] = record
     else:
         found.records[bundle] = record
@@ -141,12 +140,8 @@ def _add_record(found: Inventory, folder: BundleFolder, own: CommitRecord, name:
 
 def _is_like_ours(name: str) -> bool:
     """Whether the name is one that we give to files. Pins are created by people, and may be anything."""
-    is_hidden = name.startswith((shape.PARTIAL_PREFIX, REMOVED_PREFIX))
+    is_hidden = name.startswith((shape.PARTIAL_PREFIX, shape.REMOVED_PREFIX))
     return (is_hidden or name.endswith(_OUR_SUFFIXES)) and not name.endswith(PIN_SUFFIX)
-
-
-def _bundle_of(record_name: str) -> str:
-    return record_name.removesuffix(shape.COMMIT_RECORD_SUFFIX).removeprefix(REMOVED_PREFIX)
 
 
 def summarized(names: list[str]) -> str:

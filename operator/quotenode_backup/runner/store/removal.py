@@ -10,13 +10,7 @@ from dataclasses import dataclass
 
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import REMOVED_PREFIX
 from quotenode_backup.runner.store.folder import BundleFolder, not_a_file
-
-
-def tombstone_name(bundle: str) -> str:
-    """What the commit record of a bundle is called once the bundle is marked for removal."""
-    return f"{REMOVED_PREFIX}{bundle}{shape.COMMIT_RECORD_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +30,12 @@ class Removal:
         Without its name there is no bundle.
         """
         bundle, partial = record.bundle.name, partial_record.removesuffix(shape.COMMIT_RECORD_SUFFIX)
-        if self.folder.has(shape.record_name(bundle)) or self.folder.size(bundle) != record.bundle.size_bytes:
+        if self.folder.has(shape.record_name(bundle)) or not self.folder.has_final_name(partial, record):
             return
-        if not self.folder.has(partial) or self.folder.is_same_file(partial, bundle):
-            with suppress(FileNotFoundError):  # then the next backup was faster, and has finished the commit
-                self.folder.rename(partial_record, tombstone_name(bundle))
-            self.folder.unlink(partial)
-            self.folder.sync()
+        with suppress(FileNotFoundError):  # then the next backup was faster, and has finished the commit
+            self.folder.rename(partial_record, shape.tombstone_name(bundle))
+        self.folder.unlink_file(partial)
+        self.folder.sync()
 
     def finish(self, bundle: str) -> None:
         """Does what is left to do for a bundle that is marked for removal.
@@ -50,24 +43,24 @@ class Removal:
         A bundle that cannot be unlinked, or that was pinned in the meantime, gets its record back. If there is a commit record under the
         bundle's name already, a newer bundle has taken that name, and only the renamed record of the old one is left.
         """
-        if not self.folder.has(tombstone_name(bundle)):
+        if not self.folder.has(shape.tombstone_name(bundle)):
             return
         if not self.folder.has(shape.record_name(bundle)):
             if self.folder.is_pinned(bundle) and self.folder.size(bundle) is not None:
                 self._restore_record(bundle)
                 return
             self._unlink(bundle)
-        self.folder.unlink(tombstone_name(bundle))
+        self.folder.unlink(shape.tombstone_name(bundle))
         self.folder.sync()
 
     def mark_for_removal(self, bundle: str) -> None:
         with suppress(FileNotFoundError):
-            self.folder.rename(shape.record_name(bundle), tombstone_name(bundle))
+            self.folder.rename(shape.record_name(bundle), shape.tombstone_name(bundle))
         self.folder.sync()
 
     def _restore_record(self, bundle: str) -> None:
         with suppress(FileNotFoundError):
-            self.folder.rename(tombstone_name(bundle), shape.record_name(bundle))
+            self.folder.rename(shape.tombstone_name(bundle), shape.record_name(bundle))
         self.folder.sync()
 
     def _unlink(self, bundle: str) -> None:

@@ -17,7 +17,7 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
-from quotenode_backup.domain.retention import REMOVED_PREFIX, SHRUNKEN, BundleEntry, Choice, choose
+from quotenode_backup.domain.retention import SHRUNKEN, BundleEntry, Choice, choose
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
 from quotenode_backup.runner.process.display import escape, sentence
@@ -25,7 +25,7 @@ from quotenode_backup.runner.process.threads import supervise
 from quotenode_backup.runner.store import inventory, stored
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.inventory import Inventory, ListingUnreliable, summarized
-from quotenode_backup.runner.store.removal import Removal, tombstone_name
+from quotenode_backup.runner.store.removal import Removal
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,9 @@ def finish_removals(folder: BundleFolder, plan: BackupPlan, system_identifier: i
     What cannot be removed now is reported by `apply`, after a success.
     """
     with suppress(OSError):
-        for name in sorted(folder.names()):
-            bundle = name.removeprefix(REMOVED_PREFIX).removesuffix(shape.COMMIT_RECORD_SUFFIX)
-            if name != tombstone_name(bundle):
-                continue
+        for bundle in folder.tombstones():
             with suppress(OSError):
-                record = folder.record(name, bundle)
+                record = folder.record(shape.tombstone_name(bundle), bundle)
                 if isinstance(record, CommitRecord) and record.is_of(plan.namespace, target(plan, system_identifier)):
                     Removal(folder).finish(bundle)
 

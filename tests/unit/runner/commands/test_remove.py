@@ -54,7 +54,7 @@ def removed(mounts: Mounts, path: str = "shop/", **changes: str) -> str:
     return remove(RemovalPlan.model_validate_json(json.dumps(fields | changes)), make_context(mounts)).message
 
 
-def test_the_bundle_of_a_run_that_was_restored_goes_by_the_uid_that_it_was_stored_with(
+def test_the_bundle_of_a_run_that_was_recreated_goes_by_the_uid_that_it_was_stored_with(
     mounts: Mounts, folder: Path
 ) -> None:
     (folder / "one.tar.gz.manifest.json").write_text(record("mine", "one.tar.gz"))

@@ -53,12 +53,11 @@ def test_no_report_is_waited_for_if_a_program_cannot_be_started(
     """Its pipe is closed."""
     pipe, opened = os.pipe, list[int]()
 
-    def watched() -> tuple[int, int]:
-        ends = pipe()
-        opened.extend(ends)
+    def remembered() -> tuple[int, int]:
+        opened.extend(ends := pipe())
         return ends
 
-    monkeypatch.setattr(os, "pipe", watched)
+    monkeypatch.setattr(os, "pipe", remembered)
     files = archive(tmp_path, DONE)
     (tmp_path / "igzip").unlink()
     with pytest.raises(RunFailed, match="igzip cannot be started"):

@@ -18,10 +18,16 @@ from quotenode_backup.runner.postgres.dump_failure import dump_failure
 from quotenode_backup.runner.postgres.refusals import refusal
 from quotenode_backup.runner.postgres.server import Server
 from quotenode_backup.runner.postgres.sessions import lock_key
+from quotenode_backup.runner.process.display import Redactor
 from quotenode_backup.runner.process.pipeline import Exit
 from tests.unit.fakes.site import make_plan
 
-SERVER = Server(make_plan().database, Credentials("app", "secret"))
+
+def a_server() -> Server:
+    return Server(make_plan().database, Credentials("app", "secret"), None, Redactor())
+
+
+SERVER = a_server()
 FAILED = 'connection to server at "db" (10.0.0.7), port 5432 failed: '
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
 
@@ -89,24 +95,24 @@ def test_no_message_of_a_server_is_quoted_before_a_session(code: str) -> None:
 
 def test_a_server_that_has_not_proven_itself_is_not_quoted_in_a_session_either() -> None:
     """But for one whose certificate was verified."""
-    server = Server(make_plan().database, Credentials("app", "secret"))
-    assert "555" in dump_failure(server, Exit("pg_dump", 1, HOSTILE)).message
+    server = a_server()
+    assert "555" in dump_failure(server, Exit("pg_dump", 1, HOSTILE), has_waited=True).message
     server.proof.is_given = False
-    assert "555" not in dump_failure(server, Exit("pg_dump", 1, HOSTILE)).message
+    assert "555" not in dump_failure(server, Exit("pg_dump", 1, HOSTILE), has_waited=True).message
     assert server.require_auth == "!password"
     verified = replace(server, planned=server.planned.model_copy(update={"ssl_mode": "verify-full"}))
-    assert "555" in dump_failure(verified, Exit("pg_dump", 1, HOSTILE)).message
+    assert "555" in dump_failure(verified, Exit("pg_dump", 1, HOSTILE), has_waited=True).message
     assert verified.require_auth is None
 
 
 def test_a_name_in_the_database_is_quoted_up_to_its_limit() -> None:
-    server = Server(make_plan().database, Credentials("app", "secret"))
+    server = a_server()
     assert server.quote_name("a\x1b[1m\nb", 40) == "a\\x1b[1m b"
     assert server.quote_name("x" * 50, 40) == "x" * 39 + "…"
 
 
 def test_of_a_server_that_has_not_proven_itself_not_even_a_name_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
-    server = Server(make_plan().database, Credentials("app", "secret"))
+    server = a_server()
     server.proof.is_given = False
     assert server.quote_name(HOSTILE, 40) == "(its name is only in the log of the pod)"
     assert HOSTILE in caplog.text
@@ -126,7 +132,7 @@ def test_of_a_server_that_has_not_proven_itself_not_even_a_name_is_quoted(caplog
     ],
 )
 def test_a_failed_dump_is_explained_by_the_messages_of_pg_dump(said: str, reason: Reason) -> None:
-    assert dump_failure(SERVER, Exit("pg_dump", 1, said)).reason is reason
+    assert dump_failure(SERVER, Exit("pg_dump", 1, said), has_waited=True).reason is reason
 
 
 LOCKED_OUT = (
@@ -136,7 +142,9 @@ LOCKED_OUT = (
 
 def test_a_lock_that_was_refused_at_once_is_not_reported_as_a_locked_table() -> None:
     assert dump_failure(SERVER, Exit("pg_dump", 1, LOCKED_OUT), has_waited=False).reason is Reason.DUMP_FAILED
-    full = dump_failure(SERVER, Exit("pg_dump", 1, "pg_dump: error: query failed: ERROR:  out of shared memory"))
+    full = dump_failure(
+        SERVER, Exit("pg_dump", 1, "pg_dump: error: query failed: ERROR:  out of shared memory"), has_waited=True
+    )
     assert full.reason is Reason.DUMP_FAILED
     assert "max_locks_per_transaction" in full.message
 

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotenode_backup.runner.process.display import REDACTED, Redactor, escape, sentence
+from quotenode_backup.runner.process.display import REDACTED, escape, sentence
+from tests.unit.fakes.site import redactor_of
 
 anything = st.text(st.characters(exclude_categories=()), max_size=300)
 
@@ -31,12 +32,12 @@ words = st.text("xyz", max_size=8)
 
 @given(st.lists(words.filter(bool), min_size=1), words, words)
 def test_no_secret_is_left_in_foreign_text(secrets: list[str], before: str, after: str) -> None:
-    redact = Redactor(secrets)
+    redact = redactor_of(*secrets)
     pieces = redact(before + secrets[0] + after).split(REDACTED)
     assert len(pieces) > 1
     assert not [secret for secret in secrets for piece in pieces if secret in piece]
 
 
 def test_nothing_is_left_of_a_secret_that_contains_another() -> None:
-    redact = Redactor(["pass", "password"])
+    redact = redactor_of("pass", "password")
     assert redact("it is password.") == f"it is {REDACTED}."

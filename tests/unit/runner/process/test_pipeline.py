@@ -9,6 +9,7 @@ import pytest
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.runner.process.display import REDACTED, Redactor
 from quotenode_backup.runner.process.pipeline import Exit, Pipeline, Stage, first_failure, pump
+from tests.unit.fakes.site import redactor_of
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -18,7 +19,7 @@ def python(name: str, code: str) -> Stage:
 
 
 def output_of(*stages: Stage, secrets: tuple[str, ...] = ()) -> tuple[bytes, list[Exit]]:
-    pipeline = Pipeline(stages, Redactor(secrets))
+    pipeline = Pipeline(stages, redactor_of(*secrets))
     chunks: list[bytes] = []
     pump(pipeline.output, lambda data: chunks.append(bytes(data)))
     return b"".join(chunks), pipeline.wait()

@@ -126,19 +126,20 @@ def test_a_pg_restore_that_is_killed_is_no_flaw_of_the_bundle(
 
 
 @pytest.mark.parametrize("member", ["files.tar.gz", "backup.dump", "manifest.json", "checksums.sha256"])
-@pytest.mark.parametrize("how", ["changed", "missing", "twice"])
+@pytest.mark.parametrize("how", ["changed", "missing", "one more", "twice"])
 def test_a_bundle_whose_members_differ_from_its_record_is_not_found(
     destination: Destination, folder: Path, plan: BackupPlan, member: str, how: str
 ) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), plan.run_uid, STARTED, DUMP, FILES)
     members = bundle_maker.members(made, DUMP, FILES)
+    again = [(member, members[member])] if how == "twice" else []
     if how == "changed":
         members[member] = members[member].replace(b"e", b"f", 1) + b"\n"
     elif how == "missing":
         del members[member]
-    else:
+    elif how == "one more":
         members[f"{member}.more"] = members[member]
-    bundle_maker.pack(folder / NAME, members)
+    bundle_maker.pack_members(folder / NAME, [*members.items(), *again])
     bundle_maker.record(folder / NAME, made)
     assert found(destination, plan) is None
 

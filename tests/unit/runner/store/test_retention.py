@@ -66,7 +66,7 @@ def applied(
 ) -> tuple[RetentionOutcome, list[int]]:
     """And how old the bundles are that stay."""
     restorer, guard = make_restorer(folder.parent, script), Guard(check_lock, lambda: False)
-    with opened(folder) as open_folder:
+    with opened(folder, []) as open_folder:
         outcome = retention.apply(open_folder, plan, keep_last, name(0), guard, restorer)
     return outcome, [days for days in range(5) if (folder / name(days)).exists()]
 
@@ -313,7 +313,7 @@ signals.block()
 guard = retention.Guard(told, lambda: signals.is_stop_requested)
 path = Path(sys.argv[1])
 plan = BackupPlan.model_validate_json(sys.argv[2])
-with opened(path) as folder:
+with opened(path, []) as folder:
     outcome = retention.apply(folder, plan, 1, "bundle-0.tar.gz", guard, make_restorer(path.parent))
 print(outcome.model_dump_json())
 """
