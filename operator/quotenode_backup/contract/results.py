@@ -44,9 +44,9 @@ class Result(_Reported):
         """The same result with sentences of at most `limit` bytes."""
         return self.model_copy(update={"message": cut(self.message, limit)})
 
-    def without_lists(self) -> Self:
-        """The same result without lists, which can be long and do not tell how the attempt ended."""
-        return self
+    def with_fewer_lists(self) -> tuple[Self, ...]:
+        """The same result with ever fewer lists, which can be long and do not tell how the attempt ended. The last has none."""
+        return (self,)
 
 
 class StoredComponent(_Reported):
@@ -77,6 +77,8 @@ class RetentionOutcome(_Reported):
     """The fingerprints (`domain.retention.fingerprint`) of all runs whose bundles are in the folder, joined. Absent if the listing cannot be relied
     on, or if there are too many: then nothing is known about them."""
     pruned: int = 0
+    removed: str | None = None
+    """The fingerprints of the runs whose bundles were removed, joined. Absent if `survivors` tells that already, or if there is no room for them."""
     problem: str | None = None
     """One sentence: why nothing was removed, or not everything."""
 
@@ -117,9 +119,14 @@ class BackupResult(Result):
         }
         return self.model_copy(update=update)
 
-    def without_lists(self) -> Self:
-        retention = self.retention and self.retention.model_copy(update={"survivors": None})
-        return self.model_copy(update={"retention": retention})
+    def with_fewer_lists(self) -> tuple[Self, ...]:
+        retention = self.retention
+        if retention is None:
+            return (self,)
+        known = () if retention.survivors is None else (retention.model_copy(update={"removed": None}),)
+        fewer = (*known, retention.model_copy(update={"survivors": None}))
+        none = retention.model_copy(update={"survivors": None, "removed": None})
+        return tuple(self.model_copy(update={"retention": one}) for one in (*fewer, none))
 
 
 def cut(text: str | None, limit: int) -> str | None:
@@ -129,10 +136,12 @@ def cut(text: str | None, limit: int) -> str | None:
 
 def to_line(result: Result) -> bytes:
     """The result as one JSON line of at most `RESULT_LIMIT` bytes. Sentences are shortened first, then lists are left out."""
-    for shortened in (result, *(result.shortened(limit) for limit in (384, 256, 128))):
-        if len(line := _line(shortened)) <= RESULT_LIMIT:
-            return line
-    return _line(shortened.without_lists())
+    whole, *fewer = result.with_fewer_lists()
+    sentences = (whole, *(whole.shortened(limit) for limit in (384, 256, 128)))
+    for shorter in (*sentences, *(one.shortened(128) for one in fewer)):
+        if len(line := _line(shorter)) <= RESULT_LIMIT:
+            break
+    return line
 
 
 def _line(result: Result) -> bytes:

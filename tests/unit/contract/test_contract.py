@@ -82,6 +82,21 @@ def test_sentences_give_way_to_survivors_each_as_much_as_the_others(letter: str,
     assert shortened.retention.survivors == "x" * survivors
 
 
+def test_what_was_removed_is_told_only_where_the_survivors_do_not_tell_it_or_have_no_room() -> None:
+    for survivors, removed, left in (
+        (20, 60, (20, 0)),
+        (2400, 600, (2400, 0)),
+        (5000, 60, (0, 60)),
+        (5000, 5000, (0, 0)),
+    ):
+        outcome = RetentionOutcome(survivors="x" * survivors, removed="y" * removed)
+        line = to_line(result(retention=outcome))
+        assert len(line) <= RESULT_LIMIT
+        kept = BackupResult.model_validate_json(line).retention
+        assert kept
+        assert (len(kept.survivors or ""), len(kept.removed or "")) == left
+
+
 def test_survivors_that_leave_no_room_even_so_are_not_told_and_all_else_is() -> None:
     shortened = kept("x", DETAIL_LIMIT, 2900)
     assert shortened.retention == RetentionOutcome(survivors=None, pruned=3, problem="x" * 128)

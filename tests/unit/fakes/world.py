@@ -54,6 +54,8 @@ class World:
         """The table backup_logs: run UID -> status."""
         self.table = "fit"
         """`unfit`: no row can ever be written. `away`: no row can be written now."""
+        self.has_spoilt_record = False
+        """Whether the folder has a commit record that cannot be read, so that nobody knows all bundles that are left."""
         self.served_during_dump: list[int] = []
         """How many pods the application had at the end of each attempt."""
         self._numbers = itertools.count(1)
@@ -233,7 +235,9 @@ class World:
 
     def _pruned(self, keep: int) -> RetentionOutcome:
         old, self.bundles = self.bundles[:-keep], self.bundles[-keep:]
-        return RetentionOutcome(survivors="".join(fingerprint(uid) for uid in self.bundles), pruned=len(old))
+        left, removed = ("".join(map(fingerprint, uids)) for uids in (self.bundles, old))
+        survivors = None if self.has_spoilt_record else left
+        return RetentionOutcome(survivors=survivors, pruned=len(old), removed=removed)
 
     def _row(self, uid: str, status: RowStatus) -> AuditOutcome:
         if self.table == "away":

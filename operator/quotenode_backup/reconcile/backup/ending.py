@@ -58,11 +58,18 @@ class Ending:
             await self._context.events.record(of_run(run, Reason.RETENTION_FAILED, found.problem, warning=True))
         if found.pruned:
             await self._context.events.record(of_run(run, Reason.PRUNED, f"Removed {found.pruned} older bundles"))
-        if found.survivors is None:
+        if found.survivors is None and not found.removed:
             return
         async for other in self._context.cluster.backups.stored_beside(run):
             is_present = other.status.holds(ConditionType.LOCAL_BUNDLE_PRESENT)
             # A run that was recreated into another namespace keeps its bundle in the folder of the old namespace.
             is_here = all(PurePath(place.path).parent == PurePath(path).parent for place in other.status.destinations)
-            if is_present and is_here and not is_among(other.bundle_uid, found.survivors):
+            if is_present and is_here and _is_gone(other, found):
                 await self._context.cluster.backups.write_status(other, next_status.pruned(other, run.name, now))
+
+
+def _is_gone(run: Backup, found: RetentionOutcome) -> bool:
+    """Whether the run's bundle was removed, or is no longer in the folder. Without survivors only the former is known."""
+    if found.removed and is_among(run.bundle_uid, found.removed):
+        return True
+    return found.survivors is not None and not is_among(run.bundle_uid, found.survivors)

@@ -17,7 +17,7 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.contract.results import RetentionOutcome
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import RunFailed
-from quotenode_backup.domain.retention import SHRUNKEN, BundleEntry, Choice, choose
+from quotenode_backup.domain.retention import SHRUNKEN, BundleEntry, Choice, choose, fingerprint
 from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
 from quotenode_backup.runner.process.display import escape, sentence
@@ -58,7 +58,9 @@ def apply(
         [outcome] = supervise([pruning.run], kill=pruning.stop, watch=pruning.watch)
     except Exception as error:  # noqa: BLE001 - the bundle is stored, whatever else happens
         problem = f"Retention of older bundles did not finish ({type(error).__name__}: {error})."
-        outcome = RetentionOutcome(pruned=pruning.pruned, problem=sentence(problem, PROBLEM_LIMIT))
+        outcome = RetentionOutcome(
+            pruned=pruning.pruned, removed=pruning.removed, problem=sentence(problem, PROBLEM_LIMIT)
+        )
     if outcome.problem:
         log.warning("Retention: %s", outcome.problem)
     log.info("Retention: %d older bundles removed", outcome.pruned)
@@ -107,7 +109,17 @@ class Pruning:
         self._stopped = threading.Event()
         self._reading: Reading | None = None
         self._failures: list[str] = []
-        self.pruned = 0
+        self._removed: list[str] = []
+
+    @property
+    def pruned(self) -> int:
+        """How many bundles were removed."""
+        return len(self._removed)
+
+    @property
+    def removed(self) -> str | None:
+        """The fingerprints of their runs. More than the most that fit into a result are left out."""
+        return "".join(map(fingerprint, self._removed[: inventory.MOST_SURVIVORS])) or None
 
     def stop(self) -> None:
         self._stopped.set()
@@ -130,11 +142,12 @@ class Pruning:
     def _prune(self, folder: BundleFolder, found: Inventory) -> RetentionOutcome:
         choice = Choice()
         try:
-            self._go_through(found.tombstones, lambda name: self._finish(folder, name))
+            self._go_through(found.tombstones, lambda name: self._finish(folder, found.tombstones[name]))
             choice = choose(
                 found.entries(folder, self._own), self._keep_last, lambda one: self._is_good(folder, found, one)
             )
-            self._go_through([entry.name for entry in choice.remove], lambda name: self._remove(folder, name))
+            names = [entry.name for entry in choice.remove]
+            self._go_through(names, lambda name: self._remove(folder, found.records[name]))
         except RunFailed as failure:
             self._failures.insert(0, failure.message.removesuffix("."))
         except OSError as error:
@@ -143,6 +156,7 @@ class Pruning:
         return RetentionOutcome(
             survivors=found.survivors(folder),
             pruned=self.pruned,
+            removed=self.removed,
             problem=sentence(problems, PROBLEM_LIMIT) or None,
         )
 
@@ -185,24 +199,26 @@ class Pruning:
     def _must_stop(self, end: float) -> bool:
         return self._stopped.is_set() or self._guard.is_stop_requested() or time.monotonic() >= end
 
-    def _finish(self, folder: BundleFolder, name: str) -> None:
+    def _finish(self, folder: BundleFolder, record: CommitRecord) -> None:
         """Finishes a removal that a dead attempt began."""
-        Removal(folder).finish(name)
-        self._count_if_gone(folder, name)
+        Removal(folder).finish(record.bundle.name)
+        self._count_if_gone(folder, record)
 
-    def _remove(self, folder: BundleFolder, name: str) -> None:
+    def _remove(self, folder: BundleFolder, record: CommitRecord) -> None:
+        name = record.bundle.name
         if not folder.is_pinned(name):
             log.info("Removing bundle %s", escape(name))
             Removal(folder).remove(name)
-            self._count_if_gone(folder, name)
+            self._count_if_gone(folder, record)
 
     def _require_time_and_lock(self) -> None:
         if self._must_stop(self._reading_ends + REMOVAL_SECONDS):
             raise TimeoutError(None, "the run had to end, and the next one goes on with it")
         self._guard.check_lock()
 
-    def _count_if_gone(self, folder: BundleFolder, name: str) -> None:
-        self.pruned += not folder.has(name)
+    def _count_if_gone(self, folder: BundleFolder, record: CommitRecord) -> None:
+        if not folder.has(record.bundle.name):
+            self._removed.append(record.run_uid)
 
 
 def _remarks_on(choice: Choice) -> Iterator[str]:

@@ -147,6 +147,13 @@ def test_older_bundles_go_and_their_resources_say_so() -> None:
     assert event_reasons(world).count("Pruned") == 3
 
 
+def test_resources_of_removed_bundles_say_so_although_nobody_can_tell_who_is_left() -> None:
+    world = pruning(2, 5)
+    world.has_spoilt_record = True
+    to_rest(world)
+    assert_pruned(world, 2)
+
+
 def test_bundles_of_another_storage_are_not_called_pruned() -> None:
     world = World()
     world.apply("elsewhere", storage={"local": {"claimName": "bundles", "subPath": "other"}})

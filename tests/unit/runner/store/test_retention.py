@@ -154,6 +154,14 @@ def test_a_disk_that_hangs_is_not_waited_for(folder: Path, plan: BackupPlan, mon
     released.set()
 
 
+def test_what_was_removed_is_told_although_a_spoilt_record_hides_who_is_left(folder: Path, plan: BackupPlan) -> None:
+    (folder / f"{name(3)}.manifest.json").write_text('{"completed": "soon"}')
+    outcome, staying = applied(folder, plan, keep_last=1)
+    assert (outcome.pruned, outcome.survivors, staying) == (3, None, [0, 3])
+    assert outcome.removed is not None
+    assert [is_among(f"run-{days}", outcome.removed) for days in (1, 2, 3, 4)] == [True, True, False, True]
+
+
 def test_survivors_are_left_out_if_there_are_too_many(
     folder: Path, plan: BackupPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
