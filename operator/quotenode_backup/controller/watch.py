@@ -60,7 +60,7 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
             queue.add(Key(KIND, namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
         if namespace and schedule and type:  # there is no type while listing, and the list contains the schedule itself
-            queue.add(Key(KIND, namespace, schedule))
+            queue.add_patient(Key(KIND, namespace, schedule))
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)
     @kopf.on.event("", "v1", "pods", registry=registry)

@@ -99,6 +99,12 @@ def test_no_sample_is_labelled_with_a_run(site: Site) -> None:
     assert not [sample for sample in site.page if run in sample]
 
 
+def test_a_run_is_an_attempt_as_soon_as_it_is_made(site: Site) -> None:
+    site.world.apply("night", schedule="0 3 * * *", trigger="now")
+    site.look_at("night", passes=1)
+    assert (value(site, "running"), value(site, "last_attempt_timestamp_seconds")) == (1, site.world.now.timestamp())
+
+
 def test_a_run_that_waits_has_waited_since_it_was_made(site: Site) -> None:
     site.world.apply("night", schedule="0 3 * * *", trigger="now")
     site.look_at("night")

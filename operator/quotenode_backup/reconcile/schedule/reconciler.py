@@ -43,11 +43,11 @@ class ScheduleReconciler:
         now = self._context.clock()
         runs = await self._context.cluster.backups.of_schedule(schedule)
         decision = await self._decision(schedule, runs, now)
-        self._snapshots[schedule.namespace, schedule.name] = snapshot(schedule, decision.status, runs)
+        self._show(schedule, decision, runs)
         for event in decision.events:
             await self._context.events.record(event)
         if isinstance(schedule, Schedule):
-            decision = await self._with_run(schedule, decision, now)
+            decision = await self._with_run(schedule, decision, runs, now)
         await self._remember(schedule, decision.status)
         for old in decision.removed:
             await self._context.cluster.backups.delete(old)
@@ -60,12 +60,21 @@ class ScheduleReconciler:
             return refused(schedule, runs, judged.reason, judged.message, now, requeue_after)
         return admitted(decide(schedule, runs, now), judged.policy)
 
-    async def _with_run(self, schedule: Schedule, decision: Decision, now: datetime) -> Decision:
+    def _show(self, schedule: AnySchedule, decision: Decision, runs: Sequence[Backup]) -> None:
+        self._snapshots[schedule.namespace, schedule.name] = snapshot(schedule, decision.status, runs)
+
+    async def _with_run(
+        self, schedule: Schedule, decision: Decision, runs: Sequence[Backup], now: datetime
+    ) -> Decision:
         """The decision after its run, if there is to be one, was created or could not be."""
         new = decision.new_run
-        if new is None or await self._create(schedule, new, decision.status.admission_policy, now):
+        if new is None:
             return decision
-        return without_run(schedule, decision)
+        made = await self._create(schedule, new, decision.status.admission_policy, now)
+        if made is None:
+            return without_run(schedule, decision)
+        self._show(schedule, decision, [*(run for run in runs if run.uid != made.uid), made])
+        return decision
 
     async def _remember(self, schedule: AnySchedule, status: BackupStatus) -> None:
         """Write the status, then the annotation that records the same trigger.
@@ -89,13 +98,13 @@ class ScheduleReconciler:
         """No schedule has this name."""
         self._snapshots.pop((key.namespace, key.name), None)
 
-    async def _create(self, schedule: Schedule, new: NewRun, policy: str | None, now: datetime) -> bool:
-        """Whether the run exists now. If it does not, an Event says why, and later slots are not held up."""
+    async def _create(self, schedule: Schedule, new: NewRun, policy: str | None, now: datetime) -> Backup | None:
+        """The run, if it exists now. If it does not, an Event says why, and later slots are not held up."""
         try:
             made = await self._context.cluster.backups.ensure(_manifest(schedule, new))
         except NameTaken as exc:
             await self._warn(schedule, new, Reason.NAME_COLLISION, f"{exc}: remove or rename it")
-            return False
+            return None
         except Unavailable as exc:
             if new.slot is None or now - new.slot > SOON_ENOUGH:
                 message = f"Run {new.name} can't be created yet, and is tried again: {exc}"
@@ -103,13 +112,13 @@ class ScheduleReconciler:
             raise
         except Refused as exc:
             await self._warn(schedule, new, Reason.RUN_REFUSED, f"The cluster refuses run {new.name}: {exc}")
-            return False
+            return None
         await self._hand_on(schedule, made, policy)
         occurrence, message = _occurrence(schedule, new), f"Made run {new.name}"
         await self._context.events.record(
             EventRecord(schedule.owner, Reason.RUN_CREATED, message, occurrence, warning=False)
         )
-        return True
+        return made
 
     async def _hand_on(self, schedule: Schedule, made: Backup, policy: str | None) -> None:
         """Mark the run as checked by the policy that checked its schedule, of which the run is a copy.

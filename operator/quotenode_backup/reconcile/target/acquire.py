@@ -106,7 +106,7 @@ class LockAcquirer:
         """The oldest resource that waits for the same database, unless that is the applicant."""
         read = self._read_of(one.owner.namespace)
         if read.waiting >= WAITING_AT_MOST:
-            return NotNow()
+            return self._gate.not_now(one.owner)
         _, unfinished = await read()
         if not read.waiting:
             self._reads.pop(one.owner.namespace, None)

@@ -56,12 +56,13 @@ class NotNow:
 
 
 def spread(uid: str, crowd: int) -> timedelta:
-    """How much later than the shortest pause a waiting resource asks again.
+    """How much later than the shortest pause a resource asks again that found no room."""
+    return _share(uid) * timedelta(seconds=max(SPREAD_SECONDS, 2 * crowd / ASKED_PER_SECOND))
 
-    It follows from the UID, so that waiting resources don't all ask at once and keep their order after a restart.
-    """
-    share = int(digest(uid), 16) % 1000 / 1000
-    return timedelta(seconds=share * max(SPREAD_SECONDS, 2 * crowd / ASKED_PER_SECOND))
+
+def _share(uid: str) -> float:
+    """It follows from the UID, so that waiting resources don't all ask at once and keep their order after a restart."""
+    return int(digest(uid), 16) % 1000 / 1000
 
 
 class CapacityGate:
@@ -85,7 +86,7 @@ class CapacityGate:
         if self._closed and timedelta(0) <= now - self._closed[0] < POLL_EXTERNAL:
             return self._turned_away(owner, self._closed[1])
         if self._read.waiting >= WAITING_AT_MOST:
-            return NotNow()
+            return self.not_now(owner)
         number, self._held = await self._read()
         self._taking = {one: newest for one, newest in self._taking.items() if newest is None or newest >= number}
         return self._at_capacity(owner, now)
@@ -112,6 +113,11 @@ class CapacityGate:
         """The owner did not get its lock."""
         self._taking.pop((owner.namespace, owner.uid), None)
         self._closed = None
+
+    def not_now(self, owner: Owner) -> NotNow:
+        """There may be room, so the owner asks again soon; but of a crowd not all ask before the others have their answer."""
+        crowd = timedelta(seconds=len(self._crowd) / ASKED_PER_SECOND)
+        return NotNow(POLL_EXTERNAL + _share(owner.uid) * crowd)
 
     def forget(self, key: Key) -> None:
         """The resource of this name, if there is one, does not wait for a place."""

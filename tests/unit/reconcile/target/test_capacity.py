@@ -184,6 +184,25 @@ def test_whoever_is_cancelled_while_it_waits_holds_up_nobody() -> None:
     asyncio.run(story())
 
 
+def test_a_crowd_that_may_have_room_asks_no_more_often_than_one_that_has_none() -> None:
+    async def story() -> None:
+        site = Site(most=1)
+        assert await site.enters("first")
+        crowd = [owner(f"waits-{number}") for number in range(1000)]
+        now = site.later()
+        assert all([isinstance(await site.gate.full(one, now), AtCapacity) for one in crowd])
+        pauses = [site.gate.not_now(one).requeue_after.total_seconds() for one in crowd]
+        assert min(pauses) >= 2
+        assert len(crowd) / (sum(pauses) / len(pauses)) <= 2 * ASKED_PER_SECOND
+        assert len({int(pause) for pause in pauses}) >= len(crowd) / ASKED_PER_SECOND * 0.9
+
+    asyncio.run(story())
+
+
+def test_a_few_that_may_have_room_ask_again_at_once() -> None:
+    assert Site().gate.not_now(owner("one")) == NotNow()
+
+
 def test_no_more_than_so_many_wait_for_a_look() -> None:
     async def story() -> None:
         site = Site(most=100)
