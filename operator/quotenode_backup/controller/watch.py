@@ -8,8 +8,8 @@ import kopf
 
 from quotenode_backup.api import GROUP, VERSION
 from quotenode_backup.api.backup import KIND, PLURAL
-from quotenode_backup.cluster.backup_parsing import is_settled
-from quotenode_backup.cluster.connection import Configuration, watching_session
+from quotenode_backup.cluster.backup_parsing import is_schedule, is_settled
+from quotenode_backup.cluster.connection import Configuration, Json, watching_session
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.settings import Settings
 from quotenode_backup.domain.owner import Key
@@ -45,6 +45,15 @@ async def watch(config: Configuration, settings: Settings, queue: KeyQueue) -> N
     )
 
 
+def asks_for_more(item: Json) -> bool:
+    """Whether a change of a QuoteNodeBackup is one that somebody may wait for: an edit of a schedule, or a deletion.
+
+    A run changes when it is created, and then asks for a lock as others do, and by our own writes. How its Job goes on
+    is told by the Job and its pods.
+    """
+    return is_schedule(item) or "deletionTimestamp" in item["metadata"]
+
+
 def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
@@ -57,7 +66,8 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def backup_changed(namespace: str | None, name: str | None, body: kopf.Body, type: str, **_: Any) -> None:  # noqa: A002 # kopf's word
         if namespace and name and (type == "DELETED" or not is_settled(dict(body))):
-            queue.add(Key(KIND, namespace, name))
+            is_urgent = type == "DELETED" or asks_for_more(dict(body))
+            (queue.add if is_urgent else queue.add_patient)(Key(KIND, namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
         if namespace and schedule and type:  # there is no type while listing, and the list contains the schedule itself
             queue.add_patient(Key(KIND, namespace, schedule))

@@ -51,7 +51,7 @@ class Acceptance:
         placement = await placement_of(self._cluster, run)
         if isinstance(placement, Placement):
             self._timers.reset(run.owner.key)
-            return await self._writer.write(run, next_status.accepted(run, judged.policy, now))
+            return await self._writer.write(run, next_status.accepted(run, judged.policy, now), waits=True)
         return await self._misplaced(run, placement, now)
 
     async def hold(self, run: Backup, found: NotAdmitted, now: datetime) -> PassResult:

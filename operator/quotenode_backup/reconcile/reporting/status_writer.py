@@ -19,9 +19,11 @@ class StatusWriter(Generic[Status]):
         self._resources = resources
         self._events = events
 
-    async def write(self, run: Run, status: Status, requeue_after: timedelta = NOW) -> PassResult:
+    async def write(
+        self, run: Run, status: Status, requeue_after: timedelta = NOW, *, waits: bool = False
+    ) -> PassResult:
         await self._resources.write_status(run, status)
-        return PassResult(requeue_after)
+        return PassResult(requeue_after, waits)
 
     async def wait(
         self, run: Run, status: Status, reason: Reason, message: str, now: datetime, requeue_after: timedelta

@@ -402,6 +402,14 @@ def until_all_places_are_free(world: World, limited: Dispatcher, still_waiting: 
     return waiting
 
 
+def test_a_run_gives_way_to_what_is_urgent_until_it_has_its_lock() -> None:
+    world = World()
+    crowd(world, 2)
+    limited = with_room_for(1, world, Client(world))
+    first, second = [[finished(limited.reconcile(key(name))).waits for _ in range(3)] for name in ("b0", "b1")]
+    assert (first, second) == ([True, False, False], [True, True, True])
+
+
 def test_while_a_look_at_the_rivals_takes_its_time_only_half_of_the_workers_wait_for_it() -> None:
     world = World()
     crowd(world, 24)
