@@ -8,8 +8,11 @@ from typing import Any
 
 from quotenode_backup.api import API_VERSION
 from quotenode_backup.api.backup import KIND
+from quotenode_backup.cluster.backup_parsing import backup_of, is_settled
 from quotenode_backup.cluster.connection import MERGE_PATCH, Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
+from quotenode_backup.cluster.finished_marks import mark_for
+from quotenode_backup.cluster.objects import Backup
 from quotenode_backup.manifests import labels
 from tests.e2e.backups import a_backup
 
@@ -89,7 +92,14 @@ async def _make_run(
     name, owner = f"run-{number:05d}", names[number % len(names)]
     marks = {labels.MANAGED_BY: labels.MANAGER, labels.SCHEDULE: owner, labels.SCHEDULE_UID: uids[owner]}
     await connection.write("POST", path(namespace), _body(name, SPEC, marks if number % 5 else {}))
-    await connection.write("PATCH", f"{path(namespace, name)}/status", {"status": _completed(number)}, MERGE_PATCH)
+    done = {"status": _completed(number)}
+    run = backup_of(await connection.write("PATCH", f"{path(namespace, name)}/status", done, MERGE_PATCH))
+    assert isinstance(run, Backup)
+    mark = mark_for(run).model_dump_json(by_alias=True, exclude_none=True)
+    kept = {"metadata": {"annotations": {labels.FINISHED: mark}}}
+    assert is_settled(await connection.write("PATCH", path(namespace, name), kept, MERGE_PATCH)), (
+        "it was to be finished"
+    )
 
 
 def _body(name: str, spec: Json, marks: dict[str, str]) -> Json:
