@@ -1,6 +1,7 @@
 """`python -m quotenode_backup COMMAND`: several programs in one image. Each imports only what it needs."""
 
 import sys
+from importlib import import_module
 
 USAGE = """usage: quotenode-backup COMMAND
 
@@ -9,9 +10,18 @@ USAGE = """usage: quotenode-backup COMMAND
   record         write a run's row into backup_logs, following the plan in the pod
   find           look for the bundle of a recreated run, following the plan in the pod
   remove         remove the bundle of a run, following the plan in the pod
+  verify         check a bundle and what it would be restored to, following the plan in the pod
+  load           load a bundle beside the live data, following the plan in the pod
+  swap           put what was loaded in the place of the live data, following the plan in the pod
+  health         ask the application until it serves, following the plan in the pod
+  expire         remove what a restore has left, following the plan in the pod
   archive        write the files of a plan to standard output (used by backup)
   crds FOLDER    write the CustomResourceDefinitions into a folder
 """
+
+
+RUNNER_COMMANDS = ("backup", "record", "find", "remove", "verify", "load", "swap", "health", "expire")
+"""Each is a module of its own name, and the step of a Job."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,22 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
             from quotenode_backup.controller.app import main as operate
 
             return operate()
-        case "backup":
-            from quotenode_backup.runner.commands.backup import main as backup
-
-            return backup(rest)
-        case "record":
-            from quotenode_backup.runner.commands.record import main as record
-
-            return record(rest)
-        case "find":
-            from quotenode_backup.runner.commands.find import main as find
-
-            return find(rest)
-        case "remove":
-            from quotenode_backup.runner.commands.remove import main as remove
-
-            return remove(rest)
+        case _ if command in RUNNER_COMMANDS:
+            module = import_module(f"quotenode_backup.runner.commands.{command}")
+            return int(module.main(rest))
         case "archive":
             from quotenode_backup.runner.files.archive import main as archive
 

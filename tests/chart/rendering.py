@@ -56,9 +56,10 @@ def the(objects: Iterable[Manifest], kind: str) -> Manifest:
     return found
 
 
-def main_policy(objects: Iterable[Manifest], kind: str) -> Manifest:
-    """The policy that asks about references, or its binding."""
-    (found,) = (one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith((".labels", ".pods")))
+def main_policy(objects: Iterable[Manifest], kind: str, plural: str = "quotenodebackups") -> Manifest:
+    """The policy that asks about the references of one of our kinds, or its binding."""
+    asking = [one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith((".labels", ".pods"))]
+    (found,) = (one for one in asking if (".restores." in one["metadata"]["name"]) == (plural == "quotenoderestores"))
     return found
 
 

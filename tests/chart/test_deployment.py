@@ -10,6 +10,7 @@ import yaml
 from tests.chart.rendering import CHART, NAMESPACE, RELEASE, main_policy, render, the
 
 APP_VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+POLICY = "ValidatingAdmissionPolicy"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -81,7 +82,8 @@ def test_the_settings_are_these() -> None:
         "QN_RUNNER_IMAGE": f"localhost/quotenode-backup-operator:{APP_VERSION}",
         "QN_RUNNER_IMAGE_PULL_POLICY": "IfNotPresent",
         "QN_RUNNER_SERVICE_ACCOUNT": "default",
-        "QN_ADMISSION_POLICY": main_policy(render(), "ValidatingAdmissionPolicy")["metadata"]["name"],
+        "QN_ADMISSION_POLICY": main_policy(render(), POLICY)["metadata"]["name"],
+        "QN_RESTORE_ADMISSION_POLICY": main_policy(render(), POLICY, "quotenoderestores")["metadata"]["name"],
         "QN_RESYNC_SECONDS": "300",
         "QN_MAX_CONCURRENT_RUNS": "10",
         "QN_LOG_FORMAT": "json",

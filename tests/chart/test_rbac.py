@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quotenode_backup.api import GROUP
-from quotenode_backup.api.backup import PLURAL
+from quotenode_backup.api import GROUP, backup, restore
 from quotenode_backup.cluster.permissions import NEEDED, NEEDED_TO_LET_GO
 from tests.chart.rendering import (
     NAMESPACE,
@@ -88,7 +87,9 @@ def test_only_reading_is_given_to_the_built_in_roles() -> None:
     (view,) = of_kind(render("rbac.letNamespacesGo=false", "admission.enabled=false"), "ClusterRole")
     aggregations = [label for label in view["metadata"]["labels"] if label.startswith("rbac.")]
     assert aggregations == ["rbac.authorization.k8s.io/aggregate-to-view"]
-    assert rules_of(view) == {(GROUP, PLURAL, verb) for verb in ("get", "list", "watch")}
+    assert rules_of(view) == {
+        (GROUP, plural, verb) for plural in (backup.PLURAL, restore.PLURAL) for verb in ("get", "list", "watch")
+    }
 
 
 def test_reading_by_the_built_in_roles_can_be_left_out() -> None:

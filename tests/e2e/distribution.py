@@ -19,6 +19,8 @@ LONGEST_FIRST = (
     "test_retention.py",
     "test_fault_table.py",
     "test_two_operators.py",
+    "test_restore_interrupted.py",
+    "test_restore.py",
     "test_restore_by_hand.py",
     "test_alerts.py",
 )

@@ -13,8 +13,17 @@
 
 {{/* Of the policy and of its binding, after the meaning of both: comments and the order of fields change nothing. */}}
 {{- define "qn.admissionName" -}}
-{{- $specs := list (include "qn.admissionPolicySpec" . | fromYaml) (include "qn.admissionBindingSpec" . | fromYaml) -}}
-{{- printf "%s.%s" (include "qn.clusterName" .) (toJson $specs | sha256sum | trunc 8) -}}
+{{- printf "%s.%s" (include "qn.clusterName" .) (include "qn.admissionHash" (include "qn.admissionPolicySpec" .)) -}}
+{{- end -}}
+
+{{- define "qn.restoreAdmissionName" -}}
+{{- printf "%s.restores.%s" (include "qn.clusterName" .) (include "qn.admissionHash" (include "qn.restoreAdmissionPolicySpec" .)) -}}
+{{- end -}}
+
+{{/* Of what a policy says, and its binding. */}}
+{{- define "qn.admissionHash" -}}
+{{- $specs := list (. | fromYaml) (include "qn.admissionBindingSpec" . | fromYaml) -}}
+{{- toJson $specs | sha256sum | trunc 8 -}}
 {{- end -}}
 
 {{- define "qn.selectorLabels" -}}
@@ -56,7 +65,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [quotenodebackups]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [backup.quotenode.io]
-  resources: [quotenodebackups/status]
+  resources: [quotenoderestores]
+  verbs: [get, list, watch, patch]
+- apiGroups: [backup.quotenode.io]
+  resources: [quotenodebackups/status, quotenoderestores/status]
   verbs: [patch]
 - apiGroups: [batch]
   resources: [jobs]

@@ -1,13 +1,15 @@
 """QuoteNodeBackup: one run of a backup, from `kubectl apply` to a verified bundle."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from quotenode_backup.api.application import BY_KIND_AND_NAME, MOST_WORKLOADS, Workload
 from quotenode_backup.api.database import Database
-from quotenode_backup.api.fields import ObjectName, SpecModel, SubPath, rule, rules
+from quotenode_backup.api.fields import ObjectName, SpecModel, SubPath, rule, rules, unchanged
 from quotenode_backup.api.pod import Pod
+from quotenode_backup.api.volumes import BY_NAME, MOST_VOLUMES, WHOLE_ARCHIVE, FilesVolume
 
 KIND = "QuoteNodeBackup"
 PLURAL = "quotenodebackups"
@@ -16,13 +18,9 @@ NAME_LIMIT = 63
 """Characters of a resource's name: it becomes the value of a label."""
 
 
-class FilesSource(SpecModel):
+class FilesSource(FilesVolume):
     """A volume of uploads or PDFs, which is mounted read-only."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9._-]*)$")]
-    """Name of the folder inside files.tar.gz that holds this volume. `.` is the root of the archive, as in QuoteNode's own backups, and is allowed only for a single volume."""
-    claim_name: ObjectName
-    """Name of a PersistentVolumeClaim in the same namespace."""
     sub_path: SubPath = ""
     """Folder inside the claim to back up. Empty means the whole claim."""
 
@@ -43,25 +41,12 @@ class Storage(SpecModel):
     """A volume of this cluster that holds the bundles. On the database's own disk it protects against mistakes, but not against the loss of that disk."""
 
 
-class Workload(SpecModel):
-    """A workload of the application, in the same namespace."""
-
-    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
-    """Kind of the workload: Deployment or StatefulSet."""
-    name: ObjectName
-    """Name of the workload."""
-
-
 class Application(SpecModel):
     """The application whose data this is."""
 
     workloads: Annotated[
         list[Workload],
-        Field(
-            min_length=1,
-            max_length=8,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind", "name"]},
-        ),
+        Field(min_length=1, max_length=MOST_WORKLOADS, json_schema_extra=BY_KIND_AND_NAME),
     ]
     """Everything that writes to the database or to the files, which in QuoteNode are backend and backup-worker."""
 
@@ -124,10 +109,6 @@ _FROZEN_FIELDS = (
 )
 
 
-def _unchanged(field: str) -> str:
-    return f"(has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field}))"
-
-
 class BackupSpec(SpecModel):
     """What to back up, where to store it, and when. Without `schedule` this is a one-off backup, of which only deletionPolicy can be changed; with `schedule` it creates a run for each slot."""
 
@@ -137,7 +118,7 @@ class BackupSpec(SpecModel):
                 "has(self.schedule) == has(oldSelf.schedule)",
                 "a one-off can't become a schedule, nor a schedule a one-off: make a new QuoteNodeBackup",
             ),
-            *(rule(f"has(self.schedule) || {_unchanged(field)}", _FROZEN) for field in _FROZEN_FIELDS),
+            *(rule(f"has(self.schedule) || {unchanged(field)}", _FROZEN) for field in _FROZEN_FIELDS),
             rule(
                 "has(self.schedule) || (!has(self.timeZone) && !has(self.suspend) && !has(self.trigger)"
                 " && !has(self.startingDeadlineSeconds) && !has(self.staleAfterSeconds)"
@@ -149,10 +130,7 @@ class BackupSpec(SpecModel):
                 "self.mode != 'Offline' || has(self.application)",
                 "mode Offline needs application.workloads: what to stop and start again",
             ),
-            rule(
-                "!has(self.files) || self.files.size() < 2 || self.files.all(f, f.name != '.')",
-                "files: the name . takes the whole archive, so it must be the only one",
-            ),
+            WHOLE_ARCHIVE,
             rule(
                 "!has(self.files) || self.files.all(f, f.claimName != self.storage.local.claimName"
                 " || (f.subPath != '' && !(self.storage.local.subPath + '/').startsWith(f.subPath + '/')))",
@@ -200,10 +178,7 @@ class BackupSpec(SpecModel):
     """The PostgreSQL database to dump."""
     files: Annotated[
         list[FilesSource],
-        Field(
-            max_length=8,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
+        Field(max_length=MOST_VOLUMES, json_schema_extra=BY_NAME),
     ] = []
     """The volumes of uploads and PDFs. If there are none, only the database is backed up."""
     storage: Storage

@@ -36,6 +36,9 @@ class ConditionType(StrEnum):
     AUDIT_LOGGED = "AuditLogged"
     STALE = "Stale"
     RECREATED = "Recreated"
+    RESTORED = "Restored"
+    REPLACED_DATA_KEPT = "ReplacedDataKept"
+    HEALTHY = "Healthy"
 
 
 FINISHED = frozenset({ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.RECREATED})

@@ -1,14 +1,17 @@
 """Custom resource definitions from the models: structural schemas as the API server wants them, made from what pydantic says."""
 
+from copy import copy
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from quotenode_backup.api import GROUP, VERSION
-from quotenode_backup.api.backup import KIND, NAME_LIMIT, PLURAL, SCHEDULE_NAME_LIMIT, SHORT_NAME, BackupSpec
+from quotenode_backup.api import GROUP, VERSION, backup, restore
 from quotenode_backup.api.backup_status import BackupStatus
 from quotenode_backup.api.fields import rule
+from quotenode_backup.api.restore_status import RestoreStatus
 
 Schema = dict[str, Any]
 
@@ -32,21 +35,113 @@ _KEPT = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the definition of a kind of resource has of its own."""
+
+    name: str
+    plural: str
+    short_name: str
+    description: str
+    columns: tuple[Schema, ...]
+    rules: tuple[Schema, ...]
+    """CEL rules about the whole resource, such as about its name."""
+    spec: type[BaseModel]
+    status: type[BaseModel]
+
+
 def backup_crd() -> Schema:
     """The CustomResourceDefinition of QuoteNodeBackup."""
+    return _definition(
+        Kind(
+            name=backup.KIND,
+            plural=backup.PLURAL,
+            short_name=backup.SHORT_NAME,
+            description="A backup of QuoteNode: its database and its files, in one verified bundle.",
+            columns=(
+                _column("Phase", ".status.phase"),
+                _column("Reason", ".status.reason"),
+                _column("Schedule", ".spec.schedule"),
+                _column("Initiated by", ".status.initiatedBy"),
+                _column("Size", ".status.size"),
+                _column("Completed", ".status.completionTime", "date"),
+                _column("Last success", ".status.lastSuccessfulTime", "date"),
+                _column("Next", ".status.nextScheduleTime"),
+                _column("Age", ".metadata.creationTimestamp", "date"),
+                _column("Destination", ".status.destinations[0].path", wide=True),
+                _column("Checksum", ".status.checksum", wide=True),
+                _column("Message", ".status.message", wide=True),
+            ),
+            rules=(
+                _limited(backup.KIND, backup.NAME_LIMIT),
+                rule(
+                    f"!has(self.spec.schedule) || self.metadata.name.size() <= {backup.SCHEDULE_NAME_LIMIT}",
+                    f"the name of a schedule has at most {backup.SCHEDULE_NAME_LIMIT} characters:"
+                    " its runs are named after it",
+                ),
+            ),
+            spec=backup.BackupSpec,
+            status=BackupStatus,
+        )
+    )
+
+
+def restore_crd() -> Schema:
+    """The CustomResourceDefinition of QuoteNodeRestore."""
+    return _definition(
+        Kind(
+            name=restore.KIND,
+            plural=restore.PLURAL,
+            short_name=restore.SHORT_NAME,
+            description="A restore of QuoteNode: a backup's database and files, put back in place once.",
+            columns=(
+                _column("Kind", ".status.kind"),
+                _column("Phase", ".status.phase"),
+                _column("Stage", ".status.stage"),
+                _column("Source", ".status.source.summary"),
+                _column("Swap", ".status.swapSeconds", "number"),
+                _column("Completed", ".status.completionTime", "date"),
+                _column("Age", ".metadata.creationTimestamp", "date"),
+                _column("Reason", ".status.reason", wide=True),
+                _column("Bundle", ".status.source.bundle", wide=True),
+                _column("Kept until", ".status.replaced.until", wide=True),
+                _column("Message", ".status.message", wide=True),
+            ),
+            rules=(
+                _limited(restore.KIND, restore.NAME_LIMIT),
+                rule(
+                    "!has(self.spec.source.undoOf) || self.spec.source.undoOf != self.metadata.name",
+                    "source.undoOf names this restore itself: name the earlier one",
+                ),
+            ),
+            spec=restore.RestoreSpec,
+            status=RestoreStatus,
+        )
+    )
+
+
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> Schema:
+    return {"name": name, "type": kind, "jsonPath": path} | ({"priority": 1} if wide else {})
+
+
+def _limited(kind: str, limit: int) -> Schema:
+    return rule(f"self.metadata.name.size() <= {limit}", f"the name of a {kind} has at most {limit} characters")
+
+
+def _definition(kind: Kind) -> Schema:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": KIND.lower(),
-                "shortNames": [SHORT_NAME],
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short_name],
                 "categories": ["quotenode"],
             },
             "versions": [
@@ -55,55 +150,26 @@ def backup_crd() -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": _columns(),
-                    "schema": {"openAPIV3Schema": _resource()},
+                    "additionalPrinterColumns": list(kind.columns),
+                    "schema": {"openAPIV3Schema": _resource(kind)},
                 }
             ],
         },
     }
 
 
-def _columns() -> list[Schema]:
-    def column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> Schema:
-        return {"name": name, "type": kind, "jsonPath": path} | ({"priority": 1} if wide else {})
-
-    return [
-        column("Phase", ".status.phase"),
-        column("Reason", ".status.reason"),
-        column("Schedule", ".spec.schedule"),
-        column("Initiated by", ".status.initiatedBy"),
-        column("Size", ".status.size"),
-        column("Completed", ".status.completionTime", "date"),
-        column("Last success", ".status.lastSuccessfulTime", "date"),
-        column("Next", ".status.nextScheduleTime"),
-        column("Age", ".metadata.creationTimestamp", "date"),
-        column("Destination", ".status.destinations[0].path", wide=True),
-        column("Checksum", ".status.checksum", wide=True),
-        column("Message", ".status.message", wide=True),
-    ]
-
-
-def _resource() -> Schema:
+def _resource(kind: Kind) -> Schema:
     return {
         "type": "object",
-        "description": "A backup of QuoteNode: its database and its files, in one verified bundle.",
+        "description": kind.description,
         "required": ["spec"],
-        "x-kubernetes-validations": [
-            rule(
-                f"self.metadata.name.size() <= {NAME_LIMIT}",
-                f"the name of a QuoteNodeBackup has at most {NAME_LIMIT} characters",
-            ),
-            rule(
-                f"!has(self.spec.schedule) || self.metadata.name.size() <= {SCHEDULE_NAME_LIMIT}",
-                f"the name of a schedule has at most {SCHEDULE_NAME_LIMIT} characters: its runs are named after it",
-            ),
-        ],
+        "x-kubernetes-validations": list(kind.rules),
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural(BackupSpec),
-            "status": structural(BackupStatus),
+            "spec": structural(kind.spec),
+            "status": structural(kind.status),
         },
     }
 
@@ -120,7 +186,7 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         node = {key: value for key, value in node.items() if key not in {"anyOf", "type"}}
     if "const" in node:
         node = node | {"enum": [node["const"]]}
-    kept = {key: value for key, value in node.items() if key in _KEPT or key.startswith("x-kubernetes-")}
+    kept = {key: copy(value) for key, value in node.items() if key in _KEPT or key.startswith("x-kubernetes-")}
     if kept.get("default", ...) in (None, []):
         del kept["default"]
     if "properties" in node:
@@ -166,8 +232,7 @@ def write_crds(folders: list[str]) -> int:
     """Write every CRD as YAML into each of the folders."""
     import yaml
 
-    for folder in folders:
-        definition = backup_crd()
+    for folder, definition in product(folders, (backup_crd(), restore_crd())):
         path = Path(folder) / f"{definition['spec']['names']['plural']}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(HEADER + yaml.safe_dump(definition, sort_keys=False, width=110, allow_unicode=True))

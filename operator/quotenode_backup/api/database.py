@@ -1,4 +1,4 @@
-"""Which database to dump, and how to get into it."""
+"""Which database to dump or to restore, and how to get into it."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from quotenode_backup.api.fields import ObjectName, SecretKey, SpecModel, rule, rules
 from quotenode_backup.contract.plans import Compression
+from quotenode_backup.domain.target import Target
 
 
 class SSLMode(StrEnum):
@@ -54,17 +55,16 @@ DatabaseName = Annotated[
 ]
 
 
-class Database(SpecModel):
-    """The PostgreSQL database to dump."""
+VERIFIED_NEEDS_CA = rule(
+    "has(self.caSecretRef) || !(self.sslMode in ['VerifyCA', 'VerifyFull'])",
+    "sslMode VerifyCA and VerifyFull need caSecretRef: the certificate to check the server's against",
+)
 
-    model_config = SpecModel.model_config | {
-        "json_schema_extra": rules(
-            rule(
-                "has(self.caSecretRef) || !(self.sslMode in ['VerifyCA', 'VerifyFull'])",
-                "sslMode VerifyCA and VerifyFull need caSecretRef: the certificate to check the server's against",
-            )
-        )
-    }
+
+class DatabaseAccess(SpecModel):
+    """A PostgreSQL database, and how to get into it."""
+
+    model_config = SpecModel.model_config | {"json_schema_extra": rules(VERIFIED_NEEDS_CA)}
 
     host: Annotated[
         str,
@@ -76,10 +76,20 @@ class Database(SpecModel):
     name: DatabaseName
     """Name of the database, spelled exactly as in PostgreSQL."""
     credentials_secret_ref: CredentialsSecretRef
-    """The Secret, in the same namespace, that holds the PostgreSQL role and its password. The role must be able to read everything in the database, and need not be a superuser."""
+    """The Secret, in the same namespace, that holds the PostgreSQL role and its password."""
     ssl_mode: SSLMode = SSLMode.PREFER
     """Whether the connection is encrypted and whether the server's certificate is verified, as in libpq's sslmode."""
     ca_secret_ref: CASecretRef | None = None
     """The Secret, in the same namespace, that holds the certificate of the authority that signed the server's certificate. sslMode VerifyCA and VerifyFull need it."""
+
+    def in_namespace(self, namespace: str) -> Target:
+        return Target(namespace, self.host, self.port, self.name)
+
+
+class Database(DatabaseAccess):
+    """The PostgreSQL database to dump."""
+
+    credentials_secret_ref: CredentialsSecretRef
+    """The Secret, in the same namespace, that holds the PostgreSQL role and its password. The role must be able to read everything in the database, and need not be a superuser."""
     compression: Compression = Compression.ZSTD
     """How the dump is compressed. Zstd is the fastest, but PostgreSQL tools older than 16 cannot read it."""

@@ -15,6 +15,16 @@ def rules(*validations: dict[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(validations)}
 
 
+def keyed_by(*fields: str) -> dict[str, Any]:
+    """Of a list: no two items have the same values in these fields, and `kubectl apply` merges the list by them."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(fields)}
+
+
+def unchanged(field: str) -> str:
+    """The CEL expression that a field is as it was before the update."""
+    return f"(has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field}))"
+
+
 class SpecModel(BaseModel):
     """Part of a spec. A field that only another release knows is refused: to pass one over, such as an encryption, would be a lie."""
 
@@ -45,18 +55,21 @@ ObjectName = Annotated[
 
 SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 
+_PATH = r"^([^/\x00]+(/[^/\x00]+)*)?$"
+_INSIDE = "!('/' + self + '/').contains('/../') && !('/' + self + '/').contains('/./')"
+
 SubPath = Annotated[
     str,
-    StringConstraints(max_length=255, pattern=r"^([^/\x00]+(/[^/\x00]+)*)?$"),
-    Field(
-        json_schema_extra=rules(
-            rule(
-                "!('/' + self + '/').contains('/../') && !('/' + self + '/').contains('/./')",
-                "a subPath is a path inside the claim: relative, without . and ..",
-            )
-        )
-    ),
+    StringConstraints(max_length=255, pattern=_PATH),
+    Field(json_schema_extra=rules(rule(_INSIDE, "a subPath is a path inside the claim: relative, without . and .."))),
 ]
+
+ClaimPath = Annotated[
+    str,
+    StringConstraints(max_length=1024, pattern=_PATH),
+    Field(json_schema_extra=rules(rule(_INSIDE, "a path inside a claim is relative, without . and .."))),
+]
+"""As long as the path of a bundle in a status can be."""
 
 LabelKey = Annotated[
     str,

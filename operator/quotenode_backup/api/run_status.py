@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from quotenode_backup.api.conditions import FINISHED, Condition, ConditionType, Phase, Sentence, Word
-from quotenode_backup.api.fields import StatusModel
+from quotenode_backup.api.fields import StatusModel, keyed_by
 
 ATTEMPTS_KEPT = 5
 
@@ -77,12 +77,11 @@ class RunStatus(StatusModel):
     """The workloads that this run has stopped, or is about to stop, for an offline backup. Absent once all of them have been started again."""
     failures: int = 0
     """How many attempts count against `backoffLimit`. An attempt that found the database locked does not count."""
+    original_uid: Word | None = None
+    """UID that the resource had when it ran. Present only if the resource was created again since, such as by a restore of the namespace."""
     conditions: Annotated[
         list[Condition],
-        Field(
-            max_length=16,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
+        Field(max_length=16, json_schema_extra=keyed_by("type")),
     ] = []
     """Observations from which the phase is derived, and that `kubectl wait` can wait for."""
     observed_generation: int | None = None

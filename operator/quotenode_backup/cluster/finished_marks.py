@@ -1,4 +1,4 @@
-"""The annotation that says how a run finished: read from the JSON of a QuoteNodeBackup, and made from a parsed run."""
+"""The annotation that says how a run finished: read from its JSON, and made from a parsed run."""
 
 import logging
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from quotenode_backup.api.conditions import ConditionType, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
-from quotenode_backup.cluster.objects import Backup
+from quotenode_backup.cluster.objects import Backup, Run
 from quotenode_backup.manifests import labels
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ LONGEST = 16384
 
 
 def holding(item: Json) -> set[str]:
-    """The conditions of a QuoteNodeBackup that are True."""
+    """The conditions that are True."""
     return {c["type"] for c in (item.get("status") or {}).get("conditions", []) if c["status"] == "True"}
 
 
@@ -52,18 +52,18 @@ def _agrees(mark: FinishedMark, item: Json) -> bool:
     return "schedule" not in item.get("spec", {}) and not status.get("attempts")
 
 
-def mark_for(run: Backup) -> FinishedMark:
+def mark_for(run: Run) -> FinishedMark:
     """The annotation of a finished run: what must not be lost with the run's status."""
     status = run.status
     failed = status.holds(ConditionType.FAILED) and not status.holds(ConditionType.COMPLETE)
     return FinishedMark(
         name=run.name,
-        uid=run.bundle_uid,
+        uid=run.original_uid,
         phase=Phase.FAILED if failed else Phase.COMPLETED,
         reason=status.reason or "",
         start_time=_aware(status.start_time),
         completion_time=_aware(status.completion_time) or run.created,
-        bundle=None if failed else _bundle(run),
+        bundle=None if failed or not isinstance(run, Backup) else _bundle(run),
     )
 
 

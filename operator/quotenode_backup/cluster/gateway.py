@@ -1,13 +1,14 @@
 """All requests of the operator to the API server, grouped by kind of object."""
 
 from quotenode_backup.cluster import paths
+from quotenode_backup.cluster.backups import Backups
 from quotenode_backup.cluster.connection import Api
-from quotenode_backup.cluster.custom_resources import Backups
 from quotenode_backup.cluster.errors import NotFound, Refused
 from quotenode_backup.cluster.events import Events
 from quotenode_backup.cluster.jobs import Jobs
 from quotenode_backup.cluster.leases import Leases
 from quotenode_backup.cluster.pods import Pods
+from quotenode_backup.cluster.restores import Restores
 from quotenode_backup.cluster.workloads import Workloads
 
 
@@ -15,6 +16,7 @@ class Cluster:
     def __init__(self, connection: Api) -> None:
         self._api = connection
         self.backups = Backups(connection)
+        self.restores = Restores(connection)
         self.jobs = Jobs(connection)
         self.pods = Pods(connection)
         self.leases = Leases(connection)

@@ -30,7 +30,7 @@ class Resource:
     deleting: bool
     status: RunStatus
     has_finalizer: bool = False
-    """Whether the deletion of the resource waits for the operator."""
+    """Whether the deletion of the resource waits until the operator has removed what the resource left behind."""
     approved: str = ""
     """UID of the admission policy that somebody approved the resource for later, by an annotation."""
 
@@ -52,6 +52,8 @@ class Run(Resource):
     """A resource of any kind that does its work once."""
 
     initiated_by: InitiatedBy = InitiatedBy.ADMIN
+    mark: FinishedMark | None = None
+    """The annotation that says how the run finished. None when there is none, or when it is not about this run."""
 
     @property
     def began(self) -> datetime:
@@ -60,26 +62,36 @@ class Run(Resource):
 
     @property
     def made(self) -> datetime:
-        """When the run was first created."""
-        return self.created
+        """When the run was first created; for a recreated run when it ended, as no earlier time is sure to be known."""
+        return self.mark.completion_time if self.mark and self.came_back else self.created
+
+    @property
+    def came_back(self) -> bool:
+        """Whether the resource was deleted and created again, alone or with its namespace, after the run finished."""
+        return self.original_uid != self.uid
 
     @property
     def is_history(self) -> bool:
         """Whether the run has finished but lost the status that says so. It must not run again."""
-        return False
+        return self.mark is not None and not self.status.is_finished
 
     @property
     def is_over(self) -> bool:
         return self.status.is_finished or self.is_history
 
     @property
+    def original_uid(self) -> str:
+        """The UID that the resource had when it ran. What it left behind is marked with it."""
+        return self.mark.uid if self.mark else self.status.original_uid or self.uid
+
+    @property
     def target(self) -> Target | None:
-        """The database that it locks. None: nobody can tell, since its spec can't be read."""
+        """The database that it locks. None: nobody can tell, such as when its spec can't be read."""
         return None
 
     @property
     def deadline(self) -> datetime | None:
-        """When the run's Job must have ended and its application must serve again. None: the spec can't be read."""
+        """When the run's Job must have ended and its application must serve again. None: no clock ends it."""
         return None
 
 
@@ -91,27 +103,11 @@ class Backup(Run):
     schedule: str = ""
     """Name of the schedule that created the run; empty for a one-off."""
     schedule_uid: str = ""
-    mark: FinishedMark | None = None
-    """The annotation that says how the run finished. None when there is none, or when it is not about this run."""
-
-    @property
-    def made(self) -> datetime:
-        """When the run was first created; for a recreated run when it ended, as no earlier time is sure to be known."""
-        return self.mark.completion_time if self.mark and self.came_back else self.created
-
-    @property
-    def came_back(self) -> bool:
-        """Whether the resource was deleted, alone or with its namespace, and created again after the run finished."""
-        return self.bundle_uid != self.uid
-
-    @property
-    def is_history(self) -> bool:
-        return self.mark is not None and not self.status.is_finished
 
     @property
     def bundle_uid(self) -> str:
-        """The UID in the commit record of the run's bundle and in the run's row in backup_logs."""
-        return self.mark.uid if self.mark else self.status.original_uid or self.uid
+        """In the commit record of the run's bundle and in its row in backup_logs."""
+        return self.original_uid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +118,7 @@ class BackupRun(Backup):
 
     @property
     def target(self) -> Target:
-        database = self.spec.database
-        return Target(self.namespace, database.host, database.port, database.name)
+        return self.spec.database.in_namespace(self.namespace)
 
     @property
     def deadline(self) -> datetime:
@@ -132,10 +127,9 @@ class BackupRun(Backup):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableRun(Backup):
-    """A run whose spec does not fit our types, since it was created under another release's CRD."""
+    """A backup whose spec does not fit our types, since it was created under another release's CRD."""
 
     fault: str
-    """A sentence about what does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +139,7 @@ class Schedule(Resource):
     status: BackupStatus
     spec: BackupSpec
     last_trigger: str | None = None
-    """The trigger that was acted on last, as an annotation records it."""
+    """The trigger that was acted on last, as an annotation has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +151,7 @@ class UnreadableSchedule(Resource):
 
 
 AnyBackup = BackupRun | UnreadableRun | Schedule | UnreadableSchedule
-"""The types that a QuoteNodeBackup is parsed into."""
+"""What a QuoteNodeBackup is parsed into."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Parses the API server's JSON of Kubernetes objects into values of `objects`. Our own kind is in `backup_parsing`."""
+"""Parses the API server's JSON of Kubernetes objects into values. Our own kinds: `backup_parsing`, `restore_parsing`."""
 
 from datetime import datetime
 from typing import Any

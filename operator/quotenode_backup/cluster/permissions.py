@@ -2,10 +2,13 @@
 
 from quotenode_backup.api import GROUP
 from quotenode_backup.api.backup import PLURAL
+from quotenode_backup.api.restore import PLURAL as RESTORES
 
 NEEDED: dict[tuple[str, str], frozenset[str]] = {
     (GROUP, PLURAL): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
     (GROUP, f"{PLURAL}/status"): frozenset({"patch"}),
+    (GROUP, RESTORES): frozenset({"get", "list", "watch", "patch"}),
+    (GROUP, f"{RESTORES}/status"): frozenset({"patch"}),
     ("batch", "jobs"): frozenset({"get", "list", "watch", "create", "patch", "delete"}),
     ("", "pods"): frozenset({"list", "watch"}),
     ("", "persistentvolumeclaims"): frozenset({"get"}),
@@ -25,6 +28,7 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
 NEEDED_TO_LET_GO: dict[tuple[str, str], frozenset[str]] = {
     ("", "namespaces"): frozenset({"get"}),
     (GROUP, PLURAL): frozenset({"get", "list", "patch"}),
+    (GROUP, RESTORES): frozenset({"get", "list", "patch"}),
 }
 """What it takes to let a namespace be deleted, whose Roles may be deleted before our resources. Without these
 permissions the deletion may hang until somebody removes the finalizers.

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from quotenode_backup.api import API_VERSION, GROUP, VERSION
 from quotenode_backup.api.backup import PLURAL
+from quotenode_backup.api.restore import PLURAL as RESTORES
 from quotenode_backup.cluster.connection import Api, ReviewApi
 from quotenode_backup.cluster.errors import ApiError, NotFound
 from quotenode_backup.cluster.gateway import Cluster
@@ -20,7 +21,7 @@ class NotReady(Exception):
 
 
 async def require_resource(connection: Api) -> None:
-    """Raises NotReady unless the CRD is installed in the version that this operator reads, with its status."""
+    """Raises NotReady unless the CRDs are installed in the version that this operator reads, with their statuses."""
     try:
         served = await connection.read(f"/apis/{GROUP}/{VERSION}")
     except NotFound:
@@ -28,9 +29,9 @@ async def require_resource(connection: Api) -> None:
             f"the API server does not know {API_VERSION}: install the CRDs (crds.install=true in the chart)"
         ) from None
     names = {resource["name"] for resource in served["resources"]}
-    missing = {PLURAL, f"{PLURAL}/status"} - names
-    if missing:
-        raise NotReady(f"the CRD in this cluster has no {', '.join(sorted(missing))}: install this release's CRDs")
+    needed = {f"{plural}{subresource}" for plural in (PLURAL, RESTORES) for subresource in ("", "/status")}
+    if missing := needed - names:
+        raise NotReady(f"this cluster has no {', '.join(sorted(missing))}: install this release's CRDs")
 
 
 async def served(connection: ReviewApi, namespaces: Sequence[str | None]) -> list[str | None]:
@@ -67,6 +68,7 @@ async def release_finalizers(connection: Api, namespaces: Sequence[str]) -> None
         with suppress(ApiError):
             if await cluster.is_terminating(namespace):
                 await cluster.backups.release_finalizers(namespace)
+                await cluster.restores.release_finalizers(namespace)
 
 
 async def until_granted(connection: ReviewApi, namespaces: Sequence[str], pause_seconds: float) -> None:

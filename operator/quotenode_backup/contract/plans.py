@@ -23,13 +23,13 @@ class InitiatedBy(StrEnum):
     ADMIN = "Admin"
 
 
-class _Planned(BaseModel):
+class Planned(BaseModel):
     """Plans are read strictly: a runner that ignored a field that it does not know would not do what it was told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class Plan(_Planned):
+class Plan(Planned):
     """What every Job is told: which resource it belongs to, and when it must have ended."""
 
     version: int = PLAN_VERSION
@@ -44,7 +44,7 @@ class Plan(_Planned):
     """When the runner must have cleaned up and ended. The Job's own deadline is later."""
 
 
-class PlannedDatabase(_Planned):
+class PlannedDatabase(Planned):
     host: str
     port: int
     name: str
@@ -59,19 +59,19 @@ class PlannedDatabase(_Planned):
     ca_key: str | None = None
 
 
-class PlannedFiles(_Planned):
+class PlannedFiles(Planned):
     name: str
     """The folder inside `files.tar.gz`, or `.` for the root of the archive."""
     claim_name: str
     sub_path: str = ""
 
 
-class PlannedClaim(_Planned):
+class PlannedClaim(Planned):
     claim_name: str
     sub_path: str = ""
 
 
-class PlannedRetention(_Planned):
+class PlannedRetention(Planned):
     keep_last: int
 
 
@@ -102,7 +102,7 @@ class RowStatus(StrEnum):
     FAILED = "FAILED"
 
 
-class AuditRow(_Planned):
+class AuditRow(Planned):
     """A row of backup_logs without its id. The id is the UID of the resource, or the first UID of a resource that was recreated."""
 
     status: RowStatus

@@ -19,13 +19,13 @@ class Outcome(StrEnum):
     FAILED = "Failed"
 
 
-class _Reported(BaseModel):
+class Reported(BaseModel):
     """Results are read leniently: a newer runner may report more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class Result(_Reported):
+class Result(Reported):
     """How an attempt ended. This is only a hint: the truth is what is on the volume or in the database."""
 
     run_uid: str
@@ -49,13 +49,13 @@ class Result(_Reported):
         return (self,)
 
 
-class StoredComponent(_Reported):
+class StoredComponent(Reported):
     size_bytes: int
     """The size as it is stored, which is compressed."""
     sha256: str
 
 
-class StoredBundle(_Reported):
+class StoredBundle(Reported):
     """A bundle that was read back and committed."""
 
     path: str
@@ -70,7 +70,7 @@ class StoredBundle(_Reported):
     """The user ID that wrote the bundle."""
 
 
-class RetentionOutcome(_Reported):
+class RetentionOutcome(Reported):
     """What was done about older bundles. A failure in that never fails a run."""
 
     survivors: str | None = None
@@ -83,7 +83,7 @@ class RetentionOutcome(_Reported):
     """One sentence: why nothing was removed, or not everything."""
 
 
-class AuditOutcome(_Reported):
+class AuditOutcome(Reported):
     logged: bool
     reason: Reason
     message: str

@@ -10,6 +10,9 @@ import logging
 from dataclasses import replace
 
 from quotenode_backup import logs
+from quotenode_backup.api import backup, restore
+from quotenode_backup.api.restore_status import RestoreStatus
+from quotenode_backup.api.run_status import RunStatus
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.connection import Configuration, Connection, configuration
 from quotenode_backup.cluster.crash_point import CrashPoint
@@ -80,14 +83,22 @@ async def _run(chosen: Settings, left_out: tuple[str, ...], connection: Connecti
     cluster = Cluster(connection)
     context = Context.of(cluster, chosen.runner, chosen.identity)
     limit = ConcurrencyLimit(chosen.max_concurrent_runs, chosen.scopes)
-    policy = AdmissionPolicy(connection, chosen.admission_policy)
-    dispatcher = Dispatcher(context, limit, metrics.schedules, policy)
+    policies = {
+        backup.KIND: AdmissionPolicy(connection, chosen.admission_policy),
+        restore.KIND: AdmissionPolicy(connection, chosen.restore_admission_policy),
+    }
+    dispatcher = Dispatcher(context, limit, metrics.schedules, policies)
     server = serve(chosen.http_port, health, metrics)
-    await until_in_effect(policy)
+    for policy in policies.values():
+        await until_in_effect(policy)
     helpers = [
         asyncio.create_task(beat(health, metrics)),
         asyncio.create_task(Resync(cluster, chosen.scopes, queue, health, metrics.applications).go_on()),
-        *([asyncio.create_task(watch_policy(policy, metrics, chosen.resync_seconds))] if policy.name else []),
+        *(
+            asyncio.create_task(watch_policy(policy, metrics, chosen.resync_seconds))
+            for policy in policies.values()
+            if policy.name
+        ),
         *([asyncio.create_task(until_granted(connection, left_out, chosen.resync_seconds))] if left_out else []),
         *(asyncio.create_task(_work(queue, dispatcher, metrics)) for _ in range(WORKERS)),
     ]
@@ -146,5 +157,8 @@ async def _attempt(key: Key, dispatcher: Dispatcher, metrics: Metrics) -> PassRe
 
 
 def _count(result: PassResult, metrics: Metrics) -> None:
-    if result.finished:
-        metrics.runs.labels(result.finished.phase, result.finished.initiated_by or InitiatedBy.ADMIN).inc()
+    match result.finished:
+        case RestoreStatus(phase=phase, kind=kind):
+            metrics.restores.labels(phase, kind or "").inc()
+        case RunStatus(phase=phase, initiated_by=initiated_by):
+            metrics.runs.labels(phase, initiated_by or InitiatedBy.ADMIN).inc()

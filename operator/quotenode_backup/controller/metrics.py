@@ -112,6 +112,7 @@ class Metrics:
         self.registry.register(ScheduleCollector(self.schedules))
         self.registry.register(ApplicationCollector(self.applications))
         self.runs = self._counter("runs", "Runs that ended", "phase", "initiated_by")
+        self.restores = self._counter("restores", "Restores that ended", "phase", "kind")
         self.passes = self._counter("reconciles", "Passes", "result")
         self.depth = self._gauge("queue_depth", "Keys that wait for a worker")
         self.oldest = self._gauge("queue_oldest_seconds", "Age of the oldest waiting key")

@@ -109,6 +109,7 @@ async def feed(queue: KeyQueue, keys: Iterable[Key]) -> None:
 async def collect(cluster: Cluster, scope: str | None, found: Found) -> None:
     """Add to `found` the unsettled resources, the owners of Jobs without a time to live, and the holders of locks."""
     found.keys.update([key async for key in cluster.backups.unsettled(scope)])
+    found.keys.update([key async for key in cluster.restores.unsettled(scope)])
     found.keys.update([key async for key in cluster.jobs.owners_to_wind_down(scope)])
     async for lease in cluster.leases.each(scope):
         if lease.holder:

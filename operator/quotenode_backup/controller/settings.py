@@ -31,7 +31,9 @@ class Settings:
     operator: str
     """The operator's Deployment as `namespace/name`, which stays the same when its pod is replaced."""
     admission_policy: str = ""
-    """Name of the admission policy that checks the authors of resources; empty when there is none."""
+    """Name of the admission policy that checks the authors of QuoteNodeBackups; empty when there is none."""
+    restore_admission_policy: str = ""
+    """The same of QuoteNodeRestores."""
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
@@ -68,6 +70,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
         crash_at=environment.get("QN_CRASH_AT", ""),
         identity=environment.get("POD_NAME") or socket.gethostname(),
         admission_policy=environment.get("QN_ADMISSION_POLICY", ""),
+        restore_admission_policy=environment.get("QN_RESTORE_ADMISSION_POLICY", ""),
         operator=environment.get("QN_OPERATOR", ""),
     )
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import kopf
 
-from quotenode_backup.api import GROUP, VERSION
-from quotenode_backup.api.backup import KIND, PLURAL
-from quotenode_backup.cluster.backup_parsing import is_settled
+from quotenode_backup.api import GROUP, VERSION, backup, restore
+from quotenode_backup.cluster import backup_parsing, restore_parsing
 from quotenode_backup.cluster.connection import Configuration, watching_session
 from quotenode_backup.controller.queue import KeyQueue
 from quotenode_backup.controller.settings import Settings
@@ -17,7 +16,7 @@ from quotenode_backup.manifests import labels
 
 OUTAGE_SECONDS = 600.0
 """How long the API server may be unreachable before the process ends and the kubelet restarts it."""
-STREAMS_PER_NAMESPACE = 3
+STREAMS_PER_NAMESPACE = 4
 
 
 class Backoffs:
@@ -54,20 +53,25 @@ def _registry(config: Configuration, settings: Settings, queue: KeyQueue) -> kop
         session = watching_session(config, connections=2 * streams + 16)
         return kopf.AiohttpSession(server=config.host, aiohttp_session=session)
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    @kopf.on.event(GROUP, VERSION, backup.PLURAL, registry=registry)
     async def backup_changed(namespace: str | None, name: str | None, body: kopf.Body, type: str, **_: Any) -> None:  # noqa: A002 # kopf's word
-        if namespace and name and (type == "DELETED" or not is_settled(dict(body))):
-            queue.add(Key(KIND, namespace, name))
+        if namespace and name and (type == "DELETED" or not backup_parsing.is_settled(dict(body))):
+            queue.add(Key(backup.KIND, namespace, name))
         schedule = body.metadata.labels.get(labels.SCHEDULE)
         if namespace and schedule and type:  # there is no type while listing, and the list contains the schedule itself
-            queue.add(Key(KIND, namespace, schedule))
+            queue.add(Key(backup.KIND, namespace, schedule))
+
+    @kopf.on.event(GROUP, VERSION, restore.PLURAL, registry=registry)
+    async def restore_changed(namespace: str | None, name: str | None, body: kopf.Body, type: str, **_: Any) -> None:  # noqa: A002 # kopf's word
+        if namespace and name and (type == "DELETED" or not restore_parsing.is_settled(dict(body))):
+            queue.add(Key(restore.KIND, namespace, name))
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def child_changed(namespace: str | None, meta: kopf.Meta, **_: Any) -> None:
         name = meta.labels.get(labels.RUN_NAME)
         if namespace and name:
-            queue.add(Key(meta.labels.get(labels.KIND, KIND), namespace, name))
+            queue.add(Key(meta.labels.get(labels.KIND, backup.KIND), namespace, name))
 
     return registry
 

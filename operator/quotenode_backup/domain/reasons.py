@@ -85,11 +85,47 @@ class Reason(StrEnum):
     DESTINATION_NOT_WRITABLE = "DestinationNotWritable"
     NO_SPACE = "NoSpace"
     IO_ERROR = "IOError"
+
+    # Reported by the runner of a restore, about the database.
+    DUMP_UNREADABLE = "DumpUnreadable"
+    ROLE_MISSING = "RoleMissing"
+    EXTENSION_MISSING = "ExtensionMissing"
+    EXTENSION_UNSUPPORTED = "ExtensionUnsupported"
+    SERVER_TOO_OLD = "ServerTooOld"
+    REPLICATION_IN_USE = "ReplicationInUse"
+    SESSION_IN_THE_WAY = "SessionInTheWay"
+    DATABASE_IN_THE_WAY = "DatabaseInTheWay"
+    LOAD_FAILED = "LoadFailed"
+    ROWS_DIFFER = "RowsDiffer"
+    NOT_LOADED = "NotLoaded"
+    SUPERSEDED = "Superseded"
+    SWAP_UNDECIDED = "SwapUndecided"
+
+    # Reported by the runner of any command.
     READ_BACK_MISMATCH = "ReadBackMismatch"
+    ARCHIVE_INVALID = "ArchiveInvalid"
+    FILES_NOT_REPLACEABLE = "FilesNotReplaceable"
+    SWAP_UNFINISHED = "SwapUnfinished"
     CHILD_KILLED = "ChildKilled"
     INTERRUPTED = "Interrupted"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     INTERNAL_ERROR = "InternalError"
+
+    # Reported by the runner of a restore, about the bundle and the application.
+    BUNDLE_INVALID = "BundleInvalid"
+    OTHER_DATABASE = "OtherDatabase"
+    SOURCE_MISSING = "SourceMissing"
+    HEALTH_CHECK_FAILED = "HealthCheckFailed"
+
+    # The life of a restore.
+    PLAN_ONLY = "PlanOnly"
+    VERIFIED = "Verified"
+    LOADED = "Loaded"
+    RESTORED = "Restored"
+    REPLACED_DATA_KEPT = "ReplacedDataKept"
+    REPLACED_DATA_REMOVED = "ReplacedDataRemoved"
+    CLEANING_UP = "CleaningUp"
+    HEALTHY = "Healthy"
 
     # Found by the operator.
     CLAIM_MISSING = "ClaimMissing"
@@ -145,7 +181,27 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.DESTINATION_NOT_WRITABLE: Verdict(Exit.BAD_CONFIG, _FINAL),
     Reason.NO_SPACE: Verdict(Exit.NO_SPACE, _FINAL),
     Reason.IO_ERROR: Verdict(Exit.IO_ERROR, _RETRY),
+    Reason.DUMP_UNREADABLE: Verdict(Exit.CORRUPT_DATA, _FINAL),
+    Reason.ROLE_MISSING: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.EXTENSION_MISSING: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.EXTENSION_UNSUPPORTED: Verdict(Exit.REFUSED, _FINAL),
+    Reason.SERVER_TOO_OLD: Verdict(Exit.REFUSED, _FINAL),
+    Reason.REPLICATION_IN_USE: Verdict(Exit.REFUSED, _FINAL),
+    Reason.SESSION_IN_THE_WAY: Verdict(Exit.BUSY, _RETRY),
+    Reason.DATABASE_IN_THE_WAY: Verdict(Exit.REFUSED, _FINAL),
+    Reason.LOAD_FAILED: Verdict(Exit.IO_ERROR, _RETRY),
+    Reason.ROWS_DIFFER: Verdict(Exit.CORRUPT_DATA, _RETRY),
+    Reason.NOT_LOADED: Verdict(Exit.UNAVAILABLE, _RETRY),
+    Reason.SUPERSEDED: Verdict(Exit.BUSY, _FINAL),
+    Reason.SWAP_UNDECIDED: Verdict(Exit.UNAVAILABLE, _RETRY),
     Reason.READ_BACK_MISMATCH: Verdict(Exit.CORRUPT_DATA, _RETRY),
+    Reason.SOURCE_MISSING: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.BUNDLE_INVALID: Verdict(Exit.CORRUPT_DATA, _FINAL),
+    Reason.OTHER_DATABASE: Verdict(Exit.REFUSED, _FINAL),
+    Reason.HEALTH_CHECK_FAILED: Verdict(Exit.UNAVAILABLE, _FINAL),
+    Reason.ARCHIVE_INVALID: Verdict(Exit.CORRUPT_DATA, _FINAL),
+    Reason.FILES_NOT_REPLACEABLE: Verdict(Exit.BAD_CONFIG, _FINAL),
+    Reason.SWAP_UNFINISHED: Verdict(Exit.IO_ERROR, _RETRY),
     Reason.CHILD_KILLED: Verdict(Exit.KILLED, _RETRY),
     Reason.INTERRUPTED: Verdict(Exit.TERMINATED, _RETRY),
     Reason.DEADLINE_EXCEEDED: Verdict(Exit.DEADLINE, _FINAL),

@@ -14,6 +14,8 @@ FINGERPRINT_LENGTH = 6
 """Characters. 400 fingerprints fit into a result, and two runs have the same one once in 10^8 comparisons."""
 PIN_SUFFIX = ".keep"
 """A bundle with a file of this suffix beside it is never removed."""
+RESTORE_PIN = ".keep-"
+"""A bundle with a file of this suffix and the UID of a restore is not removed before the time in that file."""
 CLOCK_SKEW = timedelta(hours=1)
 """How much later than the bundle that was made just now another bundle may claim to have been made."""
 SHRUNKEN = 10

@@ -16,6 +16,8 @@ FOLLOWUP_BACKSTOP = timedelta(seconds=30)
 """How long after the runner's deadline the Job's own deadline ends the pod."""
 SLOW_DISK = 20_000_000
 """Bytes per second that any disk is expected to deliver at least when a whole bundle is read."""
+SWAP_BEGINS_WITHIN = timedelta(minutes=5)
+"""How long the pod of a swap may take to begin. After that it changes nothing any more, so that the application can be started again."""
 FIRST_FOLLOWUP_RETRY = timedelta(minutes=1)
 LONGEST_FOLLOWUP_RETRY = timedelta(hours=1)
 FIRST_RETRY = timedelta(seconds=5)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from quotenode_backup.api.database import CASecretRef, CredentialsSecretRef, Database
+from quotenode_backup.api.database import CASecretRef, CredentialsSecretRef, DatabaseAccess
 from quotenode_backup.api.pod import Pod
 from quotenode_backup.contract import paths
 from quotenode_backup.contract.plans import Plan, plan_digest
@@ -174,13 +174,13 @@ def mount(name: str, path: str, *, read_only: bool = True) -> Manifest:
     return {"name": name, "mountPath": path} | ({"readOnly": True} if read_only else {})
 
 
-def database_mounts(database: Database) -> list[Manifest]:
+def database_mounts(database: DatabaseAccess) -> list[Manifest]:
     """The Secrets for a connection to the database, as files."""
     authority = [mount("ca", folder_of(paths.CA_FILE))] if database.ca_secret_ref else []
     return [mount("database", paths.DATABASE_SECRET), *authority]
 
 
-def database_volumes(database: Database) -> list[Manifest]:
+def database_volumes(database: DatabaseAccess) -> list[Manifest]:
     authority = [ca_volume(database.ca_secret_ref)] if database.ca_secret_ref else []
     return [credentials_volume(database.credentials_secret_ref), *authority]
 

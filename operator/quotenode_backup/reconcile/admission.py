@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from quotenode_backup.api import backup, restore
 from quotenode_backup.api.conditions import ConditionType
 from quotenode_backup.cluster.admission import AdmissionPolicy, Enforcement
 from quotenode_backup.cluster.objects import Resource, Run
@@ -11,6 +12,8 @@ from quotenode_backup.manifests.labels import APPROVED
 
 TAKES_EFFECT = timedelta(seconds=5)
 """How long the API servers may take to enforce a new policy. They look for new policies every second."""
+
+_SHORT_NAMES = {backup.KIND: backup.SHORT_NAME, restore.KIND: restore.SHORT_NAME}
 
 
 @dataclass(frozen=True, slots=True)

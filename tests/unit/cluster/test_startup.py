@@ -11,6 +11,9 @@ from quotenode_backup.cluster.errors import NotFound
 from quotenode_backup.cluster.permissions import NEEDED
 from quotenode_backup.cluster.startup import NotReady, require_resource, served, until_granted
 
+BACKUPS = ["quotenodebackups", "quotenodebackups/status"]
+RESTORES = ["quotenoderestores", "quotenoderestores/status"]
+
 
 class Server:
     """An API server that serves some resources and grants all but some verbs."""
@@ -57,11 +60,16 @@ def test_an_absent_crd_is_named_with_the_way_to_install_it() -> None:
 
 def test_a_crd_without_its_status_is_of_another_release() -> None:
     with pytest.raises(NotReady, match=r"has no quotenodebackups/status: install this release's CRDs"):
-        asyncio.run(require_resource(Server(["quotenodebackups"])))
+        asyncio.run(require_resource(Server(["quotenodebackups", *RESTORES])))
+
+
+def test_an_earlier_release_has_no_crd_of_restores() -> None:
+    with pytest.raises(NotReady, match=r"has no quotenoderestores, quotenoderestores/status: install this"):
+        asyncio.run(require_resource(Server(BACKUPS)))
 
 
 def test_a_crd_with_its_status_is_accepted() -> None:
-    asyncio.run(require_resource(Server(["quotenodebackups", "quotenodebackups/status"])))
+    asyncio.run(require_resource(Server([*BACKUPS, *RESTORES])))
 
 
 def test_a_missing_verb_is_named_with_its_resource_and_namespace() -> None:

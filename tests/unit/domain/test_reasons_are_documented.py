@@ -7,7 +7,7 @@ import pytest
 
 from quotenode_backup.domain.reasons import VERDICTS, Reason, is_retryable
 
-SECTIONS = ("While a run is in progress", "Schedules", "After a run", "Not retried", "Retried")
+SECTIONS = ("While a run is in progress", "Schedules", "After a run", "Restores", "Not retried", "Retried")
 PAGE = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
 
 

@@ -10,7 +10,7 @@ from quotenode_backup.api.conditions import Condition, Phase
 from quotenode_backup.api.finished_mark import FinishedMark, MarkedBundle
 from quotenode_backup.api.run_status import Attempt
 from quotenode_backup.cluster.objects import BackupRun, Job, Pod, Schedule
-from quotenode_backup.contract.results import BackupResult, Outcome, StoredBundle, StoredComponent
+from quotenode_backup.contract.results import BackupResult, Outcome, Result, StoredBundle, StoredComponent
 from quotenode_backup.domain.naming import job_name
 from quotenode_backup.domain.owner import Owner
 from quotenode_backup.domain.reasons import Reason
@@ -179,7 +179,7 @@ def result(number: int = 1, **changes: Any) -> BackupResult:
     return BackupResult(**(fields | changes))
 
 
-def as_termination_message(reported: BackupResult) -> str:
+def as_termination_message(reported: Result) -> str:
     return reported.model_dump_json(by_alias=True, exclude_none=True)
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from quotenode_backup.api.backup import KIND
+from quotenode_backup.api.restore import KIND as RESTORE_KIND
 from quotenode_backup.cluster.admission import AdmissionPolicy
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster
@@ -33,7 +35,11 @@ def context(world: World, client: Client) -> Context:
 def reconciler(world: World, client: Client) -> Dispatcher:
     """The dispatcher of this client: another operator has a connection, and a memory, of its own."""
     if client not in _operators:
-        _operators[client] = Dispatcher(context(world, client), policy=AdmissionPolicy(client, client.policy))
+        policies = {
+            KIND: AdmissionPolicy(client, client.policy),
+            RESTORE_KIND: AdmissionPolicy(client, client.restore_policy),
+        }
+        _operators[client] = Dispatcher(context(world, client), policies=policies)
     return _operators[client]
 
 
@@ -158,6 +164,17 @@ def killed_everywhere(
             check(world)
         except AssertionError as error:
             raise AssertionError(f"killed at {number} of {writes}") from error
+
+
+def failing(number: int, error: ApiError, moment: str = "before") -> Callable[[str, str], None]:
+    """The n-th write is answered with this error: `before` it was made, or although it was made, `after`."""
+    count = itertools.count(1)
+
+    def interrupt(when: str, _: str) -> None:
+        if when == moment and next(count) == number:
+            raise error
+
+    return interrupt
 
 
 class _Yielding(Client):

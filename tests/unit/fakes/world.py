@@ -12,11 +12,19 @@ from typing import Any
 
 from quotenode_backup.cluster.errors import AlreadyExists, Conflict, NotFound
 from quotenode_backup.contract.plans import BackupPlan, RecordPlan, RemovalPlan, RowStatus, SearchPlan
-from quotenode_backup.contract.results import AuditOutcome, BackupResult, Outcome, RetentionOutcome, StoredBundle
+from quotenode_backup.contract.results import (
+    AuditOutcome,
+    BackupResult,
+    Outcome,
+    Result,
+    RetentionOutcome,
+    StoredBundle,
+)
 from quotenode_backup.domain.reasons import VERDICTS, Exit, Reason
 from quotenode_backup.domain.retention import fingerprint
 from quotenode_backup.manifests import labels
 from tests.unit.fakes.given import as_termination_message, bundle
+from tests.unit.fakes.restored_data import RestoredData
 
 Json = dict[str, Any]
 RUNS = "/apis/backup.quotenode.io/v1beta1/namespaces/shop/quotenodebackups"
@@ -58,6 +66,7 @@ class World:
         """Whether the folder has a commit record that cannot be read, so that nobody knows all bundles that are left."""
         self.served_during_dump: list[int] = []
         """How many pods the application had at the end of each attempt."""
+        self.restores = RestoredData(self)
         self._numbers = itertools.count(1)
         self.put(CLAIMS, "bundles", {"spec": {"accessModes": ["ReadWriteOnce"]}})
 
@@ -74,9 +83,9 @@ class World:
         body = {"spec": {"policyName": name, "validationActions": list(actions or ("Deny",))}}
         return str(self.put(BINDINGS, name, body)["metadata"]["uid"])
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, collection: str = RUNS) -> None:
         """Delete a resource, at once unless it has a finalizer, and with its children, as the garbage collector does."""
-        path = f"{RUNS}/{name}"
+        path = f"{collection}/{name}"
         if self.objects[path]["metadata"].get("finalizers"):
             self.change(path, metadata=self.objects[path]["metadata"] | {"deletionTimestamp": self.now.isoformat()})
         else:
@@ -132,10 +141,9 @@ class World:
 
     def _children(self, uid: str) -> list[str]:
         """The Jobs of a run's attempts and their pods. The Jobs that follow a run have no owner."""
-        wanted = {labels.RUN_UID: uid, labels.STEP: "backup"}
-        return [
-            path for path, item in self.objects.items() if wanted.items() <= item["metadata"].get("labels", {}).items()
-        ]
+        owned = ("backup", "verify", "load", "health")
+        found = ((path, item["metadata"].get("labels", {})) for path, item in self.objects.items())
+        return [path for path, given in found if given.get(labels.RUN_UID) == uid and given.get(labels.STEP) in owned]
 
     def put(self, collection: str, name: str, body: Json) -> Json:
         if f"{collection}/{name}" in self.objects:
@@ -202,9 +210,11 @@ class World:
         text = job["spec"]["template"]["metadata"]["annotations"][labels.PLAN]
         match job["metadata"]["labels"].get(labels.STEP):
             case "backup":
-                reported = self._backed_up(BackupPlan.model_validate_json(text))
+                reported: Result = self._backed_up(BackupPlan.model_validate_json(text))
             case "record":
                 reported = self._recorded(RecordPlan.model_validate_json(text))
+            case "verify" | "load" | "swap" | "health" | "expire" as step:
+                reported = self.restores.reported(step, text)
             case "find":
                 reported = self._searched(SearchPlan.model_validate_json(text))
             case _:
@@ -282,11 +292,18 @@ def _of_task(plan: RecordPlan | RemovalPlan | SearchPlan, reported: AuditOutcome
 class Client:
     """One operator's connection to the world. `interrupt` is called around every request, and may raise `Killed`."""
 
-    def __init__(self, world: World, interrupt: Callable[[str, str], None] = lambda *_: None, policy: str = "") -> None:
-        """`policy`: name of the admission policy in the operator's settings."""
+    def __init__(
+        self,
+        world: World,
+        interrupt: Callable[[str, str], None] = lambda *_: None,
+        policy: str = "",
+        restore_policy: str = "",
+    ) -> None:
+        """`policy`, `restore_policy`: names of the admission policies in the operator's settings."""
         self.world = world
         self.writes: list[str] = []
         self.policy = policy
+        self.restore_policy = restore_policy
         self._interrupt = interrupt
 
     async def read(self, path: str, query: Mapping[str, str] | None = None) -> Json:

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 
 from quotenode_backup.api.backup import KIND
+from quotenode_backup.api.restore import KIND as RESTORE_KIND
 from quotenode_backup.cluster.custom_resources import Unfinished
 from quotenode_backup.cluster.errors import AlreadyExists, Conflict, Refused, Unreadable
 from quotenode_backup.cluster.gateway import Cluster
@@ -35,9 +36,14 @@ class Applicant:
     stopped: Stopped | None
     """What the owner has stopped, if it had the lock before and its Lease was lost."""
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it goes before all that are not, and takes no place among them: somebody waits for his data."""
+        return self.owner.kind == RESTORE_KIND
+
     def yields_to(self, other: Unfinished) -> bool:
-        """Whether the other resource comes first, since it is older."""
-        return (other.created, other.owner.uid) < (self.created, self.owner.uid)
+        """Whether the other resource comes first, since it is a restore, or of the same kind and older."""
+        return _order(other) < (not self.is_urgent, self.created, self.owner.uid)
 
 
 class LockAcquirer:
@@ -51,7 +57,7 @@ class LockAcquirer:
     async def acquire(self, one: Applicant, now: datetime) -> LockHeld | AtCapacity | NotNow | None:
         """None when the applicant has the lock. The oldest one comes first; the loser of a race tries again later."""
         # The capacity comes before the rivals: finding those means going through what can be thousands of resources.
-        full = await self._gate.full(one.owner, now)
+        full = None if one.is_urgent else await self._gate.full(one.owner, now)
         if full:
             return full
         found = await lock.read(self._cluster, one.target)
@@ -60,6 +66,8 @@ class LockAcquirer:
         if found and found.holder and not await self._wind_down.is_abandoned(found):
             return LockHeld(_held_by(found.holder))
         older = await self._older_rival(one)
+        if older is None and one.is_urgent:
+            return await self._taken(one, found, now)
         return older or self._gate.reserve(one.owner, now) or await self._take(one, found, now)
 
     def forget(self, key: Key) -> None:
@@ -113,9 +121,9 @@ class LockAcquirer:
         older = [
             other for other in unfinished if other.target == one.target and not other.deleting and one.yields_to(other)
         ]
-        for rival in sorted(older, key=lambda other: (other.created, other.owner.uid)):
+        for rival in sorted(older, key=_order):
             if await self._still_waits(rival.owner):
-                return LockHeld(f"Waiting for {rival.owner.name}, which is older and also waits for this database")
+                return LockHeld(_waits_too(rival.owner))
         return None
 
     def _read_of(self, namespace: str) -> SharedRead[list[Unfinished]]:
@@ -129,7 +137,19 @@ class LockAcquirer:
             return False
 
 
+def _order(other: Unfinished) -> tuple[bool, datetime, str]:
+    return other.owner.kind != RESTORE_KIND, other.created, other.owner.uid
+
+
+def _waits_too(rival: Owner) -> str:
+    if rival.kind == RESTORE_KIND:
+        return f"Waiting for restore {rival.name}, which also waits for this database: restores go first"
+    return f"Waiting for {rival.name}, which is older and also waits for this database"
+
+
 def _held_by(holder: Owner) -> str:
+    if holder.kind == RESTORE_KIND:
+        return f"Waiting for restore {holder.name}, which is restoring the same database"
     if holder.kind == KIND:
         return f"Waiting for {holder.name}, which is backing up the same database"
     return f"Waiting for {holder.kind} {holder.name}, which has the lock of the same database"

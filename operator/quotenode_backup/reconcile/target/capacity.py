@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from quotenode_backup.api.restore import KIND as RESTORE_KIND
 from quotenode_backup.cluster.leases import Leases
 from quotenode_backup.domain.naming import digest
 from quotenode_backup.domain.owner import Key, Owner
@@ -131,6 +132,6 @@ class CapacityGate:
             (lease.namespace, lease.holder.uid)
             for scope in self._limit.scopes
             async for lease in self._leases.each(scope)
-            if lease.holder
+            if lease.holder and lease.holder.kind != RESTORE_KIND
         ]
         return frozenset(held)

@@ -26,6 +26,9 @@ class Holders(Protocol):
     async def unfinished(self, namespace: str) -> list[Unfinished]:
         """The unfinished resources that are about a database of this namespace."""
 
+    async def may_start(self, owner: Owner) -> bool:
+        """Whether the application of a holder that is gone may be started although its pods may still be at work."""
+
     async def is_at_work(self, owner: Owner) -> bool:
         """Whether a Job or pod of the holder can still touch the database or the files."""
 
@@ -65,6 +68,9 @@ class WindDown:
         all_free = True
         async for found in self._cluster.leases.each(key.namespace):
             if found.holder is None or found.holder.key != key or found.holder.uid == but_for:
+                continue
+            if not await self._holders.may_start(found.holder):
+                all_free = False
                 continue
             lease = await self.start_stopped(found, now)
             if await self.is_abandoned(lease):

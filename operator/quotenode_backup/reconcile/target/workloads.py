@@ -7,7 +7,7 @@ status.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quotenode_backup.api.backup import Workload
+from quotenode_backup.api.application import Workload
 from quotenode_backup.api.run_status import StoppedWorkload
 from quotenode_backup.cluster.errors import ApiError
 from quotenode_backup.cluster.gateway import Cluster

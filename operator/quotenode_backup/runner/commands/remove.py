@@ -14,7 +14,7 @@ from quotenode_backup.contract.plans import RemovalPlan
 from quotenode_backup.contract.results import Result
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.domain.retention import PIN_SUFFIX
+from quotenode_backup.domain.retention import PIN_SUFFIX, RESTORE_PIN
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, steps_of
 from quotenode_backup.runner.process import plan_io, program
 from quotenode_backup.runner.process.display import escape
@@ -143,8 +143,8 @@ def _refuse_if_pinned(plan: RemovalPlan, folder: BundleFolder, bundle: str) -> N
     if folder.has(bundle) and folder.is_pinned(bundle):
         raise RunFailed(
             Reason.RETENTION_FAILED,
-            f"{_bundle(plan)} is pinned by the file {escape(bundle)}{PIN_SUFFIX} and was not removed: remove that file, or "
-            "set spec.deletionPolicy to Retain.",
+            f"{_bundle(plan)} is pinned by a file {escape(bundle)}{PIN_SUFFIX} or {escape(bundle)}{RESTORE_PIN}… of a restore, and was not "
+            "removed: remove that file, or set spec.deletionPolicy to Retain.",
         )
 
 

@@ -82,7 +82,12 @@ def failed(plan: BackupPlan, mounts: Mounts, redact: Redactor, result: Result) -
 
 def write(server: Server, run_uid: str, row: AuditRow) -> AuditOutcome:
     """Makes `row` the row of this run, whether or not there is one already."""
-    return _logged(_outcome(server, lambda writer: writer.upsert(run_uid, row)))
+    return write_into(server, server.planned.name, run_uid, row)
+
+
+def write_into(server: Server, database: str, run_uid: str, row: AuditRow) -> AuditOutcome:
+    """The same in another database of the server."""
+    return _logged(_outcome(server, lambda writer: writer.upsert(run_uid, row), database))
 
 
 def _logged(outcome: AuditOutcome) -> AuditOutcome:
@@ -100,10 +105,10 @@ def _row(plan: BackupPlan, status: RowStatus, destination: str) -> AuditRow:
     return AuditRow(status=status, initiated_by=plan.initiated_by, started=plan.started, destination=destination)
 
 
-def _outcome(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
+def _outcome(server: Server, work: "Callable[[Writer], None]", database: str = "") -> AuditOutcome:
     def locked() -> AuditOutcome:
         with _one_at_a_time:
-            return _in_a_session(server, work)
+            return _in_a_session(server, work, database or server.planned.name)
 
     try:
         return with_timeout(WRITE_SECONDS, locked)
@@ -126,12 +131,12 @@ def _not_logged(failure: RunFailed) -> AuditOutcome:
     return AuditOutcome(logged=False, reason=failure.reason, message=sentence(failure.message, PROBLEM_LIMIT))
 
 
-def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutcome:
-    connection = connect(server, server.planned.name, CONNECT_SECONDS)
+def _in_a_session(server: Server, work: "Callable[[Writer], None]", database: str) -> AuditOutcome:
+    connection = connect(server, database, CONNECT_SECONDS)
     try:
         connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
         with connection.transaction():
-            _set_up(connection)
+            set_up(connection)
             table = backup_logs_schema.require_table(connection)
             work(Writer(connection, table))
             backup_logs_schema.drop_view(connection, table)
@@ -141,11 +146,11 @@ def _in_a_session(server: Server, work: "Callable[[Writer], None]") -> AuditOutc
         raise _refused(server, error) from error
     finally:
         connection.close()
-    message = f"The run is a row of {escape(table.name, 80)} in database {escape(server.planned.name, 80)}."
+    message = f"The run is a row of {escape(table.name, 80)} in database {escape(database, 80)}."
     return AuditOutcome(logged=True, reason=Reason.AUDIT_LOGGED, message=sentence(message, DETAIL_LIMIT))
 
 
-def _set_up(connection: Connection) -> None:
+def set_up(connection: Connection) -> None:
     """The time zone is UTC for the sake of columns that have none."""
     settings = {
         "timezone": "UTC",

@@ -35,6 +35,10 @@ class Client:
     def pg_restore(self) -> str:
         return str(self.folder / "pg_restore")
 
+    @property
+    def psql(self) -> str:
+        return str(self.folder / "psql")
+
 
 def installed(root: Path) -> list[Client]:
     """In ascending order of major versions."""

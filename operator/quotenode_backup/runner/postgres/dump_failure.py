@@ -9,7 +9,7 @@ from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.process.pipeline import Exit
 
 LOCK_WAIT_SECONDS = 30
-_CONNECTION_MESSAGES = (
+CONNECTION_MESSAGES = (
     "server closed the connection",
     "could not receive data",
     "could not send data",
@@ -35,7 +35,7 @@ def dump_failure(server: Server, failure: Exit, *, has_waited: bool) -> RunFaile
             f"Role {server.role} may not read all of {where} ({message}): GRANT what is missing, or use the owner's role in "
             f"Secret {server.planned.credentials_secret}.",
         )
-    if any(known in stderr for known in _CONNECTION_MESSAGES):
+    if any(known in stderr for known in CONNECTION_MESSAGES):
         return RunFailed(
             Reason.SOURCE_CONNECTION_LOST,
             f"pg_dump lost its connection to {where} ({message}): the server was restarted, the session was ended there, or "

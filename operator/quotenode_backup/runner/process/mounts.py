@@ -12,9 +12,11 @@ class Mounts:
     plan: Path = Path(paths.PLAN)
     result: Path = Path(paths.RESULT)
     database_secret: Path = Path(paths.DATABASE_SECRET)
+    admin_secret: Path = Path(paths.ADMIN_SECRET)
     ca_file: Path = Path(paths.CA_FILE)
     sources: Path = Path(paths.SOURCES)
     destination: Path = Path(paths.DESTINATION)
+    server_volume: Path = Path(paths.SERVER_VOLUME)
     private: Path = Path(paths.PRIVATE)
     clients: Path = Path("/usr/lib/postgresql")
     """Not a mount, but Debian's folder of client programs: it has one folder per major version, with the programs in its `bin`."""

@@ -88,3 +88,8 @@ class Throttled:
         if time.monotonic() >= self._next:
             self._action()
             self._next = time.monotonic() + self._seconds
+
+
+def pause(seconds: float) -> None:
+    """Waits. A signal handler that raises ends it."""
+    threading.Event().wait(seconds)

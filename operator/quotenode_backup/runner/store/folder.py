@@ -12,17 +12,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
 from quotenode_backup.contract.manifest import LARGEST_RECORD, CommitRecord, NewerFormat, parse_record
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.domain.retention import PIN_SUFFIX
+from quotenode_backup.domain.retention import PIN_SUFFIX, RESTORE_PIN
 from quotenode_backup.runner.files.folders import descend
 from quotenode_backup.runner.process.display import escape
 
 log = logging.getLogger(__name__)
 
+_LARGEST_PIN = 64
 LONGEST_RUN_SECONDS = 8 * 86400
 """A day more than the maximum of `activeDeadlineSeconds`."""
 _HIDDEN = (shape.PARTIAL_PREFIX, shape.REMOVED_PREFIX)
@@ -123,7 +125,25 @@ class BundleFolder:
         return status is not None and time.time() - status.st_mtime > LONGEST_RUN_SECONDS
 
     def is_pinned(self, bundle: str) -> bool:
-        return self.has(f"{bundle}{PIN_SUFFIX}")
+        """By a person, or by a restore until its time is over."""
+        if self.has(f"{bundle}{PIN_SUFFIX}"):
+            return True
+        own = [name for name in self.names() if name.startswith(f"{bundle}{RESTORE_PIN}")]
+        return any(not self._is_over(name) for name in own)
+
+    def _is_over(self, pin: str) -> bool:
+        """A pin that does not say until when it holds is never over, as one that a person has made."""
+        until = self.pinned_until(pin)
+        return until is not None and until <= datetime.now(UTC)
+
+    def pinned_until(self, pin: str) -> datetime | None:
+        """None if the pin of a restore does not say it, or if there is no such pin."""
+        try:
+            with self.file(pin) as file:
+                found = datetime.fromisoformat(file.read(_LARGEST_PIN).decode("ascii").strip())
+                return found if found.tzinfo else None
+        except (OSError, ValueError):
+            return None
 
     def file(self, name: str) -> FileIO:
         """A regular file, opened for reading."""

@@ -22,7 +22,7 @@ from quotenode_backup.runner.bundle.manifest import target
 from quotenode_backup.runner.bundle.reader import Reading, Restorer, Stopped
 from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.threads import supervise
-from quotenode_backup.runner.store import inventory, stored
+from quotenode_backup.runner.store import inventory, pins, stored
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.inventory import Inventory, ListingUnreliable, summarized
 from quotenode_backup.runner.store.removal import Removal
@@ -148,6 +148,7 @@ class Pruning:
             )
             names = [entry.name for entry in choice.remove]
             self._go_through(names, lambda name: self._remove(folder, found.records[name]))
+            pins.remove_expired(folder, datetime.now(UTC))
         except RunFailed as failure:
             self._failures.insert(0, failure.message.removesuffix("."))
         except OSError as error:
