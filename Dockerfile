@@ -17,7 +17,7 @@ RUN apt-get update \
 FROM docker.io/library/debian:trixie-slim AS base
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        ca-certificates gpg gpg-agent isal liblz4-1 libpq5 libreadline8t64 libzstd1 python3 \
+        ca-certificates gpg gpg-agent liblz4-1 libpq5 libreadline8t64 libzstd1 python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/share/doc /usr/share/locale /usr/share/man
 
 FROM base AS python
@@ -29,7 +29,7 @@ RUN python3 -m venv --without-pip /opt/venv \
     && /opt/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --require-hashes -r /requirements.lock
 # The root file system is read-only at run time, so what is imported at start is compiled here, and only that: the
 # Kubernetes client brings some thousand models that nobody imports.
-RUN /opt/venv/bin/python -c "import kopf, kubernetes.aio.client, kubernetes.aio.config, prometheus_client, psycopg, pydantic, yaml"
+RUN /opt/venv/bin/python -c "import kopf, kubernetes.aio.client, kubernetes.aio.config, prometheus_client, psycopg, pydantic, yaml; from backports import zstd; from isal import isal_zlib"
 
 FROM base
 COPY --from=rclone /usr/local/bin/rclone /usr/local/bin/rclone

@@ -17,7 +17,8 @@ from quotenode_backup.contract.manifest import (
     RunnerUser,
 )
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.runner.bundle.members import Segment, end_of_archive, write_all
+from quotenode_backup.runner.bundle.members import Segment, end_of_archive
+from quotenode_backup.runner.process.gzip_blocks import write_all
 
 
 def manifest(

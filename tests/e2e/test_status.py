@@ -124,7 +124,7 @@ def test_a_backup_without_files_is_of_the_database_alone(namespace: Namespace) -
     members = on_the_claim(namespace, status, "tar tzf $bundle").splitlines()
 
     assert "files" not in status["components"]
-    assert sorted(members) == ["backup.dump", "checksums.sha256", "manifest.json"]
+    assert sorted(members) == ["backup.dump", "checksums.sha256", "manifest.json", "tables.json.gz"]
 
 
 def test_kubectl_explain_has_words_for_every_field() -> None:

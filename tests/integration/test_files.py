@@ -1,8 +1,12 @@
 """Every oddity that a folder of files can have, each with what becomes of it."""
 
+import gzip
+import io
+import json
 import os
 import socket
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 
 from quotenode_backup.domain.reasons import Reason
 from tests.integration import trees
+from tests.integration.bundles import command
 from tests.integration.pod import USER, Pod
 from tests.integration.processes import frozen
 from tests.integration.site import Site
@@ -93,6 +98,47 @@ def test_empty_and_sparse_files_have_their_bytes(empty_site: Site, extractor: st
     for size in (1, 511, 512, 513, 10240, 2**20 - 1, 2**20, 2**20 + 1):
         trees.write(empty_site.uploads / f"size {size}", os.urandom(size))
     comes_back(empty_site, extractor)
+
+
+@pytest.mark.parametrize("reader", ["gzip -dc", "busybox gunzip -c", "busybox zcat", "bsdcat"])
+def test_any_gunzip_reads_the_many_members_of_the_archive_as_one_stream(empty_site: Site, reader: str) -> None:
+    for number, size in enumerate((0, 100, 3 * 2**20, 200_000, 2**20, 900_000, 5)):
+        trees.write(empty_site.uploads / f"{number}.bin", os.urandom(size))
+        trees.write(empty_site.uploads / f"{number}.txt", b"a line of text\n" * (size // 15))
+    trees.own(empty_site.uploads, USER)
+    archive = empty_site.succeeds().folder / "files.tar.gz"
+    with gzip.open(archive) as whole, tarfile.open(fileobj=whole) as tar:
+        assert len(tar.getnames()) == 14
+    assert command([*reader.split(), archive]).stdout == gzip.decompress(archive.read_bytes())
+    listing = command(["busybox", "tar", "-tzf", archive]).stdout
+    assert len(listing.splitlines()) == 14
+
+
+def test_one_file_comes_out_of_the_archive_through_the_index_alone(empty_site: Site) -> None:
+    for number in range(5):
+        trees.write(empty_site.uploads / f"{number}.bin", os.urandom(number * 2**19))
+    trees.own(empty_site.uploads, USER)
+    opened = empty_site.succeeds()
+    lines = command(["zstd", "-dc", "files.index.zst"], cwd=opened.folder).stdout.splitlines()
+    entry = next(found for found in map(json.loads, lines) if found["path"] == "3.bin")
+    with (opened.folder / "files.tar.gz").open("rb") as archive:
+        archive.seek(entry["offset"])
+        member = gzip.decompress(archive.read(entry["length"]))
+    with tarfile.open(fileobj=io.BytesIO(member[entry["at"] :])) as tar:
+        file = tar.extractfile("3.bin")
+        assert file
+        assert file.read() == (empty_site.uploads / "3.bin").read_bytes()
+
+
+def test_what_a_restore_left_is_not_in_the_bundle_and_the_result_says_so(site: Site) -> None:
+    expected = trees.snapshot(site.uploads)
+    trees.write(site.uploads / ".quotenode-restore-1" / "old" / "file", b"replaced")
+    trees.own(site.uploads, USER)
+    outcome = site.backup()
+    opened = site.open(site.destination / outcome.succeeded().path)
+    assert trees.snapshot(opened.files()) == expected
+    assert outcome.result.leftovers == 1
+    assert_noted(opened.manifest, ".quotenode-restore-1")
 
 
 @pytest.mark.parametrize("extractor", EXTRACTORS)

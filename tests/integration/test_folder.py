@@ -186,7 +186,12 @@ ODD_NAMES = [
     ".partial-ffffffff-{}.manifest.json",
     "{}",
 ]
-OUR_PARTIALS = [".partial-{tag}-{}", ".partial-{tag}-{}.dump", ".partial-{tag}-{}.manifest.json"]
+OUR_PARTIALS = [
+    ".partial-{tag}-{}",
+    ".partial-{tag}-{}.dump",
+    ".partial-{tag}-{}.index",
+    ".partial-{tag}-{}.manifest.json",
+]
 
 
 def test_a_folder_with_everything_in_it_changes_nothing(site: Site, tag: str) -> None:
@@ -197,7 +202,7 @@ def test_a_folder_with_everything_in_it_changes_nothing(site: Site, tag: str) ->
         older.bundle(site, days_ago=0.3),
     ]
     newer = others[-1].record
-    newer.write_bytes(newer.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 2'))
+    newer.write_bytes(newer.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 3'))
     absurd = absurd_records(site)
     put_everything(site, [*STRANGE_ENTRIES, *FILES], ODD_NAMES, tag)
     put_everything(site, STRANGE_ENTRIES, OUR_PARTIALS, tag)

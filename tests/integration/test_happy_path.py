@@ -17,6 +17,8 @@ from tests.integration.site import Site
 from tests.integration.waiting import eventually
 
 CLIENT_OF_SERVER = {15: 15, 17: 17}
+DESCRIBED = {"backup.dump", "tables.json.gz", "checksums.sha256", "manifest.json"}
+"""The members of a bundle without files."""
 
 
 @pytest.mark.parametrize("compression", ["Zstd", "Gzip", "None"])
@@ -28,7 +30,7 @@ def test_a_bundle_restored_by_hand_equals_the_source(
     site = Site(folder / "site", database, compression)
     opened = site.succeeds()
     site.assert_equals(opened)
-    assert opened.members() >= {"backup.dump", "files.tar.gz", "checksums.sha256", "manifest.json"}
+    assert opened.members() == {*DESCRIBED, "files.tar.gz", "files.index.zst"}
     listing = command(["pg_restore", "--list", opened.dump]).stdout.decode()
     assert f"Dumped by pg_dump version: {CLIENT_OF_SERVER[major]}." in listing
     database.server.drop_database(database.name)
@@ -54,7 +56,7 @@ def test_a_site_without_files_gives_a_bundle_without_an_archive(site: Site) -> N
     site.has_files = False
     opened = site.succeeds()
     site.assert_equals(opened)
-    assert "files.tar.gz" not in opened.members()
+    assert opened.members() == DESCRIBED
 
 
 def test_an_empty_claim_gives_an_archive_that_extracts_to_nothing(empty_site: Site) -> None:
@@ -177,5 +179,5 @@ def test_memory_stays_small_whatever_the_size(big_site: Site) -> None:
     with Watch(pod.outermost) as watch:
         pod.wait(100).succeeded()
     assert watch.looks > 20
-    assert {"pg_dump", "igzip"} <= watch.commands
+    assert "pg_dump" in watch.commands
     assert watch.peak_bytes < 200 * 2**20, f"{watch.peak_bytes / 2**20:.0f} MiB"

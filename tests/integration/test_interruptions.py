@@ -128,7 +128,7 @@ def test_a_server_stopped_in_the_middle_is_a_lost_connection(
     site.works_again()
 
 
-@pytest.mark.parametrize("child", ["pg_dump", "igzip", "quotenode_backup archive"])
+@pytest.mark.parametrize("child", ["pg_dump", "quotenode_backup archive"])
 def test_a_child_that_is_killed_is_reported_as_such(big_site: Site, child: str) -> None:
     huge = big_site.uploads / "huge.bin"
     huge.touch()

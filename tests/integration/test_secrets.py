@@ -34,7 +34,7 @@ def test_the_password_is_in_no_argv_environment_log_result_or_bundle(big_site: S
     (big_site.uploads / "scan.tif").write_bytes(bytes(50_000_000))
     outcome, watch = watched(big_site.start())
     opened = big_site.open(big_site.destination / outcome.succeeded().path)
-    assert {"pg_dump", "igzip"} <= watch.commands
+    assert "pg_dump" in watch.commands
     assert_absent(canary, outcome, watch)
     for path in [*big_site.destination.rglob("*"), *opened.folder.iterdir()]:
         if path.is_file():

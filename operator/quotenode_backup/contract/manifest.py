@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from quotenode_backup.contract.facts import DatabaseFacts
 from quotenode_backup.contract.plans import InitiatedBy
 from quotenode_backup.domain import bundle as shape
 
@@ -77,14 +78,33 @@ class StoredMember(_Described):
     sha256: Sha256
 
 
+class TablesMember(StoredMember):
+    """The list of the tables in the dump, each with its number of rows and their hash."""
+
+    member: Literal["tables.json.gz"]
+    tables: Number
+    rows: Number
+    """Of all tables together."""
+
+
 class DatabaseMember(StoredMember):
     member: Literal["backup.dump"]
+    tables: TablesMember | None = None
+    """Absent in bundles of the first format, and if the rows could not be counted."""
+    facts: DatabaseFacts | None = None
+    """Absent in bundles of the first format."""
 
 
 class FilesSource(_Described):
     name: Text
     claim_name: Text
     sub_path: Text
+
+
+class IndexMember(StoredMember):
+    """Its lines are `contract.index.IndexEntry`."""
+
+    member: Literal["files.index.zst"]
 
 
 class FilesMember(StoredMember):
@@ -94,6 +114,10 @@ class FilesMember(StoredMember):
     links: Number
     content_bytes: Number
     sources: Annotated[tuple[FilesSource, ...], Field(max_length=MOST_SOURCES)]
+    leftovers: Number | None = None
+    """Entries that a restore had left beside the files. They are not in the archive. Absent in format 1."""
+    index: IndexMember | None = None
+    """Absent in format 1."""
 
 
 class BundleManifest(_Described):
@@ -119,6 +143,13 @@ class BundleManifest(_Described):
     def holds(self) -> frozenset[str]:
         """The names of the volumes in the bundle, beside the database."""
         return frozenset(source.name for source in self.files.sources) if self.files else frozenset()
+
+    @property
+    def stored_members(self) -> tuple[StoredMember, ...]:
+        """Those that hold what was backed up, and what a restore knows about it."""
+        database, files = self.database, self.files
+        members = (database, database.tables, files, files.index if files else None)
+        return tuple(member for member in members if member)
 
     def is_of(self, namespace: str, target: BundleTarget) -> bool:
         return (self.namespace, self.target) == (namespace, target)

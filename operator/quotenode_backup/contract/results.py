@@ -101,6 +101,8 @@ class BackupResult(Result):
     """Absent if the attempt failed."""
     notes: int = 0
     """The number of notes in the manifest, such as warnings of pg_dump, files that came or went, and sockets that were left out."""
+    leftovers: int = 0
+    """The number of entries beside the files that a restore has left there. They are not in the bundle."""
     retention: RetentionOutcome | None = None
     """Absent if the plan has no retention, or if the run ended before it."""
     audit: AuditOutcome | None = None

@@ -1,9 +1,13 @@
 """The names of a bundle's parts, and of the files beside the bundle."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the bundles that are written. Those of every earlier format are read. Format 2 brought the index of the files, an archive that consists of many
+gzip members, the rows of each table, and the facts about the database."""
 
 DUMP = "backup.dump"
 FILES = "files.tar.gz"
+INDEX = "files.index.zst"
+TABLES = "tables.json.gz"
 CHECKSUMS = "checksums.sha256"
 MANIFEST = "manifest.json"
 
@@ -12,6 +16,8 @@ CHECKSUM_SUFFIX = ".sha256"
 COMMIT_RECORD_SUFFIX = ".manifest.json"
 PARTIAL_PREFIX = ".partial-"
 """Begins the name of what an attempt writes before it commits. Such a file is never a backup."""
+RESTORE_PREFIX = ".quotenode-restore-"
+"""Begins the name of what a restore keeps beside the files of an application. It is no part of them."""
 
 REMOVED_PREFIX = ".pruned-"
 """The prefix that a commit record gets when its bundle is marked for removal, and keeps until all of the bundle is gone."""

@@ -105,22 +105,22 @@ def test_fields_of_a_later_release_of_this_format_are_ignored() -> None:
 
 
 def test_a_record_of_a_later_format_is_told_from_what_is_not_a_record() -> None:
-    assert parse_record(b'{"formatVersion": 2, "runUid": "run-1", "bundle": "elsewhere"}') == NewerFormat(
-        format_version=2, run_uid="run-1"
+    assert parse_record(b'{"formatVersion": 3, "runUid": "run-1", "bundle": "elsewhere"}') == NewerFormat(
+        format_version=3, run_uid="run-1"
     )
-    assert parse_record(b'{"formatVersion": 2}') == NewerFormat(format_version=2)
+    assert parse_record(b'{"formatVersion": 3}') == NewerFormat(format_version=3)
 
 
 @pytest.mark.parametrize("uid", [b"null", b"7", b"true", b"{}", b"[]"])
 def test_a_later_format_may_have_anything_in_the_place_of_the_uid(uid: bytes) -> None:
-    content = b'{"formatVersion": 2, "runUid": ' + uid + b"}"
-    assert parse_record(content) == parse_manifest(content) == NewerFormat(format_version=2)
+    content = b'{"formatVersion": 3, "runUid": ' + uid + b"}"
+    assert parse_record(content) == parse_manifest(content) == NewerFormat(format_version=3)
 
 
 def test_a_manifest_of_a_later_format_is_told_from_what_is_not_a_manifest() -> None:
-    later = MANIFEST.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
-    assert parse_manifest(later) == NewerFormat(format_version=2, run_uid="run-1")
-    assert str(parse_manifest(later)) == "of format 2, which only a later release of this operator can read"
+    later = MANIFEST.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 3')
+    assert parse_manifest(later) == NewerFormat(format_version=3, run_uid="run-1")
+    assert str(parse_manifest(later)) == "of format 3, which only a later release of this operator can read"
 
 
 ABSURD: dict[str, list[Any]] = {

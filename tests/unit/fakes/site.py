@@ -87,12 +87,12 @@ def folder_of(destination: Destination) -> Path:
     return destination.claim.root / destination.path
 
 
-def content_of(folder: Path) -> dict[bytes, tuple[object, ...]]:
+def content_of(folder: Path) -> dict[bytes, tuple[Any, ...]]:
     """All that a restore must bring back of a tree, by name as bytes."""
     return {os.fsencode(path.relative_to(folder)): _content(path) for path in folder.rglob("*")}
 
 
-def _content(path: Path) -> tuple[object, ...]:
+def _content(path: Path) -> tuple[Any, ...]:
     seen = path.lstat()
     if path.is_symlink():
         return "link", os.readlink(path)  # noqa: PTH115 - Path.readlink would tidy the target up

@@ -2,22 +2,35 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from quotenode_backup.contract.facts import DatabaseFacts
 from quotenode_backup.contract.manifest import (
     BundleManifest,
     BundleTarget,
     DatabaseMember,
     FilesMember,
     FilesSource,
+    IndexMember,
     RunnerUser,
+    TablesMember,
 )
 from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.tables import DumpedTable
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.files.account import NOTES_KEPT, Account
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOfDatabase:
+    """What is known about the database beside its dump."""
+
+    facts: DatabaseFacts | None = None
+    tables: Sequence[DumpedTable] | None = None
+    """None if the rows could not be counted."""
 
 
 def with_notes(account: Account, count: int, notes: Sequence[str]) -> Account:
@@ -32,9 +45,9 @@ def describe(
     account: Account,
     versions: Mapping[str, Any],
     system_identifier: int,
+    known: KnownOfDatabase,
 ) -> BundleManifest:
     """`account`: of the files, with all notes. `system_identifier`: the server's own."""
-    dump = parts[shape.DUMP]
     return BundleManifest(
         format_version=shape.FORMAT_VERSION,
         run_uid=plan.run_uid,
@@ -47,10 +60,10 @@ def describe(
         target=target(plan, system_identifier),
         versions=dict(versions),
         runner=RunnerUser(uid=os.geteuid(), gid=os.getegid()),
-        database=DatabaseMember(member="backup.dump", size_bytes=dump.size, sha256=dump.sha256),
+        database=_database(parts, known),
         note_count=account.note_count,
         notes=tuple(account.notes),
-        files=_files(plan, parts[shape.FILES], account) if shape.FILES in parts else None,
+        files=_files(plan, parts, account) if shape.FILES in parts else None,
     )
 
 
@@ -62,7 +75,24 @@ def target(plan: BackupPlan, system_identifier: int) -> BundleTarget:
     )
 
 
-def _files(plan: BackupPlan, part: Part, account: Account) -> FilesMember:
+def _database(parts: Mapping[str, Part], known: KnownOfDatabase) -> DatabaseMember:
+    dump, tables = parts[shape.DUMP], None
+    if known.tables is not None:
+        part, rows = parts[shape.TABLES], sum(table.rows for table in known.tables)
+        tables = TablesMember(
+            member="tables.json.gz",
+            size_bytes=part.size,
+            sha256=part.sha256,
+            tables=len(known.tables),
+            rows=rows,
+        )
+    return DatabaseMember(
+        member="backup.dump", size_bytes=dump.size, sha256=dump.sha256, tables=tables, facts=known.facts
+    )
+
+
+def _files(plan: BackupPlan, parts: Mapping[str, Part], account: Account) -> FilesMember:
+    part, index = parts[shape.FILES], parts[shape.INDEX]
     sources = tuple(FilesSource(name=f.name, claim_name=f.claim_name, sub_path=f.sub_path) for f in plan.files)
     return FilesMember(
         member="files.tar.gz",
@@ -73,4 +103,6 @@ def _files(plan: BackupPlan, part: Part, account: Account) -> FilesMember:
         links=account.links,
         content_bytes=account.bytes,
         sources=sources,
+        leftovers=account.leftovers,
+        index=IndexMember(member="files.index.zst", size_bytes=index.size, sha256=index.sha256),
     )

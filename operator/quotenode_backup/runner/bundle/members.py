@@ -8,18 +8,24 @@ of its own: it has a fixed length, and is filled in last. Any gzip and any tar r
 import errno
 import hashlib
 import os
-import struct
 import tarfile
-import zlib
 from dataclasses import dataclass
 
+from isal import isal_zlib
+
+from quotenode_backup.runner.process.gzip_blocks import (
+    HEADER,
+    LAST_BLOCK,
+    TRAILER_LENGTH,
+    stored_blocks,
+    stored_member,
+    trailer,
+    write_all,
+)
 from quotenode_backup.runner.process.pipeline import CHUNK
 
-_BLOCK = 65_535
-_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
-_LAST_BLOCK = b"\x01\0\0\xff\xff"
 _TAR_BLOCK = 512
-_HEADER_LENGTH = len(_GZIP_HEADER) + 5 + _TAR_BLOCK + 8
+_HEADER_LENGTH = len(HEADER) + 5 + _TAR_BLOCK + TRAILER_LENGTH
 _FLUSH = 32 << 20
 _CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 
@@ -41,7 +47,7 @@ class Segment:
         self._start = os.lseek(descriptor, 0, os.SEEK_END)
         self._hash, self._crc, self.size = hashlib.sha256(), 0, 0
         self._flushed = self._start
-        write_all(descriptor, [bytes(_HEADER_LENGTH), _GZIP_HEADER])
+        write_all(descriptor, [bytes(_HEADER_LENGTH), HEADER])
 
     def write(self, data: memoryview) -> None:
         self._hash.update(data)
@@ -52,14 +58,14 @@ class Segment:
     def close(self) -> Part:
         self._store(memoryview(bytes(-self.size % _TAR_BLOCK)))
         length = (self.size + _TAR_BLOCK - 1) // _TAR_BLOCK * _TAR_BLOCK
-        write_all(self._descriptor, [_LAST_BLOCK, _trailer(self._crc, length)])
+        write_all(self._descriptor, [LAST_BLOCK, trailer(self._crc, length)])
         header = tar_header(self._name, self.size, self._mtime)
         os.pwrite(self._descriptor, stored_member(header), self._start)
         return Part(self._name, self.size, self._hash.hexdigest())
 
     def _store(self, data: memoryview) -> None:
-        self._crc = zlib.crc32(data, self._crc)
-        write_all(self._descriptor, _stored_blocks(data))
+        self._crc = isal_zlib.crc32(data, self._crc)
+        write_all(self._descriptor, stored_blocks(data))
 
     def _start_writeback(self) -> None:
         """Keeps the disk busy from the start, so that the fsync at the end has little left to do."""
@@ -76,37 +82,8 @@ def tar_header(name: str, size: int, mtime: int) -> bytes:
     return entry.tobuf(tarfile.GNU_FORMAT)
 
 
-def stored_member(data: bytes) -> bytes:
-    """A gzip member with `data`, at most 65,535 bytes, as its content."""
-    block = struct.pack("<BHH", 1, len(data), len(data) ^ 0xFFFF)
-    return b"".join((_GZIP_HEADER, block, data, _trailer(zlib.crc32(data), len(data))))
-
-
 def end_of_archive() -> bytes:
     return stored_member(bytes(2 * _TAR_BLOCK))
-
-
-def _stored_blocks(data: memoryview) -> list[bytes | memoryview]:
-    pieces: list[bytes | memoryview] = []
-    for start in range(0, len(data), _BLOCK):
-        piece = data[start : start + _BLOCK]
-        pieces += [struct.pack("<BHH", 0, len(piece), len(piece) ^ 0xFFFF), piece]
-    return pieces
-
-
-def _trailer(crc: int, length: int) -> bytes:
-    return struct.pack("<II", crc, length & 0xFFFFFFFF)
-
-
-def write_all(descriptor: int, pieces: list[bytes] | list[bytes | memoryview]) -> None:
-    """Writes all of it. A disk that is filling up takes a part of it first, and only the next call gets ENOSPC."""
-    waiting = [memoryview(piece) for piece in pieces if len(piece)]
-    while waiting:
-        written = os.writev(descriptor, waiting[:512])
-        while waiting and written >= len(waiting[0]):
-            written -= len(waiting.pop(0))
-        if written:
-            waiting[0] = waiting[0][written:]
 
 
 def append_file(target: int, source: int) -> None:

@@ -1,19 +1,19 @@
-"""A bundle as a stream: chunks from the disk, what they decompress to, and pieces of any size that is asked for."""
+"""A bundle as a stream: chunks from the disk, and pieces of any size that is asked for."""
 
 import hashlib
 import os
 import queue
+import tarfile
 import threading
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
 from io import FileIO
 from types import TracebackType
 from typing import Self
 
+from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.process.pipeline import CHUNK
 
 _AHEAD = 16 << 20
-_GZIP = 31  # zlib's `wbits` of data with a gzip header and trailer
 
 
 class ReadAhead:
@@ -22,8 +22,9 @@ class ReadAhead:
     A chunk is overwritten once the next one is asked for. The thread is a daemon, so it cannot keep the runner from ending when a disk hangs.
     """
 
-    def __init__(self, file: FileIO) -> None:
-        self._file, self._whole = file, hashlib.sha256()
+    def __init__(self, file: FileIO, whole: "hashlib._Hash", until: int | None = None) -> None:
+        """`whole` takes all that is read. `until`: where to stop, if that is not the end of the file."""
+        self._file, self._whole, self._until = file, whole, until
         self._free: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
         self._full: queue.SimpleQueue[memoryview | OSError] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -48,20 +49,34 @@ class ReadAhead:
             yield chunk
             self._free.put(memoryview(chunk.obj))
 
-    @property
-    def sha256(self) -> str:
-        """The hash of all that was read so far."""
-        return self._whole.hexdigest()
-
     def _read(self) -> None:
         try:
             while (buffer := self._free.get()) is not None:
                 _prefetch(self._file)
-                chunk = buffer[: self._file.readinto(buffer)]
+                chunk = buffer[: self._file.readinto(self._wanted(buffer))]
                 self._whole.update(chunk)
                 self._full.put(chunk)
         except OSError as error:
             self._full.put(error)
+
+    def _wanted(self, buffer: memoryview) -> memoryview:
+        return buffer if self._until is None else buffer[: self._until - self._file.tell()]
+
+
+def growing(file: FileIO, whole: "hashlib._Hash") -> Generator[memoryview]:
+    """The chunks of a file to whose end more is written, and flushed, while the last chunk of its present content is in use.
+
+    The disk's block at that end is written twice, so the last chunk, which begins where a block begins, is compared once more.
+    """
+    size, last = os.fstat(file.fileno()).st_size, b""
+    with ReadAhead(file, whole, size) as chunks:
+        for chunk in chunks:
+            last = bytes(chunk) if file.tell() >= size else b""
+            yield chunk
+    with ReadAhead(file, whole) as chunks:
+        if os.pread(file.fileno(), len(last), size - len(last)) != last:
+            raise EOFError("its content changed when more was added")
+        yield from chunks
 
 
 def _prefetch(file: FileIO) -> None:
@@ -70,38 +85,55 @@ def _prefetch(file: FileIO) -> None:
         os.posix_fadvise(file.fileno(), file.tell(), 2 * _AHEAD, os.POSIX_FADV_WILLNEED)
 
 
-def unzipped(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """The content of consecutive gzip members.
+class HashedContent:
+    """The content of a member of the bundle's tar, which is hashed while it is read."""
 
-    A bundle is made of stored blocks, so its content is never larger than the bundle. A file whose content is larger is not a bundle, and could
-    fill the memory.
-    """
-    member = zlib.decompressobj(_GZIP)
-    for chunk in chunks:
-        rest: bytes | memoryview = chunk
-        while rest:
-            if member.eof:
-                member = zlib.decompressobj(_GZIP)
-            yield member.decompress(rest, len(rest))
-            if member.unconsumed_tail:
-                raise EOFError("it is compressed, which no bundle is")
-            rest = member.unused_data
-    if not member.eof:
-        raise EOFError("it ends too early")
+    def __init__(self, header: tarfile.TarInfo, tar: "Unpacked") -> None:
+        self._name, self._size, self._tar = header.name, header.size, tar
+        self._digest, self._left = hashlib.sha256(), header.size
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """What was not taken yet."""
+        while self._left:
+            piece = self._tar.at_most(self._left)
+            if not piece:
+                raise EOFError("it ends too early")
+            self._digest.update(piece)
+            self._left -= len(piece)
+            yield piece
+
+    def part(self) -> Part:
+        """All of it, whoever has read how much. If reading has failed, it fails again."""
+        for _ in self:
+            pass
+        return Part(self._name, self._size, self._digest.hexdigest())
 
 
 class Unpacked:
     """Takes bytes that come in pieces of any size, and gives them in pieces of other sizes."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes | memoryview]) -> None:
         self._pieces, self._left = pieces, memoryview(b"")
+        self.taken = 0
+        """How many bytes were given so far."""
+
+    def is_at_end(self) -> bool:
+        while not self._left and (piece := next(self._pieces, None)) is not None:
+            self._left = memoryview(piece)
+        return not self._left
 
     def at_most(self, count: int) -> memoryview:
         """Empty only at the end, or if `count` is 0."""
-        while not self._left and (piece := next(self._pieces, None)) is not None:
-            self._left = memoryview(piece)
+        if not self._left and self.is_at_end():
+            return self._left
         taken, self._left = self._left[:count], self._left[count:]
+        self.taken += len(taken)
         return taken
+
+    def give_back(self, rest: bytes) -> None:
+        """Undoes the last bytes that were taken: they are given again."""
+        self._left = memoryview(rest + bytes(self._left))
+        self.taken -= len(rest)
 
     def exactly(self, count: int) -> bytes:
         found = bytearray()

@@ -7,13 +7,16 @@ from typing import Any, Protocol, Self
 
 from quotenode_backup.contract.manifest import BundleManifest
 from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.tables import table_list
 from quotenode_backup.domain import bundle as shape
-from quotenode_backup.runner.bundle.manifest import describe
-from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive, write_all
+from quotenode_backup.runner.bundle.manifest import KnownOfDatabase, describe
+from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive
 from quotenode_backup.runner.files.account import Account
+from quotenode_backup.runner.process.gzip_blocks import write_all
 
-ASIDE = ".dump"
-"""The suffix of the file that the dump is written to if it does not go straight into the bundle."""
+_ASIDE = {shape.INDEX: ".index", shape.DUMP: ".dump"}
+"""The suffixes of the files that members are written to if they do not go straight into the bundle, in the order in which they are appended to it."""
+ASIDES = tuple(_ASIDE.values())
 
 
 class PartialFiles(Protocol):
@@ -28,8 +31,9 @@ class PartialFiles(Protocol):
 class PartialBundle:
     """A bundle that has only a partial name yet.
 
-    The archive of the files is written straight into it. The dump, which is usually smaller, is written to a file of its own at the same time, and
-    appended afterwards.
+    The archive of the files is written straight into it. The dump, which is usually smaller, and the index of the files are written to files of their
+    own at the same time, and appended afterwards. What describes them is added last, since the number of rows is only known when the dump was read
+    back.
     """
 
     def __init__(self, partial_files: PartialFiles, plan: BackupPlan) -> None:
@@ -37,11 +41,11 @@ class PartialBundle:
         self._mtime = int(plan.started.timestamp())
         self._open_files = ExitStack()
         self._bundle = self._create("")
-        self._aside = self._create(ASIDE) if plan.files else None
+        self._aside = {name: self._create(suffix) for name, suffix in _ASIDE.items()} if plan.files else {}
         self._segments: dict[str, Segment] = {}
         self._closed: dict[str, Part] = {}
         self.parts: list[Part] = []
-        """The members, in the order in which they are in the bundle. Empty before `finish`."""
+        """The members, in the order in which they are in the bundle. Empty before `join`."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,22 +59,30 @@ class PartialBundle:
         return descriptor
 
     def open(self, name: str) -> Segment:
-        """Begins the member for the files or for the dump."""
-        descriptor = self._aside if name == shape.DUMP else self._bundle
-        self._segments[name] = Segment(self._bundle if descriptor is None else descriptor, name, self._mtime)
+        """Begins the member for the files, for their index or for the dump."""
+        self._segments[name] = Segment(self._aside.get(name, self._bundle), name, self._mtime)
         return self._segments[name]
 
     def close(self, name: str) -> None:
         """Ends a member whose content has been written."""
         self._closed[name] = self._segments[name].close()
 
-    def finish(self, account: Account, versions: Mapping[str, Any], system_identifier: int) -> BundleManifest:
+    def join(self) -> None:
+        """Once all content was written. When this returns, it is on the disk, and in `parts`: all but what `finish` adds."""
+        for name, descriptor in self._aside.items():
+            append_file(self._bundle, descriptor)
+            self._partial_files.remove(_ASIDE[name])
+        self.parts += [self._closed[name] for name in (shape.FILES, *_ASIDE) if name in self._closed]
+        os.fsync(self._bundle)
+
+    def finish(
+        self, account: Account, versions: Mapping[str, Any], system_identifier: int, known: KnownOfDatabase
+    ) -> BundleManifest:
         """Gives the manifest. When this returns, the whole bundle is on the disk."""
-        if self._aside is not None:
-            append_file(self._bundle, self._aside)
-            self._partial_files.remove(ASIDE)
-        self.parts = [self._closed[name] for name in (shape.FILES, shape.DUMP) if name in self._closed]
-        manifest = describe(self._plan, self._closed, account, versions, system_identifier)
+        if known.tables is not None:
+            self._add_small(shape.TABLES, table_list(known.tables))
+        parts = {part.name: part for part in self.parts}
+        manifest = describe(self._plan, parts, account, versions, system_identifier, known)
         self._add_small(shape.MANIFEST, manifest.to_json())
         checksums = "".join(shape.checksum_line(part.sha256, part.name) for part in self.parts)
         self._add_small(shape.CHECKSUMS, checksums.encode())

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from quotenode_backup.contract.manifest import BundleManifest, CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
@@ -17,9 +18,8 @@ from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.naming import bundle_name
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner.bundle.manifest import with_notes
-from quotenode_backup.runner.bundle.members import Part
-from quotenode_backup.runner.bundle.reader import Reading, Restorer, read_back
+from quotenode_backup.runner.bundle.manifest import KnownOfDatabase, with_notes
+from quotenode_backup.runner.bundle.reader import Reading, Restorer, reading_back
 from quotenode_backup.runner.bundle.writer import PartialBundle
 from quotenode_backup.runner.files.account import Account
 from quotenode_backup.runner.files.archive_process import FilesArchive
@@ -29,10 +29,11 @@ from quotenode_backup.runner.postgres import backup_logs, clients, locked_dump
 from quotenode_backup.runner.postgres.clients import Client
 from quotenode_backup.runner.postgres.credentials import write_password_file
 from quotenode_backup.runner.postgres.dump import Dump, dump_command
+from quotenode_backup.runner.postgres.row_counter import RowCounter
 from quotenode_backup.runner.postgres.server import Server, server_of
 from quotenode_backup.runner.postgres.sessions import DatabaseLock, Snapshot, SnapshotSession
 from quotenode_backup.runner.process import program
-from quotenode_backup.runner.process.component import Component
+from quotenode_backup.runner.process.component import Component, Progress
 from quotenode_backup.runner.process.display import escape, sentence
 from quotenode_backup.runner.process.environment import child_environment, python_environment
 from quotenode_backup.runner.process.mounts import Mounts
@@ -58,6 +59,7 @@ _REMEDY = "raise spec.activeDeadlineSeconds, or find out what is slow in the log
 A_BACKUP = Unfinished("the bundle was complete", _REMEDY)
 """Until it is known that no earlier attempt has stored the bundle of this run. If one has, its bundle stays."""
 A_NEW_BUNDLE = Unfinished("the bundle was complete, and nothing was kept of it", _REMEDY)
+T = TypeVar("T")
 
 
 def main(arguments: Sequence[str], mounts: Mounts | None = None) -> int:
@@ -146,9 +148,7 @@ class Attempt:
         self.session.require_readable()
         if self.plan.audit:
             backup_logs.begin(self.plan, self.server)
-        folders = [self.mounts.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
-        last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
-        require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
+        self._require_space()
         versions = {
             "server": self.session.server_version_text,
             "pgDump": clients.version(self.client, child_environment(self.mounts)),
@@ -160,11 +160,21 @@ class Attempt:
             locked_dump.require_unchanged(self.session, locked)
             self.session.close()
             log.info("Putting the bundle together and flushing it to the disk")
-            notes = [*standby, *dump.notes]
-            account = with_notes(files.account if files else Account(), dump.note_count + len(standby), notes)
-            manifest = bundle.finish(account, versions, self.lock.system_identifier)
-            size, sha256 = self._read_back(bundle.parts)
-        return self._commit(manifest, size, sha256)
+            bundle.join()
+            facts, missing = locked.facts
+            account = _with_notes_on_dump(files.account if files else Account(), [*standby, *missing], dump)
+
+            def finish(rows: RowCounter) -> BundleManifest:
+                known, complete = KnownOfDatabase(facts, rows.tables()), _with_note_on_rows(account, rows)
+                return bundle.finish(complete, versions, self.lock.system_identifier, known)
+
+            read = self._read_back(bundle, finish)
+        return self._commit(*read)
+
+    def _require_space(self) -> None:
+        folders = [self.mounts.source(index) / files.sub_path for index, files in enumerate(self.plan.files)]
+        last = committed.last_size(self.destination.folder, self.plan, self.lock.system_identifier)
+        require_space(self.destination.claim, least_size(last, self.session.database_bytes(), folders))
 
     def _dump(self, bundle: PartialBundle) -> locked_dump.LockedDump:
         """pg_dump before it reads rows: it has its locks, and nothing that it will read has changed since the snapshot."""
@@ -190,7 +200,8 @@ class Attempt:
         if not self.plan.files:
             return None
         environment = python_environment(self.mounts)
-        return FilesArchive(bundle.open(shape.FILES), self.plan, self.mounts, environment, self.server.redact)
+        sinks = bundle.open(shape.FILES), bundle.open(shape.INDEX)
+        return FilesArchive(*sinks, self.plan, self.mounts, environment, self.server.redact)
 
     def _collect(self, bundle: PartialBundle, dump: Dump, files: FilesArchive | None) -> None:
         """Database and files at the same time. The snapshot is older, so every file that a row in it refers to is on the disk by now."""
@@ -235,15 +246,24 @@ class Attempt:
         reading = Reading(self.restorer(self.client))
         return self._supervised(reading, lambda: flaw(folder, record, reading))
 
-    def _read_back(self, parts: list[Part]) -> tuple[int, str]:
-        """The size and the hash of the bundle."""
+    def _read_back(
+        self, bundle: PartialBundle, finish: Callable[[RowCounter], BundleManifest]
+    ) -> tuple[BundleManifest, int, str]:
+        """The manifest, which `finish` makes once the rows are counted, and the size and the hash of the bundle."""
         log.info("Reading the bundle back from the disk")
         reading = Reading(self.restorer(self.client))
         folder, partial = self.destination.folder, self.destination.partial()
-        sha256 = self._supervised(reading, lambda: read_back(reading, lambda: folder.file(partial), parts))
-        return reading.size, sha256
 
-    def _supervised(self, reading: Reading, work: Callable[[], str]) -> str:
+        def work() -> tuple[BundleManifest, str]:
+            with reading_back(reading, lambda: folder.file(partial)) as read_back:
+                read_back.content(bundle.parts)
+                manifest = finish(reading.rows)
+                return manifest, read_back.rest(bundle.parts)
+
+        manifest, sha256 = self._supervised(reading, work)
+        return manifest, reading.size, sha256
+
+    def _supervised(self, reading: Reading, work: Callable[[], T]) -> T:
         progress = Throttled(PROGRESS_SECONDS, lambda: log.info("Read back %s", readable_size(reading.size)))
         [found] = supervise([work], kill=reading.kill, watch=self._watch(progress))
         return found
@@ -261,18 +281,20 @@ def _member(bundle: PartialBundle, name: str, component: Component) -> Callable[
     def work() -> None:
         component.run()
         bundle.close(name)
+        if name == shape.FILES:
+            bundle.close(shape.INDEX)
 
     return work
 
 
-class Progress:
-    """Logs a line about the progress now and then."""
+def _with_notes_on_dump(account: Account, notes: list[str], dump: Dump) -> Account:
+    return with_notes(account, len(notes) + dump.note_count, [*notes, *dump.notes])
 
-    def __init__(self, components: list[Component]) -> None:
-        self._components, self._began = components, time.monotonic()
 
-    def log(self) -> None:
-        seconds = max(time.monotonic() - self._began, 0.001)
-        stored = sum(component.sink.size for component in self._components)
-        done = "; ".join(component.progress() for component in self._components)
-        log.info("%s; %s/s", done, readable_size(int(stored / seconds)))
+def _with_note_on_rows(account: Account, rows: RowCounter) -> Account:
+    """With a note if the rows could not be counted."""
+    if not rows.problem:
+        return account
+    note = f"its rows could not be counted ({rows.problem})"
+    log.warning("The manifest has less about the dump: %s", note)
+    return with_notes(account, 1, [note])

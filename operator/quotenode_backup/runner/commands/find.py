@@ -4,6 +4,7 @@ It is a success, too, if the bundle is not there. It is a failure only if that c
 """
 
 import errno
+import hashlib
 import os
 from collections.abc import Sequence
 
@@ -78,10 +79,11 @@ def _in_folder(plan: SearchPlan, folder: BundleFolder | None, name: str) -> Stor
 
 
 def _sha256(folder: BundleFolder, name: str) -> str:
-    with folder.file(name) as file, ReadAhead(file) as ahead:
+    whole = hashlib.sha256()
+    with folder.file(name) as file, ReadAhead(file, whole) as ahead:
         for _ in ahead:
             pass
-        return ahead.sha256
+    return whole.hexdigest()
 
 
 def _failed(plan: SearchPlan, error: OSError) -> RunFailed:

@@ -13,6 +13,8 @@ class Account:
     folders: int = 0
     links: int = 0
     bytes: int = 0
+    leftovers: int = 0
+    """Entries that a restore has left beside the files. They are not in the archive."""
     note_count: int = 0
     notes: list[dict[str, str]] = field(default_factory=list)
     """The first `NOTES_KEPT` notes."""

@@ -1,17 +1,15 @@
-"""Writes the files as an uncompressed tar to stdout. This is a program of its own, so that it has a processor of its own.
+"""Writes the files as a tar.gz to stdout. This is a program of its own, so that it has a processor of its own.
 
-    python -m quotenode_backup archive REPORT_FD SOURCES
+    python -m quotenode_backup archive REPORT_FD INDEX_FD SOURCES
 
 SOURCES is JSON: `[{"name", "root", "subPath", "claimName"}]`. JSON lines are written to REPORT_FD: counts now and then, and `done` or `failed` at the
-end.
-
-The tar has GNU's format. Names are in it as the bytes that they are, and each entry has one pax record for its exact time. GNU tar and bsdtar both
-restore that in every locale and without a warning, which is not so for pax records with names that are not UTF-8.
+end. The index of the archive is written to INDEX_FD.
 
 The files may change while they are read. No link is followed, everything is opened relative to its folder, and the status of each file and
 folder is checked again after it was read.
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -20,20 +18,22 @@ import stat
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import VERDICTS, Reason, RunFailed
 from quotenode_backup.runner.files.account import Account
+from quotenode_backup.runner.files.compressible import ENOUGH
+from quotenode_backup.runner.files.entries import BLOCK, END_OF_ARCHIVE, SETID, headers, make_entry
+from quotenode_backup.runner.files.index import Index, Listed
+from quotenode_backup.runner.files.packing import Packer
 from quotenode_backup.runner.files.source import open_source
 from quotenode_backup.runner.process.display import escape
 
-_BUFFER = 1 << 18
-_BLOCK = 512
+_READ = 1 << 18
+"""Bytes. What is read at a time is hashed while it is in the processor's cache."""
 _REPORT_EVERY = 64 << 20
-_SETID = stat.S_ISUID | stat.S_ISGID
-_ENCODING, _ERRORS = "utf-8", "surrogateescape"
 _LEFT_OUT = {
     stat.S_IFSOCK: "socket",
     stat.S_IFIFO: "fifo",
@@ -43,13 +43,14 @@ _LEFT_OUT = {
 
 
 class Archive:
-    def __init__(self, out: IO[bytes], reports: IO[str]) -> None:
-        self._out, self._reports = out, reports
+    def __init__(self, out: int, index: int, reports: IO[str]) -> None:
+        self._reports = reports
+        self._index = Index(index)
+        self._packer = Packer(out, self._index.placed)
         self.account = Account()
         self._claim = ""
         self._reported = 0
         self._linked: dict[tuple[int, ...], str] = {}
-        self._buffer = memoryview(bytearray(_BUFFER))
 
     def add_source(self, source: dict[str, str]) -> None:
         root, name, self._claim = Path(source["root"]), source["name"], source["claimName"]
@@ -57,16 +58,26 @@ class Archive:
         is_claim_root = os.path.samestat(os.fstat(folder), root.stat())
         prefix = "" if name == "." else f"{name}/"
         if prefix:
-            self._put(_entry(prefix, os.fstat(folder), tarfile.DIRTYPE), os.fstat(folder))
-        skip = {"lost+found"} if is_claim_root else set()
-        self._add_tree(prefix, folder, skip)
+            self._put(make_entry(prefix, os.fstat(folder), tarfile.DIRTYPE), os.fstat(folder))
+        top = _OpenFolder(prefix, folder)
+        top.leave_out({"lost+found"} if is_claim_root else set())
+        self._note_leftovers(top)
+        self._add_tree(top)
 
-    def _add_tree(self, prefix: str, folder: int, skip: set[str]) -> None:
+    def _note_leftovers(self, root: "_OpenFolder") -> None:
+        """What a restore has put beside the files, such as those that it replaced, is not part of them."""
+        leftovers = [name for name in root.names if name.startswith(shape.RESTORE_PREFIX)]
+        for name in leftovers:
+            self.account.leftovers += 1
+            self.account.note(root.path + name, "leftover of a restore: left out")
+        root.leave_out(set(leftovers))
+
+    def _add_tree(self, root: "_OpenFolder") -> None:
         """Uses a stack instead of recursion, since a tree may be deeper than Python's limit of recursion."""
-        stack = [_OpenFolder(prefix, folder, skip)]
+        stack = [root]
         try:
             while stack:
-                name = next(stack[-1].names, None)
+                name = next(stack[-1].left, None)
                 if name is None:
                     self._leave(stack.pop())
                 elif below := self._add(stack[-1], name):
@@ -109,23 +120,23 @@ class Archive:
     def _add_folder(self, folder: int, name: str, path: str) -> "_OpenFolder":
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
         try:
-            opened = _OpenFolder(f"{path}/", descriptor, set())
+            opened = _OpenFolder(f"{path}/", descriptor)
         except BaseException:
             os.close(descriptor)
             raise
-        self._put(_entry(f"{path}/", opened.before, tarfile.DIRTYPE), opened.before)
+        self._put(make_entry(f"{path}/", opened.before, tarfile.DIRTYPE), opened.before)
         self.account.folders += 1
         return opened
 
     def _add_link(self, folder: int, name: str, path: str, seen: os.stat_result) -> None:
-        entry = _entry(path, seen, tarfile.SYMTYPE)
+        entry = make_entry(path, seen, tarfile.SYMTYPE)
         entry.linkname = os.readlink(name, dir_fd=folder)
         self._put(entry, seen)
         self.account.links += 1
 
     def _add_file(self, folder: int, name: str, path: str, seen: os.stat_result) -> None:
         if (first := self._linked.get(_content(seen))) is not None:
-            entry = _entry(path, seen, tarfile.LNKTYPE)
+            entry = make_entry(path, seen, tarfile.LNKTYPE)
             entry.linkname = first
             self._put(entry, seen)
             self.account.files += 1
@@ -142,27 +153,33 @@ class Archive:
         if not stat.S_ISREG(before.st_mode):
             self.account.note(path, "was replaced by something that is not a file: left out")
             return
-        if before.st_mode & _SETID:
+        if before.st_mode & SETID:
             self.account.note(path, "its set-user-id and set-group-id bits are not in the archive")
-        entry = _entry(path, before, tarfile.REGTYPE)
+        entry = make_entry(path, before, tarfile.REGTYPE)
         entry.size = before.st_size
-        self._put(entry, before)
-        self._copy(descriptor, path, before.st_size)
+        listed = self._put(entry, before)
+        listed.sha256 = self._copy(descriptor, path, before.st_size)
         self._compare(path, before, os.fstat(descriptor))
         if before.st_nlink > 1:
             self._linked[_content(before)] = path
         self.account.files += 1
 
-    def _copy(self, descriptor: int, path: str, size: int) -> None:
-        left = size
+    def _copy(self, descriptor: int, path: str, size: int) -> str:
+        """The hash of what was copied."""
+        digest, left = hashlib.sha256(), size
         while left:
-            count = os.readv(descriptor, [self._buffer[: min(left, _BUFFER)]])
+            room = self._packer.room()[: min(left, _READ)]
+            count = os.readv(descriptor, [room])
             if not count:
                 raise self._changed(path)
-            self._out.write(self._buffer[:count])
+            if left == size:
+                self._packer.note_beginning(bytes(room[:ENOUGH]))
+            digest.update(room[:count])
+            self._packer.fill(count)
             left -= count
             self._count(count)
-        self._out.write(bytes(-size % _BLOCK))
+        self._packer.write(bytes(-size % BLOCK))
+        return digest.hexdigest()
 
     def _compare(self, path: str, before: os.stat_result, after: os.stat_result) -> None:
         """Any write changes the time of modification. A change of the inode alone (a rename, a link, a removal) keeps the content."""
@@ -179,9 +196,13 @@ class Archive:
             self._reported = self.account.bytes
             self.report(progress={"files": self.account.files, "bytes": self.account.bytes})
 
-    def _put(self, entry: tarfile.TarInfo, seen: os.stat_result) -> None:
-        self._out.write(_time_record(seen.st_mtime_ns))
-        self._out.write(entry.tobuf(tarfile.GNU_FORMAT, _ENCODING, _ERRORS))
+    def _put(self, entry: tarfile.TarInfo, seen: os.stat_result) -> Listed:
+        head = headers(entry, seen.st_mtime_ns)
+        at = self._packer.begin(len(head) + entry.size + -entry.size % BLOCK)
+        self._packer.write(head)
+        listed = Listed(entry, seen.st_mtime_ns, at)
+        self._index.add(listed)
+        return listed
 
     def _unreadable(self, path: str) -> RunFailed:
         return RunFailed(
@@ -198,8 +219,11 @@ class Archive:
         )
 
     def finish(self) -> None:
-        self._out.write(bytes(2 * _BLOCK))
-        self._out.flush()
+        """The end of the archive has a member of its own, so that every other one may be taken over by a later archive."""
+        self._packer.end_member()
+        self._packer.write(END_OF_ARCHIVE)
+        self._packer.end_member()
+        self._index.finish()
         self.report(done=vars(self.account))
 
     def report(self, **what: Any) -> None:
@@ -209,12 +233,16 @@ class Archive:
 class _OpenFolder:
     """A folder whose entries are being added."""
 
-    def __init__(self, path: str, descriptor: int, skip: set[str]) -> None:
+    def __init__(self, path: str, descriptor: int) -> None:
         self.path, self.descriptor = path, descriptor
         self.before = os.fstat(descriptor)
-        names = os.listdir(descriptor)
-        names.sort()
-        self.names: Iterator[str] = (name for name in names if name not in skip)
+        self.names = sorted(os.listdir(descriptor))
+        self.left: Iterator[str] = iter(self.names)
+
+    def leave_out(self, names: set[str]) -> None:
+        """Must be called before the first entry is added."""
+        self.names = [name for name in self.names if name not in names]
+        self.left = iter(self.names)
 
     def changed(self) -> bool:
         return self.before.st_mtime_ns != os.fstat(self.descriptor).st_mtime_ns
@@ -226,46 +254,12 @@ def _content(seen: os.stat_result) -> tuple[int, ...]:
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
-def _entry(path: str, seen: os.stat_result, kind: bytes) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path)
-    entry.type = kind
-    entry.mode = stat.S_IMODE(seen.st_mode) & (0o7777 if kind == tarfile.DIRTYPE else ~_SETID)
-    entry.uid, entry.gid = seen.st_uid, seen.st_gid
-    entry.mtime = seen.st_mtime_ns // 1_000_000_000
-    return entry
-
-
-def _time_record(nanoseconds: int) -> bytes:
-    """A pax header with the time of the next entry, to the nanosecond."""
-    whole, fraction = divmod(abs(nanoseconds), 1_000_000_000)
-    sign = "-" if nanoseconds < 0 else ""
-    record = _pax_record("mtime", f"{sign}{whole}.{fraction:09d}")
-    return _pax_header(len(record)) + record.ljust(_BLOCK, b"\0")
-
-
-@cache
-def _pax_header(length: int) -> bytes:
-    header = tarfile.TarInfo("PaxHeaders/mtime")
-    header.type, header.size = tarfile.XHDTYPE, length
-    return header.tobuf(tarfile.USTAR_FORMAT)
-
-
-def _pax_record(key: str, value: str) -> bytes:
-    """`LENGTH KEY=VALUE`, where LENGTH includes its own digits."""
-    text = f" {key}={value}\n"
-    length = len(text) + 2
-    return f"{length}{text}".encode()
-
-
 def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that the exit code tells when the next program ended first
-    descriptor, sources = int(arguments[0]), json.loads(arguments[1])
+    reports_to, index, sources = int(arguments[0]), int(arguments[1]), json.loads(arguments[2])
     _allow_deep_trees()
-    with (
-        os.fdopen(descriptor, "w", encoding="utf-8") as reports,
-        os.fdopen(sys.stdout.fileno(), "wb", _BUFFER, closefd=False) as out,
-    ):
-        archive = Archive(out, reports)
+    with os.fdopen(reports_to, "w", encoding="utf-8") as reports:
+        archive = Archive(sys.stdout.fileno(), index, reports)
         try:
             for source in sources:
                 archive.add_source(source)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from quotenode_backup.domain import bundle as shape
+
 SCAN_SECONDS = 2.0
 DATABASE_SHARE = 1000
 """A dump has no indexes, no dead rows and no rows of materialized views, and gzip makes the rest up to a thousand times smaller. No share is
@@ -30,7 +32,9 @@ def least_size(last: int, database_bytes: int, folders: Iterable[Path]) -> int:
 
 
 def _sizes(folder: Path, end: float) -> Iterator[int]:
-    for above, _, names in os.walk(folder):
+    for above, below, names in os.walk(folder):
+        if Path(above) == folder:
+            below[:] = [name for name in below if not name.startswith(shape.RESTORE_PREFIX)]
         for name in names:
             if Path(name).suffix.lower() in _COMPRESSED:
                 yield _size(Path(above, name))

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from quotenode_backup.domain.reasons import Reason, RunFailed
+from quotenode_backup.runner.postgres import facts
 from quotenode_backup.runner.postgres.dump import Dump
+from quotenode_backup.runner.postgres.facts import Facts
 from quotenode_backup.runner.postgres.server import Server
 from quotenode_backup.runner.postgres.sessions import Definitions, Snapshot, SnapshotSession
 from quotenode_backup.runner.process.threads import supervise
@@ -63,6 +65,7 @@ class LockedDump:
     """A dump that holds its locks."""
     definitions: Definitions
     """What the dump relies on, as it was when pg_dump had got its locks."""
+    facts: Facts
 
 
 def start(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting: Waiting) -> LockedDump:
@@ -70,7 +73,7 @@ def start(session: SnapshotSession, dump_of: Callable[[Snapshot], Dump], waiting
     for pause in _pauses():
         dump = dump_of(session.export())
         try:
-            return LockedDump(dump, _definitions_under_locks(session, dump, waiting.watch))
+            return _under_locks(session, dump, waiting.watch)
         except TransientFailure as transient:
             dump.end()
             if waiting.is_over:
@@ -99,11 +102,15 @@ def _pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _definitions_under_locks(session: SnapshotSession, dump: Dump, watch: Callable[[], None]) -> Definitions:
-    """The definitions once pg_dump holds its locks, if the snapshot shows the same. Raises TransientFailure where another try may help."""
+def _under_locks(session: SnapshotSession, dump: Dump, watch: Callable[[], None]) -> LockedDump:
+    """The dump once pg_dump holds its locks, if the snapshot shows the same definitions. Raises TransientFailure where another try may help.
+
+    The facts are read last of all in the snapshot, so that the time between the snapshot and the locks stays short.
+    """
     try:
         before = session.definitions(of_snapshot=True)
         failure = _failure_before_locks(dump, watch)
+        known = facts.read(session) if failure is None else None
         session.release()
         now = session.definitions(of_snapshot=False)
     except RunFailed as error:
@@ -114,7 +121,8 @@ def _definitions_under_locks(session: SnapshotSession, dump: Dump, watch: Callab
         raise TransientFailure(session.with_blocker(failure))
     if failure:
         raise failure
-    return now
+    assert known, "the facts are read unless pg_dump has failed"
+    return LockedDump(dump, now, known)
 
 
 def _failure_before_locks(dump: Dump, watch: Callable[[], None]) -> RunFailed | None:

@@ -1,10 +1,12 @@
 """A part of a backup: a pipeline of programs whose output goes into a sink."""
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from typing import Protocol
 
 from quotenode_backup.domain.reasons import RunFailed
+from quotenode_backup.domain.text import readable_size
 from quotenode_backup.runner.process.display import Redactor, sentence
 from quotenode_backup.runner.process.pipeline import Exit, Pipeline, first_failure, pump
 
@@ -72,3 +74,16 @@ class Component(ABC):
         if self._pipeline:
             self._pipeline.kill()
             self._pipeline.wait()
+
+
+class Progress:
+    """Logs a line about the progress now and then."""
+
+    def __init__(self, components: list[Component]) -> None:
+        self._components, self._began = components, time.monotonic()
+
+    def log(self) -> None:
+        seconds = max(time.monotonic() - self._began, 0.001)
+        stored = sum(component.sink.size for component in self._components)
+        done = "; ".join(component.progress() for component in self._components)
+        log.info("%s; %s/s", done, readable_size(int(stored / seconds)))

@@ -85,7 +85,7 @@ def result(plan: BackupPlan, destination: Destination, record: CommitRecord, end
     message = f"{name} ({readable_size(record.bundle.size_bytes)}) {ending}.{_notes_clause(record.note_count)}"
     bundle = stored_bundle(record, destination.below_claim(name))
     succeeded = plan_io.succeeded(plan, message, BackupResult)
-    return succeeded.model_copy(update={"bundle": bundle, "notes": record.note_count})
+    return succeeded.model_copy(update={"bundle": bundle, "notes": record.note_count, **_leftovers(record)})
 
 
 def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:
@@ -103,6 +103,10 @@ def stored_bundle(record: CommitRecord, path: str) -> StoredBundle:
 
 def _notes_clause(count: int) -> str:
     return f" Its manifest and the log have {count} {'note' if count == 1 else 'notes'} about it." if count else ""
+
+
+def _leftovers(record: CommitRecord) -> dict[str, int]:
+    return {"leftovers": record.files.leftovers or 0} if record.files else {}
 
 
 def _component(member: StoredMember) -> StoredComponent:

@@ -11,7 +11,7 @@ from quotenode_backup.contract.plans import BackupPlan
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
 from quotenode_backup.domain.text import readable_size
-from quotenode_backup.runner.bundle.writer import ASIDE
+from quotenode_backup.runner.bundle.writer import ASIDES
 from quotenode_backup.runner.files.folders import NOT_A_FOLDER, LeadsOutside, steps_inside
 from quotenode_backup.runner.process.display import escape
 from quotenode_backup.runner.store.folder import BundleFolder, opened
@@ -20,7 +20,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST} | NOT_A_FOLDER
 _OF_THE_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _PROBE = ".probe"
-_PARTIAL_SUFFIXES = ("", ASIDE, _PROBE, shape.COMMIT_RECORD_SUFFIX)
+_PARTIAL_SUFFIXES = ("", *ASIDES, _PROBE, shape.COMMIT_RECORD_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, StoredMember, parse_manifest
+from quotenode_backup.contract.manifest import CommitRecord, NewerFormat, parse_manifest
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.runner.bundle.members import Part
 from quotenode_backup.runner.bundle.reader import Contents, Mismatch, Reading
@@ -58,8 +58,7 @@ def difference(record: CommitRecord, found: Contents) -> str:
 
 
 def _recorded_parts(record: CommitRecord) -> dict[str, Part]:
-    members: list[StoredMember] = [record.database, *([record.files] if record.files else [])]
-    return {one.member: Part(one.member, one.size_bytes, one.sha256) for one in members}
+    return {one.member: Part(one.member, one.size_bytes, one.sha256) for one in record.stored_members}
 
 
 def _lines(parts: Iterable[Part]) -> list[bytes]:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive, tar_header, write_all
+from quotenode_backup.runner.bundle.members import Part, Segment, append_file, end_of_archive, tar_header
+from quotenode_backup.runner.process.gzip_blocks import write_all
 
 contents = st.lists(st.binary(max_size=2000) | st.integers(60_000, 200_000).map(bytes), max_size=4)
 

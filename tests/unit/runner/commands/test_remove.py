@@ -135,10 +135,10 @@ def test_a_bundle_is_not_said_to_be_gone_while_a_record_cannot_be_read(
 
 @pytest.mark.parametrize("path", ["shop/", "shop/one.tar.gz"])
 def test_a_bundle_of_a_later_release_is_left_to_it(mounts: Mounts, folder: Path, path: str) -> None:
-    newer = record("mine", "one.tar.gz").replace('"formatVersion": 1', '"formatVersion": 2')
+    newer = record("mine", "one.tar.gz").replace('"formatVersion": 1', '"formatVersion": 3')
     (folder / "one.tar.gz.manifest.json").write_text(newer)
     with pytest.raises(
-        RunFailed, match="is of format 2, which only a later release of this operator can read"
+        RunFailed, match="is of format 3, which only a later release of this operator can read"
     ) as failure:
         removed(mounts, path)
     assert failure.value.reason is Reason.RETENTION_FAILED

@@ -31,3 +31,10 @@ def test_where_there_is_a_last_bundle_half_of_it_counts_and_nothing_else(tmp_pat
     """A database may be nearly all indexes, dead rows and materialized views, of which a dump holds nothing."""
     (tmp_path / "photo.jpg").write_bytes(b"x" * 4_096_000)
     assert least_size(20_000, 5_000_000_000, [tmp_path]) == 10_000
+
+
+def test_what_a_restore_left_at_the_root_does_not_count(tmp_path: Path) -> None:
+    for folder in (".quotenode-restore-1", "deeper/.quotenode-restore-1"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "photo.jpg").write_bytes(b"x" * 4_096_000)
+    assert least_size(0, 0, [tmp_path]) == 2_048_000

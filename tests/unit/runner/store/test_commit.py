@@ -145,7 +145,7 @@ def test_an_old_partial_record_of_another_server_stays_if_that_server_can_finish
     if has_its_name:
         (folder / NAME).write_bytes(b"bundle")
     clear_away(destination)
-    assert theirs.exists() == (has_its_name or version == b"2")
+    assert theirs.exists() == (has_its_name or version == b"3")
     assert not (folder / f"{NAME}.manifest.json").exists()
 
 
@@ -289,7 +289,7 @@ def test_a_partial_record_that_cannot_be_read_stays_if_its_bundle_may_have_its_f
 
 def test_the_partial_record_of_a_later_release_is_left_to_it(destination: Destination, folder: Path) -> None:
     partial(destination).write_bytes(b"bundle")
-    newer = record_of("run-1").to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
+    newer = record_of("run-1").to_json().replace(b'"formatVersion": 1', b'"formatVersion": 3')
     partial(destination, ".manifest.json").write_bytes(newer)
     before = set(folder.iterdir())
     clear_away(destination)

@@ -1,5 +1,6 @@
 """What of all that says it is of a run is taken for its bundle, and which bundle tells how much room the next one needs."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from quotenode_backup.contract.facts import DatabaseFacts
 from quotenode_backup.contract.manifest import CommitRecord
 from quotenode_backup.contract.plans import BackupPlan
+from quotenode_backup.contract.tables import DumpedTable
 from quotenode_backup.domain import bundle as shape
 from quotenode_backup.domain.reasons import Reason, RunFailed
-from quotenode_backup.runner.bundle.manifest import target
+from quotenode_backup.runner.bundle.manifest import KnownOfDatabase, target
 from quotenode_backup.runner.bundle.reader import Reading
 from quotenode_backup.runner.bundle.writer import PartialBundle
 from quotenode_backup.runner.files.account import Account
@@ -23,6 +26,7 @@ from quotenode_backup.runner.store.destination import Destination
 from quotenode_backup.runner.store.folder import BundleFolder
 from quotenode_backup.runner.store.stored import flaw
 from tests import bundle_maker
+from tests.unit.fakes.archives import archived, build
 from tests.unit.fakes.site import DUMP, IS_KILLED, RESTORES, STARTED, a_destination, folder_of, make_plan, make_restorer
 
 SYSTEM = 7_000_000_000_000_000_001
@@ -66,15 +70,29 @@ def test_the_bundle_of_an_earlier_attempt_is_found(destination: Destination, fol
     assert found(destination, plan) == mine
 
 
-def test_what_a_backup_writes_is_found(destination: Destination, folder: Path, plan: BackupPlan) -> None:
+ROWS = b"1\n2\n3\n"
+WRITES_ROWS = f"{RESTORES} && printf 'COPY public.customers (id) FROM stdin;\\n1\\n2\\n3\\n\\\\.\\n'"
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+def test_what_a_backup_writes_is_found_if_the_rows_of_the_dump_are_those_in_its_list(
+    destination: Destination, folder: Path, plan: BackupPlan, tmp_path: Path, rows: int
+) -> None:
+    build(tmp_path / "uploads", {b"offer.pdf": (b"files", 0o640, 0)})
+    made = archived(tmp_path / "uploads")
     with PartialBundle(destination, plan) as bundle:
-        for member, content in ((shape.FILES, FILES), (shape.DUMP, DUMP)):
+        for member, content in ((shape.FILES, made.content), (shape.INDEX, made.index), (shape.DUMP, DUMP)):
             bundle.open(member).write(memoryview(content))
             bundle.close(member)
-        manifest = bundle.finish(Account(files=1, bytes=5), {"server": "17.10"}, SYSTEM)
+        bundle.join()
+        tables = [
+            DumpedTable(schema_name="public", name="customers", rows=rows, sha256=hashlib.sha256(ROWS).hexdigest())
+        ]
+        known = KnownOfDatabase(DatabaseFacts(owner="quotenode"), tables)
+        manifest = bundle.finish(Account(files=1, bytes=5), {"server": "17.10"}, SYSTEM, known)
     written = (folder / destination.partial()).read_bytes()
     mine = commit(destination, manifest.recorded(NAME, len(written), bundle_maker.sha256(written)))
-    assert found(destination, plan) == mine
+    assert found(destination, plan, WRITES_ROWS) == (mine if rows == 3 else None)
 
 
 def test_the_order_of_the_members_does_not_matter(destination: Destination, folder: Path, plan: BackupPlan) -> None:
@@ -173,9 +191,9 @@ def test_fields_that_a_later_release_adds_to_the_manifest_inside_are_ignored(
 def test_a_manifest_of_a_later_format_inside_is_refused_and_it_is_said_why(
     destination: Destination, folder: Path, plan: BackupPlan, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bundle_with_manifest(folder, plan, lambda fields: fields.update(formatVersion=2))
+    bundle_with_manifest(folder, plan, lambda fields: fields.update(formatVersion=3))
     assert found(destination, plan) is None
-    assert "the manifest in it is of format 2, which only a later release of this operator can read" in caplog.text
+    assert "the manifest in it is of format 3, which only a later release of this operator can read" in caplog.text
 
 
 @pytest.mark.parametrize("run_uid", [make_plan().run_uid, "another"])
@@ -183,14 +201,14 @@ def test_a_record_of_a_later_format_is_logged_and_fails_its_own_run(
     destination: Destination, folder: Path, plan: BackupPlan, run_uid: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise the run would make a second bundle."""
-    (folder / f"{NAME}.manifest.json").write_text(json.dumps({"formatVersion": 2, "runUid": run_uid}))
+    (folder / f"{NAME}.manifest.json").write_text(json.dumps({"formatVersion": 3, "runUid": run_uid}))
     if run_uid == plan.run_uid:
-        with pytest.raises(RunFailed, match="of format 2, which only a later release") as failure:
+        with pytest.raises(RunFailed, match="of format 3, which only a later release") as failure:
             found(destination, plan)
         assert failure.value.reason is Reason.FILE_UNREADABLE
     else:
         assert found(destination, plan) is None
-    assert f"The commit record of bundle {NAME} is of format 2" in caplog.text
+    assert f"The commit record of bundle {NAME} is of format 3" in caplog.text
 
 
 def test_a_link_is_not_followed(destination: Destination, folder: Path, plan: BackupPlan) -> None:

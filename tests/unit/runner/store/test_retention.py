@@ -220,7 +220,7 @@ def test_a_bundle_far_larger_than_the_newer_ones_stays_and_the_problem_says_what
 def test_the_bundle_of_a_later_release_is_neither_counted_nor_removed(folder: Path, plan: BackupPlan) -> None:
     for days in (1, 4):
         record = folder / f"{name(days)}.manifest.json"
-        record.write_bytes(record.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 2'))
+        record.write_bytes(record.read_bytes().replace(b'"formatVersion": 1', b'"formatVersion": 3'))
     outcome, staying = applied(folder, plan)
     assert staying == [0, 1, 2, 4]
     assert outcome.survivors is not None
@@ -233,14 +233,14 @@ def test_a_bundle_with_a_manifest_of_a_later_format_inside_does_not_count_and_it
     folder: Path, plan: BackupPlan, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = bundle_maker.manifest(target(plan, SYSTEM), "run-1", NOW - timedelta(days=1), DUMP)
-    later = made.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 2')
+    later = made.to_json().replace(b'"formatVersion": 1', b'"formatVersion": 3')
     bundle_maker.pack(folder / name(1), bundle_maker.members(later, DUMP))
     bundle_maker.record(folder / name(1), made)
     outcome, staying = applied(folder, plan)
     assert staying == [0, 1, 2]
     assert outcome.problem
     assert name(1) in outcome.problem
-    assert f"{name(1)} does not count: the manifest in it is of format 2, which only a later release" in caplog.text
+    assert f"{name(1)} does not count: the manifest in it is of format 3, which only a later release" in caplog.text
 
 
 def test_an_old_bundle_without_a_record_is_named_and_other_archives_are_not(folder: Path, plan: BackupPlan) -> None:
