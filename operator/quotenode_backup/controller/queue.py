@@ -24,8 +24,9 @@ class Waiting:
 class KeyQueue:
     """Keys that wait, each at most once, in two lines.
 
-    The prompt line is for what has changed or has come due. The patient line is for what only waits for others: among a
-    thousand runs that ask now and then whether they may start, a slot or somebody's edit must not wait for all of them.
+    The prompt line is for what somebody or something waits for: an edit, a deletion, a slot, a Job that goes on. The
+    patient line is for what only waits for others, or keeps a record of them: among a thousand runs that ask now and then
+    whether they may start, a slot or somebody's edit must not wait for all of them.
 
     A key that is added while a worker has it is queued again when the worker is done. A key has at most one delayed
     add, and failures back off per key.
@@ -49,7 +50,7 @@ class KeyQueue:
         self._add(key, self._prompt)
 
     def add_patient(self, key: Key) -> None:
-        """The object is only looked at to be sure, or waits for others."""
+        """The object is only looked at to be sure, waits for others, or records what others did."""
         self._add(key, self._patient)
 
     def _add(self, key: Key, line: Line) -> None:
